@@ -1,0 +1,32 @@
+"""Range checks with one form of message: what came in, what was expected, by the name the user types."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from gas_cli.errors import UserError
+
+
+def require(holds: bool, key: str, value: Any, expected: str) -> None:
+    """Raise `UserError` unless `holds`."""
+    if not holds:
+        raise UserError(f"{key}={value} is not valid: expected {expected}.")
+
+
+def require_positive(key: str, value: float) -> None:
+    require(math.isfinite(value) and value > 0, key, value, "a number above 0")
+
+
+def require_non_negative(key: str, value: float) -> None:
+    require(math.isfinite(value) and value >= 0, key, value, "a number that is not negative")
+
+
+def require_between(key: str, value: float, low: float, high: float) -> None:
+    require(low <= value <= high, key, value, f"between {low:g} and {high:g}")
+
+
+def require_name(key: str, value: str) -> None:
+    """Names become parts of paths, so they may not climb out of a folder."""
+    require(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value) is not None, key, repr(value), "letters, digits, '.', '_' and '-' only")

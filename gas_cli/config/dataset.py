@@ -1,0 +1,65 @@
+"""Settings of the `dataset` group: which graph, and where its files are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gas_cli.config.checks import require, require_between, require_name, require_non_negative, require_positive
+
+
+@dataclass
+class DatasetConfig:
+    """A graph by name.
+
+    `root` is the folder that holds (or receives) the raw files. `split` picks one of several published splits;
+    -1 takes split number `seed` (modulo how many there are), so that repeated runs go through all of them.
+    """
+
+    name: str = "???"
+    root: str = "data"
+    split: int = -1
+    download: bool = True
+
+    def __post_init__(self) -> None:
+        require_name("dataset.name", self.name)
+        require(self.split >= -1, "dataset.split", self.split, "-1 (follow the seed) or the number of a split")
+
+
+@dataclass
+class GeneratedConfig(DatasetConfig):
+    """A degree-corrected stochastic block model with noisy class features (see `graph/sources/generated.py`).
+
+    `mixing` is the expected share of a node's edges that leave its community; `feature_noise` the standard deviation
+    of the noise around unit-length class centres; `power_law` the exponent of the degree distribution (larger: more equal degrees).
+    """
+
+    num_nodes: int = 10_000
+    average_degree: float = 12.0
+    num_communities: int = 10
+    num_features: int = 64
+    mixing: float = 0.3
+    feature_noise: float = 1.0
+    power_law: float = 2.5
+    train_fraction: float = 0.1
+    val_fraction: float = 0.2
+    graph_seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive("dataset.num_nodes", self.num_nodes)
+        require_positive("dataset.average_degree", self.average_degree)
+        require(self.average_degree < self.num_nodes, "dataset.average_degree", self.average_degree, "less than dataset.num_nodes")
+        require(1 <= self.num_communities <= self.num_nodes, "dataset.num_communities", self.num_communities, "between 1 and dataset.num_nodes")
+        require_positive("dataset.num_features", self.num_features)
+        require_between("dataset.mixing", self.mixing, 0.0, 1.0)
+        require_non_negative("dataset.feature_noise", self.feature_noise)
+        require(self.power_law > 1, "dataset.power_law", self.power_law, "an exponent above 1, such as 2.5")
+        require(0 < self.train_fraction < 1, "dataset.train_fraction", self.train_fraction, "between 0 and 1, both excluded")
+        require_between("dataset.val_fraction", self.val_fraction, 0.0, 1.0)
+        require(
+            self.train_fraction + self.val_fraction <= 1,
+            "dataset.train_fraction + dataset.val_fraction",
+            self.train_fraction + self.val_fraction,
+            "at most 1",
+        )
+        require_non_negative("dataset.graph_seed", self.graph_seed)

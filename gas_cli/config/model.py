@@ -1,0 +1,78 @@
+"""Settings of the `model` group: one dataclass per architecture, all with the options of the paper's configurations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gas_cli.config.checks import require, require_between, require_name, require_positive
+
+NORMALIZATIONS = ("sym", "mean", "none")
+
+
+@dataclass
+class ModelConfig:
+    """What every architecture shares.
+
+    `normalization` scales the edge weights on the whole graph before training: `sym` is D^-1/2 (A + I) D^-1/2, `mean` divides
+    by the in-degree, `none` leaves them. `self_loops` adds one self-loop of weight 1 per node first (`sym` implies it).
+    """
+
+    name: str = "???"
+    num_layers: int = 2
+    hidden_channels: int = 64
+    dropout: float = 0.5
+    drop_input: bool = True
+    batch_norm: bool = False
+    residual: bool = False
+    normalization: str = "sym"
+    self_loops: bool = True
+
+    def __post_init__(self) -> None:
+        require_name("model.name", self.name)
+        require_positive("model.num_layers", self.num_layers)
+        require_positive("model.hidden_channels", self.hidden_channels)
+        require(0 <= self.dropout < 1, "model.dropout", self.dropout, "at least 0 and less than 1")
+        require(self.normalization in NORMALIZATIONS, "model.normalization", self.normalization, "one of " + ", ".join(NORMALIZATIONS))
+
+
+@dataclass
+class GCNConfig(ModelConfig):
+    """GCN; `linear` adds a linear layer before the first and after the last convolution."""
+
+    name: str = "gcn"
+    linear: bool = False
+
+
+@dataclass
+class GCNIIConfig(ModelConfig):
+    """GCNII: initial residual `alpha`, identity mapping with strength log(theta / layer + 1).
+
+    `shared_weights` uses one matrix for the propagated and the initial representation, as in the paper; False gives the
+    authors' variant (GCNII*) with two.
+    """
+
+    name: str = "gcnii"
+    num_layers: int = 16
+    alpha: float = 0.1
+    theta: float = 0.5
+    shared_weights: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_between("model.alpha", self.alpha, 0.0, 1.0)
+        require_positive("model.theta", self.theta)
+
+
+@dataclass
+class APPNPConfig(ModelConfig):
+    """APPNP: a two-layer perceptron, then `num_layers` steps of personalised PageRank with teleport probability `alpha`."""
+
+    name: str = "appnp"
+    num_layers: int = 10
+    alpha: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_between("model.alpha", self.alpha, 0.0, 1.0)
+        require(not self.residual, "model.residual", self.residual, "false: APPNP has no layer to put a residual connection around")
+        require(not self.batch_norm, "model.batch_norm", self.batch_norm, "false: APPNP's propagation has no normalisation layers")

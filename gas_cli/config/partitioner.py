@@ -1,0 +1,32 @@
+"""Settings of the `partitioner` group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gas_cli.config.checks import require, require_name, require_non_negative, require_positive
+
+METHODS = ("metis", "random", "range", "file")
+
+
+@dataclass
+class PartitionerConfig:
+    """How the nodes are divided into `num_parts` clusters.
+
+    `file` (for `partitioner=file`) names an .npy or .txt file with one part id per node. `recursive` selects METIS'
+    recursive bisection instead of its k-way scheme. `cache` is a folder for finished partitions; empty turns it off.
+    """
+
+    name: str = "metis"
+    num_parts: int = 40
+    seed: int = 0
+    recursive: bool = False
+    file: str = ""
+    cache: str = "~/.cache/gas-cli/partitions"
+
+    def __post_init__(self) -> None:
+        require_name("partitioner.name", self.name)
+        require(self.name in METHODS, "partitioner", self.name, "one of " + ", ".join(METHODS))
+        require_positive("partitioner.num_parts", self.num_parts)
+        require_non_negative("partitioner.seed", self.seed)
+        require(self.name != "file" or bool(self.file), "partitioner.file", repr(self.file), "a path to an .npy or .txt file of part ids")

@@ -1,0 +1,55 @@
+"""The whole configuration of a run, and the checks that concern several groups at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gas_cli.config.checks import require, require_non_negative, require_positive
+from gas_cli.config.dataset import DatasetConfig
+from gas_cli.config.history import HistoryConfig
+from gas_cli.config.model import ModelConfig
+from gas_cli.config.partitioner import PartitionerConfig
+from gas_cli.config.training import EvaluationConfig, LoggerConfig, MethodConfig, OptimizerConfig, TrainerConfig
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass
+class Config:
+    """What `gas-train` runs: one instance per run, valid once constructed."""
+
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    partitioner: PartitionerConfig = field(default_factory=PartitionerConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    seed: int = 0
+    runs: int = 1
+    device: str = "auto"
+    precision: str = "float32"
+    deterministic: bool = False
+    resume: str = ""
+
+    def __post_init__(self) -> None:
+        require_non_negative("seed", self.seed)
+        require_positive("runs", self.runs)
+        require(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
+        require(self.precision in PRECISIONS, "precision", self.precision, "one of " + ", ".join(PRECISIONS))
+        gas = self.method.name == "gas"
+        require(
+            not gas or self.trainer.batch_parts <= self.partitioner.num_parts,
+            "trainer.batch_parts",
+            self.trainer.batch_parts,
+            f"at most partitioner.num_parts={self.partitioner.num_parts}",
+        )
+        require(
+            gas or self.evaluation.mode == "exact",
+            "evaluation.mode",
+            self.evaluation.mode,
+            "exact: method=full_batch keeps no histories",
+        )

@@ -1,0 +1,113 @@
+"""Settings of the groups `method`, `optimizer`, `trainer`, `evaluation` and `logger`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gas_cli.config.checks import require, require_between, require_name, require_non_negative, require_positive
+
+METHODS = ("gas", "full_batch")
+SCHEDULES = ("none", "cosine", "step", "plateau")
+LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
+EVALUATION_MODES = ("exact", "history")
+LOGGERS = ("none", "tensorboard")
+
+
+@dataclass
+class MethodConfig:
+    """`gas`: mini-batches with historical embeddings; `full_batch`: one batch that holds the whole graph."""
+
+    name: str = "gas"
+
+    def __post_init__(self) -> None:
+        require_name("method.name", self.name)
+        require(self.name in METHODS, "method", self.name, "one of " + ", ".join(METHODS))
+
+
+@dataclass
+class OptimizerConfig:
+    """Adam with two weight-decay groups.
+
+    `reg_weight_decay` applies to the parameters that the model calls regularised (the hidden convolutions), `weight_decay`
+    to the rest. `grad_norm` clips the gradient's 2-norm; 0 turns clipping off. `schedule`: none | cosine (to `min_lr` over
+    trainer.epochs) | step (times `gamma` every `step_epochs`) | plateau (times `gamma` after `step_epochs` epochs without a
+    better validation metric).
+    """
+
+    name: str = "adam"
+    lr: float = 0.01
+    reg_weight_decay: float = 5e-4
+    weight_decay: float = 0.0
+    grad_norm: float = 0.0
+    schedule: str = "none"
+    gamma: float = 0.5
+    step_epochs: int = 50
+    min_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.name == "adam", "optimizer", self.name, "adam")
+        require_non_negative("optimizer.lr", self.lr)
+        require_non_negative("optimizer.reg_weight_decay", self.reg_weight_decay)
+        require_non_negative("optimizer.weight_decay", self.weight_decay)
+        require_non_negative("optimizer.grad_norm", self.grad_norm)
+        require(self.schedule in SCHEDULES, "optimizer.schedule", self.schedule, "one of " + ", ".join(SCHEDULES))
+        require_between("optimizer.gamma", self.gamma, 0.0, 1.0)
+        require_positive("optimizer.step_epochs", self.step_epochs)
+        require_non_negative("optimizer.min_lr", self.min_lr)
+
+
+@dataclass
+class TrainerConfig:
+    """The loop.
+
+    `batch_parts` parts form one mini-batch, grouped anew every epoch when `shuffle` is on. `max_steps` cuts an epoch short
+    (0: all batches). `patience` stops after that many epochs without a better validation metric (0: never).
+    `edge_dropout` drops each edge with that probability, once per epoch. `loss_weighting`: `full_batch` weighs each
+    batch by its share of the training nodes (an unbiased estimate of the full-batch loss), `batch_mean` weighs every batch alike
+    (as published). `checkpoint_every` is in epochs. `prefetch` builds that many batches ahead on another thread.
+    """
+
+    epochs: int = 200
+    batch_parts: int = 10
+    shuffle: bool = True
+    max_steps: int = 0
+    patience: int = 0
+    edge_dropout: float = 0.0
+    loss_weighting: str = "full_batch"
+    checkpoint_every: int = 10
+    prefetch: int = 2
+
+    def __post_init__(self) -> None:
+        require_positive("trainer.epochs", self.epochs)
+        require_positive("trainer.batch_parts", self.batch_parts)
+        require_non_negative("trainer.max_steps", self.max_steps)
+        require_non_negative("trainer.patience", self.patience)
+        require(0 <= self.edge_dropout < 1, "trainer.edge_dropout", self.edge_dropout, "at least 0 and less than 1")
+        require(self.loss_weighting in LOSS_WEIGHTINGS, "trainer.loss_weighting", self.loss_weighting, "one of " + ", ".join(LOSS_WEIGHTINGS))
+        require_positive("trainer.checkpoint_every", self.checkpoint_every)
+        require_non_negative("trainer.prefetch", self.prefetch)
+
+
+@dataclass
+class EvaluationConfig:
+    """`exact` recomputes all embeddings layer by layer in bounded memory; `history` runs only the last layer on stored ones.
+
+    `every` is in epochs; 0 evaluates after the last epoch only.
+    """
+
+    mode: str = "exact"
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        require(self.mode in EVALUATION_MODES, "evaluation.mode", self.mode, "one of " + ", ".join(EVALUATION_MODES))
+        require_non_negative("evaluation.every", self.every)
+
+
+@dataclass
+class LoggerConfig:
+    """Where metrics go besides metrics.jsonl, which is always written."""
+
+    name: str = "none"
+
+    def __post_init__(self) -> None:
+        require(self.name in LOGGERS, "logger", self.name, "one of " + ", ".join(LOGGERS))

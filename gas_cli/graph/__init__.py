@@ -1,0 +1,1 @@
+"""The `graph` stage: from a dataset's name to a validated `Graph` in memory."""

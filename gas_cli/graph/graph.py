@@ -1,0 +1,120 @@
+"""The graph as every later stage sees it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gas_cli.errors import UserError
+from gas_cli.ops.csr import CSR
+
+Features = Tensor | CSR
+"""Node features: dense float32 [N, F], or `CSR` of the same shape where that is cheaper (bag of words)."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which nodes train, validate and test: three boolean masks [N], disjoint."""
+
+    train: Tensor
+    val: Tensor
+    test: Tensor
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A node-classification problem on one graph.
+
+    x            float32 [N, F] or CSR [N, F]
+    adj          CSR [N, N] by target, without self-loops and duplicates; values are edge weights (1 where the source has none)
+    y            int64 [N] (one class per node) or float32 [N, C] (multi-label)
+    splits       one or several `Split`s
+    num_classes  C
+    metric       `accuracy` | `ogb:<dataset name>` | `micro_f1`
+    symmetric    whether adj equals its transpose, values included
+    """
+
+    name: str
+    x: Features
+    adj: CSR
+    y: Tensor
+    splits: tuple[Split, ...]
+    num_classes: int
+    metric: str
+    symmetric: bool
+
+    @property
+    def num_nodes(self) -> int:
+        return self.adj.num_rows
+
+    @property
+    def num_edges(self) -> int:
+        """Directed edges: an undirected edge counts twice."""
+        return self.adj.nnz
+
+    @property
+    def num_features(self) -> int:
+        return int(self.x.shape[1])
+
+    def fingerprint(self) -> str:
+        """A hash of topology, features and labels: a checkpoint belongs to one graph."""
+        digest = hashlib.blake2b(digest_size=16)
+        features = (self.x.col, self.x.value) if isinstance(self.x, CSR) else (self.x,)
+        for tensor in (self.adj.rowptr, self.adj.col, self.adj.value, self.y, *features):
+            array = tensor.contiguous().numpy()
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(memoryview(array).cast("B"))
+        return digest.hexdigest()
+
+    def validate(self) -> Graph:
+        """Check every contract above; return self. Raises `UserError` naming the first offending entry."""
+        n = self.num_nodes
+        self._check(n > 0, "has no nodes", "at least one node")
+        self._check(int(self.x.shape[0]) == n, f"has {int(self.x.shape[0])} feature rows for {n} nodes", "one row per node")
+        self._check(int(self.y.shape[0]) == n, f"has {int(self.y.shape[0])} labels for {n} nodes", "one label per node")
+        if self.adj.nnz:
+            low, high = int(self.adj.col.min()), int(self.adj.col.max())
+            self._check(low >= 0 and high < n, f"has edges with node ids from {low} to {high}", f"ids from 0 to {n - 1}")
+        self._check_features()
+        self._check_labels()
+        self._check(bool(self.splits), "has no split", "at least one train/val/test split")
+        for i, split in enumerate(self.splits):
+            for kind, mask in (("train", split.train), ("val", split.val), ("test", split.test)):
+                self._check(mask.dtype == torch.bool and mask.shape == (n,), f"has a {kind} mask of shape {tuple(mask.shape)}", f"a boolean mask of shape ({n},)")
+            self._check(bool(split.train.any()), f"has an empty training mask in split {i}", "at least one training node")
+            overlap = (split.train & split.val) | (split.train & split.test) | (split.val & split.test)
+            self._check(not bool(overlap.any()), f"has node {_first(overlap)} in two masks of split {i}", "disjoint masks")
+        return self
+
+    def _check_features(self) -> None:
+        values = self.x.value if isinstance(self.x, CSR) else self.x
+        for start in range(0, values.shape[0], 1 << 20):  # in blocks: the features may be larger than memory
+            bad = ~torch.isfinite(values[start : start + (1 << 20)])
+            if bool(bad.any()):
+                entry = start + int(bad.reshape(bad.shape[0], -1).any(1).nonzero()[0])
+                row = int(np.searchsorted(self.x.rowptr.numpy(), entry, side="right")) - 1 if isinstance(self.x, CSR) else entry
+                self._check(False, f"has a NaN or infinite feature at node {row}", "finite features (clean or impute them first)")
+
+    def _check_labels(self) -> None:
+        if self.y.dim() == 2:
+            self._check(int(self.y.shape[1]) == self.num_classes, f"has {int(self.y.shape[1])} label columns", f"{self.num_classes} columns")
+            return
+        labelled = torch.zeros(self.num_nodes, dtype=torch.bool)
+        for split in self.splits:
+            labelled |= split.train | split.val | split.test
+        bad = labelled & ((self.y < 0) | (self.y >= self.num_classes))
+        if bool(bad.any()):
+            node = _first(bad)
+            self._check(False, f"has label {int(self.y[node])} at node {node}", f"labels from 0 to {self.num_classes - 1}")
+
+    def _check(self, holds: bool, found: str, expected: str) -> None:
+        if not holds:
+            raise UserError(f"Graph {self.name!r} {found}: expected {expected}.")
+
+
+def _first(mask: Tensor) -> int:
+    return int(mask.nonzero()[0]) if bool(mask.any()) else -1

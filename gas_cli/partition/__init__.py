@@ -1,0 +1,1 @@
+"""The `partition` stage: from a `Graph` to clusters of nodes, cached on disk."""
