@@ -33,6 +33,7 @@ class GeneratedConfig(DatasetConfig):
     of the noise around unit-length class centres; `power_law` the exponent of the degree distribution (larger: more equal degrees).
     """
 
+    name: str = "generated"
     num_nodes: int = 10_000
     average_degree: float = 12.0
     num_communities: int = 10

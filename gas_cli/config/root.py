@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gas_cli.config.checks import require, require_non_negative, require_positive
-from gas_cli.config.dataset import DatasetConfig
+from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
 from gas_cli.config.history import HistoryConfig
-from gas_cli.config.model import ModelConfig
+from gas_cli.config.model import GCNConfig, ModelConfig
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.config.training import EvaluationConfig, LoggerConfig, MethodConfig, OptimizerConfig, TrainerConfig
 
@@ -19,9 +19,9 @@ PRECISIONS = ("float32", "bfloat16")
 class Config:
     """What `gas-train` runs: one instance per run, valid once constructed."""
 
-    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    dataset: DatasetConfig = field(default_factory=GeneratedConfig)
     partitioner: PartitionerConfig = field(default_factory=PartitionerConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig = field(default_factory=GCNConfig)
     history: HistoryConfig = field(default_factory=HistoryConfig)
     method: MethodConfig = field(default_factory=MethodConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

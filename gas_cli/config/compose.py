@@ -1,0 +1,154 @@
+"""From yaml files and overrides to one typed `Config`, and back to a file.
+
+Hydra composes (`compose_config`, or `launch.py` for the command line), `to_config` checks and converts once, and
+everything after works on plain dataclasses. Nothing is ever instantiated from a configuration: names select code in registries.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gas_cli
+from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
+from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig, ModelConfig
+from gas_cli.config.root import Config
+from gas_cli.errors import UserError
+from gas_cli.files import write_atomically
+
+VERSION_BASE = "1.3"
+CONFIG_NAME = "config"
+MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {"gcn": GCNConfig, "gcnii": GCNIIConfig, "appnp": APPNPConfig}
+DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {"generated": GeneratedConfig}  # every other name: DatasetConfig
+DEFAULT_ROOT = "${oc.env:GAS_DATA,data}"
+
+
+def config_directory() -> Path:
+    """The shipped `conf/`: inside the package when installed from a wheel, beside it in a checkout or an editable install."""
+    package = Path(gas_cli.__file__).resolve().parent
+    for candidate in (package / "conf", package.parent / "conf"):
+        if (candidate / f"{CONFIG_NAME}.yaml").is_file():
+            return candidate
+    raise UserError(f"The configuration files of gas-train are missing beside {package}: install the package again (pip install .).")
+
+
+def register_schemas() -> None:
+    """Make the dataclasses known to Hydra as `schema` (the root) and `/schema/<group>` (the groups with several types)."""
+    from hydra.core.config_store import ConfigStore
+    from omegaconf import MISSING, OmegaConf
+
+    store = ConfigStore.instance()
+    root = OmegaConf.structured(Config)
+    root.dataset = MISSING  # their types depend on the choice; the chosen file brings its schema
+    root.model = MISSING
+    store.store(name="schema", node=root)
+    for name, dataset in {"named": DatasetConfig, **DATASET_SCHEMAS}.items():
+        node = OmegaConf.structured(dataset)
+        node.root = DEFAULT_ROOT
+        store.store(group="schema/dataset", name=name, node=node)
+    for name, model in MODEL_SCHEMAS.items():
+        store.store(group="schema/model", name=name, node=OmegaConf.structured(model))
+
+
+def compose_config(overrides: Sequence[str] = (), config_dirs: Sequence[Path] = ()) -> Config:
+    """The configuration that `gas-train <overrides>` would run, for tests, benchmarks and scripts.
+
+    `config_dirs` are further folders of configs, as with `--config-dir`. Raises `UserError` for anything that cannot be composed.
+    """
+    return to_config(compose(list(overrides), config_dirs))
+
+
+def compose(
+    overrides: list[str], config_dirs: Sequence[Path] = (), config_name: str = CONFIG_NAME, config_path: Path | None = None, hydra: bool = False
+) -> Any:
+    """The composed `DictConfig`, with the `hydra` node if asked for; errors of Hydra and OmegaConf become `UserError`."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    from gas_cli.config.messages import translated
+
+    register_schemas()
+    extra = [f"hydra.searchpath=[{','.join(repr(str(folder.resolve())) for folder in config_dirs)}]"] if config_dirs else []
+    with translated(), initialize_config_dir(str(config_path or config_directory()), version_base=VERSION_BASE, job_name="gas-train"):
+        return hydra_compose(config_name, overrides=extra + overrides, return_hydra_config=hydra)
+
+
+def to_config(composed: Any) -> Config:
+    """Resolve, convert and check a composed `DictConfig`. Paths become absolute, so that a run can be resumed from any folder."""
+    from omegaconf import OmegaConf
+
+    from gas_cli.config.messages import translated
+
+    with translated():
+        config = OmegaConf.to_object(composed)
+    if not isinstance(config, Config):
+        raise UserError("The primary configuration does not start from 'schema': its defaults list must begin with '- schema'.")
+    config.dataset.root = str(Path(config.dataset.root).expanduser().absolute())
+    if config.partitioner.file:
+        config.partitioner.file = str(Path(config.partitioner.file).expanduser().absolute())
+    return config
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Write `config` as yaml with plain, resolved values, atomically. Raises `OSError`."""
+    from omegaconf import OmegaConf
+
+    write_atomically(path, OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config))))
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read what `save_config` wrote, as data: nothing in it is resolved or executed. `overrides` are `key=value` on top.
+
+    Raises `UserError` for a missing or corrupt file, unknown keys and wrong values.
+    """
+    from omegaconf import OmegaConf
+
+    from gas_cli.config.messages import translated
+
+    with translated(f"{path}: "):
+        saved = OmegaConf.create(_read_plain_yaml(path))
+        schema = _schema_of(saved)
+        merged = OmegaConf.merge(schema, saved)
+    with translated():
+        merged.merge_with_dotlist(list(overrides))
+    return to_config(merged)
+
+
+def load_overrides(path: Path) -> list[str]:
+    """The list of overrides that Hydra keeps with every job (`.hydra/overrides.yaml`)."""
+    content = _read_plain_yaml(path)
+    return [str(item) for item in content] if isinstance(content, list) else []
+
+
+def _read_plain_yaml(path: Path) -> Any:
+    """Yaml without interpolations: a file from elsewhere must not read our environment."""
+    import yaml
+    from omegaconf import OmegaConf
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = OmegaConf.to_container(OmegaConf.create(text)) if text.strip() else None
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is not valid yaml: it was cut short or edited by mistake ({str(error).splitlines()[0]}).") from error
+    if "${" in text:
+        raise UserError(f"{path} holds an interpolation (${{...}}): a saved file has plain values only.")
+    return content
+
+
+def _schema_of(saved: Any) -> Any:
+    """The root schema with the dataset's and the model's types chosen by their names in `saved`."""
+    from omegaconf import DictConfig, OmegaConf
+
+    if not isinstance(saved, DictConfig):
+        raise UserError("this is not a run's configuration: expected a mapping of settings.")
+    model = OmegaConf.select(saved, "model.name")
+    if model not in MODEL_SCHEMAS:
+        raise UserError(f"model.name={model} is unknown: expected one of {', '.join(MODEL_SCHEMAS)}.")
+    schema = OmegaConf.structured(Config)
+    schema.dataset = OmegaConf.structured(DATASET_SCHEMAS.get(str(OmegaConf.select(saved, "dataset.name")), DatasetConfig))
+    schema.model = OmegaConf.structured(MODEL_SCHEMAS[model])
+    return schema

@@ -1,0 +1,127 @@
+"""Errors of Hydra and OmegaConf in the words of the user: the key, what was expected, the nearest choices."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gas_cli.config.root import Config
+from gas_cli.errors import UserError
+
+EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
+EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+@contextmanager
+def translated(prefix: str = "") -> Iterator[None]:
+    """Turn configuration errors inside the block into `UserError`; every other exception passes."""
+    import yaml
+    from hydra.errors import HydraException
+    from hydra.plugins.config_source import ConfigLoadError
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except UserError as error:
+        raise UserError(prefix + str(error)) from error
+    except (HydraException, OmegaConfBaseException, ConfigLoadError, yaml.YAMLError) as error:
+        raise UserError(prefix + explain(error)) from error
+
+
+def explain(error: BaseException) -> str:
+    """One or two sentences for an exception of Hydra, OmegaConf or the yaml reader."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, ValidationError
+
+    own = next((link for link in _chain(error) if isinstance(link, UserError)), None)
+    if own is not None:
+        return str(own)
+    cause = next((link for link in _chain(error) if hasattr(link, "full_key")), None)
+    if isinstance(error, MissingConfigException):
+        return _unknown_choice(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} is not a valid override: expected key=value (quote values that hold spaces, commas, brackets or '=')."
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key} has no value: set {cause.full_key}=..."
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        return _unknown_key(cause)
+    if isinstance(cause, ValidationError):
+        return _wrong_type(cause)
+    return _plain(str(error))
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """' Did you mean ...?', or nothing when no choice is near."""
+    close = difflib.get_close_matches(name, list(choices), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+def setting_names(node: type[Any] = Config, prefix: str = "") -> list[str]:
+    """All dotted names of settings below a dataclass type, subclasses of its fields' types included."""
+    names: list[str] = []
+    for key, field_type in _field_types(node).items():
+        if not dataclasses.is_dataclass(field_type):
+            names.append(prefix + key)
+            continue
+        for kind in [field_type, *field_type.__subclasses__()]:
+            names += [name for name in setting_names(kind, f"{prefix}{key}.") if name not in names]
+    return names
+
+
+def _unknown_choice(error: Any) -> str:
+    """`dataset=corra`, or a config that a file refers to and that is not there."""
+    missing, options = str(error.missing_cfg_file or ""), list(error.options or [])
+    group, _, name = missing.strip("/").rpartition("/")
+    if not group:
+        return _plain(str(error))
+    if group == "hydra/launcher" and name in EXTRAS:
+        return f"hydra/launcher={name} is not installed: pip install 'gas-cli[{EXTRAS[name]}]'."
+    return f"{group}={name} is unknown.{nearest(name, options)} Choices: {', '.join(options) or 'none'}."
+
+
+def _unknown_key(error: Any) -> str:
+    """A key that the schema does not have; its full name may lack the parents, so search by what is known."""
+    full = str(error.full_key or error.key)
+    parent, _, _ = full.rpartition(".")
+    known = setting_names()
+    inside = [f"{parent}.{name}" for name in _field_types(error.object_type)] if dataclasses.is_dataclass(error.object_type) and parent else []
+    hint = nearest(full, inside) or nearest(full, [*known, *_field_types(Config)])
+    listed = f" Settings of {parent}: {', '.join(name.rpartition('.')[2] for name in inside)}." if inside else ""
+    return f"{full} is not a setting.{hint}{listed or ' See gas-train --cfg job for all of them.'}"
+
+
+def _wrong_type(error: Any) -> str:
+    parent = error.object_type
+    expected = _field_types(parent).get(str(error.key)) if dataclasses.is_dataclass(parent) else None
+    if expected in EXPECTED:
+        value = error.value if error.value is not None else _quoted(str(error))
+        return f"{error.full_key}={value} is not valid: expected {EXPECTED[expected]}."
+    if dataclasses.is_dataclass(expected):
+        return f"{error.full_key} is a group of settings: choose one of its files by name, or set {error.full_key}.KEY=VALUE."
+    return f"{error.full_key}: {_plain(str(error))}"
+
+
+def _quoted(message: str) -> str:
+    """The value that OmegaConf quotes in its message: Value 'abc' of type 'str' could not be converted to Integer."""
+    parts = message.split("'")
+    return parts[1] if len(parts) > 2 else "?"
+
+
+def _plain(message: str) -> str:
+    """The first paragraph of a message, on one line."""
+    return " ".join(message.strip().split("\n\n")[0].split())
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _field_types(node: Any) -> dict[str, Any]:
+    import typing
+
+    return typing.get_type_hints(node)
