@@ -46,5 +46,5 @@ class Partition:
         """Histories are stored in this node order, so a checkpoint belongs to one partition."""
         digest = hashlib.blake2b(digest_size=16)
         for tensor in (self.node_perm, self.part_ptr):
-            digest.update(memoryview(tensor.contiguous().numpy()).cast("B"))
+            digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()

@@ -1,0 +1,85 @@
+"""From a graph's topology to a `Partition`: by the method of the configuration, or from the cache."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gas_cli.config.partitioner import PartitionerConfig
+from gas_cli.errors import UserError
+from gas_cli.ops.csr import CSR
+from gas_cli.partition.balanced import random_parts, range_parts
+from gas_cli.partition.cache import PartitionCache, partition_key
+from gas_cli.partition.from_file import read_parts
+from gas_cli.partition.metis import metis_parts
+from gas_cli.partition.partition import Partition, Quality
+from gas_cli.partition.quality import measure_quality
+
+log = logging.getLogger(__name__)
+
+Parts = NDArray[np.integer]
+
+
+def make_partition(adj: CSR, config: PartitionerConfig, progress: bool = False) -> Partition:
+    """Divide the nodes of `adj` [N, N] into clusters.
+
+    Args:
+        adj: the topology by target; directed input is fine, edge weights play no part.
+        config: the method and its options. `file` takes the number of parts from its file, the others from `config.num_parts`.
+        progress: show the elapsed time while METIS runs (on a terminal; plain log lines elsewhere).
+
+    Parts that come out empty are dropped with a notice, so `Partition.num_parts` may be less than asked for.
+
+    Raises:
+        UserError: more parts than nodes, an unusable file of part ids, METIS missing or crashed.
+        KeyboardInterrupt: Ctrl-C, at once, METIS being stopped and its temporary files removed.
+    """
+    _check_num_parts(config, adj.num_rows)
+    cache = PartitionCache(config.cache)
+    key = partition_key(adj, config) if cache.enabled else ""
+    stored = cache.load(key, adj.num_rows)
+    if stored is not None:
+        log.info("Partition taken from the cache (%s).", cache.path(key))
+        return _sort_by_part(_drop_empty(stored.parts, config), stored.quality)
+    parts = assign_parts(adj, config, progress)
+    kept = _drop_empty(parts, config)
+    partition = _sort_by_part(kept, measure_quality(adj, kept))
+    cache.store(key, parts, partition.quality)
+    return partition
+
+
+def assign_parts(adj: CSR, config: PartitionerConfig, progress: bool = False) -> Parts:
+    """The part of each node, [N]: non-negative ids, some of which may be unused."""
+    if config.name == "metis":
+        return metis_parts(adj, config.num_parts, config.seed, config.recursive, progress)
+    if config.name == "random":
+        return random_parts(adj.num_rows, config.num_parts, config.seed)
+    if config.name == "range":
+        return range_parts(adj.num_rows, config.num_parts)
+    return read_parts(config.file, adj.num_rows)
+
+
+def _check_num_parts(config: PartitionerConfig, num_nodes: int) -> None:
+    if config.name != "file" and config.num_parts > num_nodes:
+        raise UserError(
+            f"partitioner.num_parts={config.num_parts} is more than the graph has nodes: "
+            f"expected 1 to {num_nodes}, such as partitioner.num_parts={max(1, min(40, num_nodes // 10))}."
+        )
+
+
+def _drop_empty(parts: Parts, config: PartitionerConfig) -> NDArray[np.int32]:
+    """Renumber the ids that occur from 0, in their order; say how many of the expected ones do not."""
+    used, compact = np.unique(parts, return_inverse=True)
+    expected = int(used[-1]) + 1 if config.name == "file" else config.num_parts
+    if len(used) < expected:
+        log.warning("%d of %d parts are empty and were dropped: continuing with %d parts.", expected - len(used), expected, len(used))
+    return compact.astype(np.int32)
+
+
+def _sort_by_part(parts: NDArray[np.int32], quality: Quality) -> Partition:
+    node_perm = np.argsort(parts, kind="stable").astype(np.int64, copy=False)  # stable: ids ascend within a part
+    part_ptr = np.concatenate([[0], np.cumsum(np.bincount(parts))]).astype(np.int64)
+    return Partition(torch.from_numpy(node_perm), torch.from_numpy(part_ptr), quality)
