@@ -9,18 +9,22 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from gas_cli.ops import kernels
+
 
 @dataclass(eq=False)
 class CSR:
     """`rowptr` int64 [n+1], `col` int32 [nnz] (sorted within each row), `value` float32 [nnz], shape [n, `num_cols`].
 
-    Adjacency is stored by target: row v lists the sources w of the messages that v receives.
+    Adjacency is stored by target: row v lists the sources w of the messages that v receives. `symmetric` promises that the
+    matrix equals its transpose, values included, so that the backward pass can read the matrix itself.
     """
 
     rowptr: Tensor
     col: Tensor
     value: Tensor
     num_cols: int
+    symmetric: bool = False
     _transposed: CSR | None = field(default=None, repr=False)
 
     @property
@@ -41,8 +45,9 @@ class CSR:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held by the three arrays (not by the cached transpose)."""
-        return sum(t.numel() * t.element_size() for t in (self.rowptr, self.col, self.value))
+        """Bytes held by the three arrays and, once built, by the transpose."""
+        own = sum(t.numel() * t.element_size() for t in (self.rowptr, self.col, self.value))
+        return own + (self._transposed.nbytes if self._transposed is not None else 0)
 
     @classmethod
     def from_scipy(cls, matrix: sp.sparray | sp.spmatrix) -> CSR:
@@ -64,11 +69,40 @@ class CSR:
     def to_dense(self) -> Tensor:
         return torch.from_numpy(self.to_scipy().toarray())
 
-    def to(self, device: torch.device | str) -> CSR:
-        return CSR(self.rowptr.to(device), self.col.to(device), self.value.to(device), self.num_cols)
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> CSR:
+        """The matrix on `device`; a transpose already built travels with it."""
+        if self.device == torch.device(device):
+            return self
+        moved = (t.to(device, non_blocking=non_blocking) for t in (self.rowptr, self.col, self.value))
+        other = self._transposed.to(device, non_blocking) if self._transposed is not None else None
+        return CSR(*moved, self.num_cols, self.symmetric, other)
+
+    def pin_memory(self) -> CSR:
+        """A copy in page-locked memory, from which transfers to a GPU run asynchronously."""
+        other = self._transposed.pin_memory() if self._transposed is not None else None
+        return CSR(self.rowptr.pin_memory(), self.col.pin_memory(), self.value.pin_memory(), self.num_cols, self.symmetric, other)
 
     def transpose(self) -> CSR:
         """The transpose, built once and kept: the backward pass of every product needs it."""
+        if self.symmetric:
+            return self
         if self._transposed is None:
-            self._transposed = CSR.from_scipy(self.to_scipy().T.tocsr()).to(self.device)
+            host = self.to("cpu")
+            arrays = kernels.transpose(host.rowptr.numpy(), host.col.numpy(), host.value.numpy(), self.num_cols)
+            self._transposed = CSR(*(torch.from_numpy(a) for a in arrays), self.num_rows).to(self.device)
         return self._transposed
+
+    def rows(self, index: Tensor) -> CSR:
+        """The rows with the ids `index` int64 [k], in that order."""
+        arrays = kernels.gather_rows(self.rowptr.numpy(), self.col.numpy(), self.value.numpy(), index.numpy())
+        return CSR(*(torch.from_numpy(a) for a in arrays), self.num_cols)
+
+    def row_ranges(self, ranges: list[tuple[int, int]]) -> CSR:
+        """The rows of several half-open ranges, one after the other; a single range is a view of `col` and `value`."""
+        bounds = [(int(self.rowptr[start]), int(self.rowptr[stop])) for start, stop in ranges]
+        degrees = torch.cat([self.rowptr[start + 1 : stop + 1] - self.rowptr[start:stop] for start, stop in ranges])
+        rowptr = torch.zeros(degrees.numel() + 1, dtype=torch.int64)
+        torch.cumsum(degrees, 0, out=rowptr[1:])
+        col = torch.cat([self.col[a:b] for a, b in bounds]) if len(bounds) > 1 else self.col[slice(*bounds[0])]
+        value = torch.cat([self.value[a:b] for a, b in bounds]) if len(bounds) > 1 else self.value[slice(*bounds[0])]
+        return CSR(rowptr, col, value, self.num_cols)

@@ -1,0 +1,85 @@
+"""What one step reads: a bipartite block and the rows of features and labels that belong to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gas_cli.graph.graph import Features
+from gas_cli.ops.csr import CSR
+
+
+@dataclass(frozen=True)
+class Block:
+    """The messages that B in-batch nodes receive from themselves and from their H halo nodes.
+
+    inner       CSR [B, B]   in-batch sources
+    outer       CSR [B, H]   halo sources (out-of-batch 1-hop neighbours); inner and outer together hold every edge of the targets
+    target_ids  int64 [B]    node ids as in the dataset: the key of dropout masks, the same in every partition
+    halo_ids    int64 [H]
+
+    Example: nodes 0-1 form part 0, nodes 2-3 part 1, the path 0-1-2-3. The block of part 0 has inner = [[0,1],[1,0]],
+    halo = (2,) and outer = [[0],[1]].
+    """
+
+    inner: CSR
+    outer: CSR
+    target_ids: Tensor
+    halo_ids: Tensor
+
+    @property
+    def num_targets(self) -> int:
+        return self.inner.num_rows
+
+    @property
+    def num_halo(self) -> int:
+        return self.outer.num_cols
+
+    @property
+    def num_edges(self) -> int:
+        return self.inner.nnz + self.outer.nnz
+
+    def to(self, device: torch.device) -> Block:
+        return Block(*(a.to(device, non_blocking=True) for a in (self.inner, self.outer, self.target_ids, self.halo_ids)))
+
+    def pin_memory(self) -> Block:
+        return Block(*(a.pin_memory() for a in (self.inner, self.outer, self.target_ids, self.halo_ids)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's input; positions count the permuted graph's nodes, in which parts are contiguous.
+
+    parts       the part ids, ascending
+    ranges      the targets as half-open ranges of positions, ascending; adjacent parts are merged
+    halo        int64 [H] positions of the halo nodes, ascending
+    block       the messages
+    x_target    features [B, F] of the targets, dense or CSR; x_halo [H, F]
+    y           labels of the targets; train_mask bool [B]
+    num_train   how many of them train
+    """
+
+    parts: tuple[int, ...]
+    ranges: tuple[tuple[int, int], ...]
+    halo: Tensor
+    block: Block
+    x_target: Features
+    x_halo: Features
+    y: Tensor
+    train_mask: Tensor
+    num_train: int
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on `device`; itself where it already is there."""
+        if self.halo.device == device:
+            return self
+        halo, x_target, x_halo, y, mask = (
+            a.to(device, non_blocking=True) for a in (self.halo, self.x_target, self.x_halo, self.y, self.train_mask)
+        )
+        return Batch(self.parts, self.ranges, halo, self.block.to(device), x_target, x_halo, y, mask, self.num_train)
+
+    def pin_memory(self) -> Batch:
+        halo, x_target, x_halo, y, mask = (a.pin_memory() for a in (self.halo, self.x_target, self.x_halo, self.y, self.train_mask))
+        return Batch(self.parts, self.ranges, halo, self.block.pin_memory(), x_target, x_halo, y, mask, self.num_train)

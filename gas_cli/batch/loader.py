@@ -1,0 +1,93 @@
+"""Which batches an epoch has, built ahead of time on another thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+import torch
+
+from gas_cli.batch.batch import Batch
+from gas_cli.batch.builder import BatchBuilder
+
+CACHE_BYTES = 1 << 30
+"""Batches whose grouping repeats are kept while their blocks fit in this."""
+
+
+def epoch_groups(num_parts: int, batch_parts: int, shuffle: bool, seed: int, epoch: int) -> list[list[int]]:
+    """The part ids of each batch of one epoch: a function of (seed, epoch) alone, so that a resumed run sees the same ones.
+
+    Every part is in exactly one group; the last group may be smaller.
+    """
+    if shuffle:
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) & 0x7FFFFFFFFFFFFFFF)
+        order = torch.randperm(num_parts, generator=generator).tolist()
+    else:
+        order = list(range(num_parts))
+    return [sorted(order[i : i + batch_parts]) for i in range(0, num_parts, batch_parts)]
+
+
+class BatchLoader:
+    """Serves lists of groups as batches, `prefetch` ahead of their use; repeated groups come from a cache.
+
+    `prepare` is applied to each batch on the building thread (pinning memory, say).
+    """
+
+    def __init__(self, builder: BatchBuilder, prefetch: int, prepare: Callable[[Batch], Batch] = lambda batch: batch) -> None:
+        self.builder, self.prefetch, self.prepare = builder, prefetch, prepare
+        self._cache: dict[tuple[int, ...], Batch] = {}
+        self._cached_bytes = 0
+        self._lock = threading.Lock()
+
+    def batches(self, groups: list[list[int]], keep: bool) -> Iterator[Batch]:
+        """The batches of `groups`, in order; `keep` says that the same groups will be asked for again."""
+        if self.prefetch == 0 or all(tuple(group) in self._cache for group in groups):
+            return (self._get(group, keep) for group in groups)
+        return self._ahead(groups, keep)
+
+    def _get(self, group: list[int], keep: bool) -> Batch:
+        cached = self._cache.get(tuple(group))
+        if cached is not None:
+            return cached
+        with self._lock:  # the builder's scratch serves one thread at a time
+            batch = self.prepare(self.builder.build(group))
+        size = batch.block.inner.nbytes + batch.block.outer.nbytes
+        if keep and self._cached_bytes + size <= CACHE_BYTES:
+            self._cache[tuple(group)] = batch
+            self._cached_bytes += size
+        return batch
+
+    def _ahead(self, groups: list[list[int]], keep: bool) -> Iterator[Batch]:
+        """Build on a thread; errors surface at the consumer, and a consumer that stops early stops the thread."""
+        ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=self.prefetch)
+        stop = threading.Event()
+
+        def offer(item: Batch | BaseException) -> bool:
+            while not stop.is_set():
+                try:
+                    ready.put(item, timeout=0.1)
+                    return True
+                except queue.Full:
+                    continue
+            return False
+
+        def work() -> None:
+            try:
+                for group in groups:
+                    if not offer(self._get(group, keep)):
+                        return
+            except BaseException as error:  # handed over, not swallowed: the consumer raises it
+                offer(error)
+
+        thread = threading.Thread(target=work, name="batch-builder", daemon=True)
+        thread.start()
+        try:
+            for _ in groups:
+                item = ready.get()
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stop.set()
+            thread.join()

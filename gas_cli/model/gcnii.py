@@ -1,0 +1,70 @@
+"""GCNII."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gas_cli.batch.batch import Block
+from gas_cli.config.model import GCNIIConfig
+from gas_cli.graph.graph import Features
+from gas_cli.model.model import Drop, Model, Rows, State, propagate, transform
+from gas_cli.ops.dropout import Noise
+
+
+class GCNII(Model):
+    """Deep GCN with initial residual and identity mapping (Chen et al., ICML 2020).
+
+        s = (1-α) Â dropout(h^l) + α h_0,    h^{l+1} = ReLU(norm((1-β_l) s + β_l s W_l) [+ h^l]),    β_l = log(θ/(l+1) + 1)
+
+    between two linear layers; with `shared_weights=false` the two summands of s have a matrix each.
+
+    Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, hidden_channels] for layers 1..L-1.
+    """
+
+    def __init__(self, config: GCNIIConfig, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        depth, hidden = config.num_layers, config.hidden_channels
+        self.num_layers, self.widths = depth, (hidden,) * depth
+        self.alpha, self.residual = config.alpha, config.residual
+        self.betas = [math.log(config.theta / (l + 1) + 1) for l in range(depth)]
+        self.lin_in = nn.Linear(in_channels, hidden)
+        self.lin_out = nn.Linear(hidden, out_channels)
+        self.weights = nn.ParameterList(_glorot(hidden) for _ in range(depth))
+        self.initial_weights = nn.ParameterList(_glorot(hidden) for _ in range(0 if config.shared_weights else depth))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(hidden) for _ in range(depth if config.batch_norm else 0))
+        self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)
+        self.drops = nn.ModuleList(Drop(config.dropout, site=l + 1) for l in range(depth + 1))
+
+    def encode(self, x: Features, ids: Tensor, noise: Noise) -> Tensor:
+        x = self.drop_input(x, ids, noise)
+        return (transform(x, self.lin_in.weight.t()) + self.lin_in.bias).relu()
+
+    def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
+        dropped = self.drops[index].rows(rows, block, state.noise)
+        assert isinstance(state.initial, Tensor) and isinstance(dropped.target, Tensor)
+        propagated = (1 - self.alpha) * propagate(dropped, block)
+        initial = self.alpha * state.initial
+        beta = self.betas[index]
+        if len(self.initial_weights):
+            mapped = propagated @ self.weights[index] + initial @ self.initial_weights[index]
+        else:
+            mapped = (propagated + initial) @ self.weights[index]
+        out = torch.add(propagated + initial, mapped - (propagated + initial), alpha=beta)
+        if len(self.norms):
+            out = self.norms[index](out)
+        if self.residual:
+            out = out + dropped.target
+        return out.relu()
+
+    def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
+        return self.lin_out(self.drops[self.num_layers](h, block.target_ids, state.noise))  # type: ignore[no-any-return]
+
+    def regularized(self) -> list[nn.Parameter]:
+        return [*self.weights, *self.initial_weights, *self.norms.parameters()]
+
+
+def _glorot(channels: int) -> Tensor:
+    return nn.init.xavier_uniform_(torch.empty(channels, channels))

@@ -1,0 +1,107 @@
+"""The contract between an architecture and its drivers.
+
+A model is `encode`, `layer(0..L-1)`, `decode`. Full-batch training, history training and exact layer-wise inference are three drivers of
+these same methods, so they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from gas_cli.batch.batch import Block
+from gas_cli.graph.graph import Features
+from gas_cli.ops.csr import CSR
+from gas_cli.ops.dropout import Noise, dropout, dropout_csr
+from gas_cli.ops.spmm import block_spmm, spmm
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The inputs of one layer: `target` [B, C] and `halo` [H, C], either both dense or (raw features only) both CSR."""
+
+    target: Features
+    halo: Features
+
+
+@dataclass
+class State:
+    """What a forward pass of one batch carries beside its rows.
+
+    noise     the step's randomness
+    initial   h_0 of the targets [B, C_0] (GCNII's and APPNP's residual), written by the driver after `encode`
+    outputs   outputs of earlier layers for the targets, for models that join them (jumping knowledge)
+    """
+
+    noise: Noise
+    initial: Features
+    outputs: list[Tensor] = field(default_factory=list)
+
+
+class Model(nn.Module, ABC):
+    """Base of all architectures; L = `num_layers` message-passing layers.
+
+    `widths[l]` is the number of channels that layer l reads (l = 0..L-1); layers 1..L-1 read histories of these widths.
+    """
+
+    num_layers: int
+    widths: tuple[int, ...]
+
+    @abstractmethod
+    def encode(self, x: Features, ids: Tensor, noise: Noise) -> Features:
+        """Row-wise start: features [n, F] of the nodes `ids` [n] to h_0 [n, widths[0]] (possibly x itself)."""
+
+    @abstractmethod
+    def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
+        """Message-passing layer `index`: the inputs of targets and halo to the targets' output [B, C]."""
+
+    @abstractmethod
+    def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
+        """Row-wise end: the last layer's output [B, C_L] to class scores [B, num_classes]."""
+
+    @abstractmethod
+    def regularized(self) -> list[nn.Parameter]:
+        """The parameters of the `reg_weight_decay` group; all others are in the `weight_decay` group."""
+
+
+class Drop(nn.Module):
+    """Dropout by global node ids. `site` numbers the places of a network, so that each draws its own masks."""
+
+    def __init__(self, p: float, site: int) -> None:
+        super().__init__()
+        self.p, self.site = p, site
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, site={self.site}"
+
+    def forward(self, x: Features, ids: Tensor, noise: Noise) -> Features:
+        if isinstance(x, CSR):
+            return dropout_csr(x, self.p, noise, self.site, ids)
+        return dropout(x, self.p, noise, self.site, ids)
+
+    def rows(self, rows: Rows, block: Block, noise: Noise) -> Rows:
+        return Rows(self(rows.target, block.target_ids, noise), self(rows.halo, block.halo_ids, noise))
+
+
+def transform(x: Features, weight: Tensor) -> Tensor:
+    """x [n, F] times weight [F, C], for dense and sparse x."""
+    return spmm(x, weight) if isinstance(x, CSR) else x @ weight
+
+
+def propagate(rows: Rows, block: Block) -> Tensor:
+    """A_BB h_B + A_BH h_H: the weighted sum of each target's messages [B, C]."""
+    assert isinstance(rows.target, Tensor) and isinstance(rows.halo, Tensor), "sparse features are transformed before they are propagated"
+    return block_spmm(block.inner, block.outer, rows.target, rows.halo)
+
+
+def propagate_and_transform(rows: Rows, block: Block, weight: Tensor) -> Tensor:
+    """A h W, multiplied on the narrower side: h W first when W shrinks h (or h is sparse), A h first otherwise.
+
+    Aggregating first also spares the product with W on the halo rows.
+    """
+    narrow_first = isinstance(rows.target, CSR) or weight.shape[1] < weight.shape[0]
+    if narrow_first:
+        return propagate(Rows(transform(rows.target, weight), transform(rows.halo, weight)), block)
+    return propagate(rows, block) @ weight

@@ -1,0 +1,126 @@
+"""Dropout whose mask is a function of (seed, step, site, node id, channel) and is stored nowhere.
+
+    word(v, c) = mix(s_v + c · t_v)  with  s_v = mix(v ^ k_0),  t_v = mix(s_v ^ k_1) | 1,  (k_0, k_1) from (seed, step, site)
+    keep(v, c) = word(v, c) >= p · 2^32
+
+`mix` is a 32-bit finaliser (`kernels.mix`). The mask does not depend on the batch a node is in, on threads or on the device, so that one
+part equals full batch with dropout on, and the backward pass recomputes it. The keep rate is exact to 2^-32 for every p.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gas_cli.ops import kernels
+from gas_cli.ops.csr import CSR
+
+_WORD = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The randomness of one training step; `active=False` (evaluation) turns every dropout off."""
+
+    seed: int
+    step: int
+    active: bool = True
+
+    @classmethod
+    def off(cls) -> Noise:
+        return cls(0, 0, active=False)
+
+    def key(self, site: int) -> tuple[int, int]:
+        """Two 32-bit words for one place in the network, by SplitMix64 over (seed, step, site)."""
+        word = 0
+        for part in (self.seed, self.step, site):
+            word = _splitmix(word ^ (part & 0xFFFFFFFFFFFFFFFF))
+        return word >> 32, word & _WORD
+
+
+def dropout(x: Tensor, p: float, noise: Noise, site: int, ids: Tensor) -> Tensor:
+    """x [n, C] with each entry zeroed with probability p, else divided by 1-p; `ids` [n] are the rows' global node ids."""
+    if not noise.active or p == 0 or x.numel() == 0:
+        return x
+    return _Dropout.apply(x, p, noise.key(site), ids)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def dropout_csr(x: CSR, p: float, noise: Noise, site: int, ids: Tensor) -> CSR:
+    """The same on the stored entries of sparse features (which take no gradient)."""
+    if not noise.active or p == 0 or x.nnz == 0:
+        return x
+    key0, key1 = noise.key(site)
+    if x.value.is_cuda:
+        rows = torch.repeat_interleave(torch.arange(x.num_rows, device=x.device), x.rowptr.diff())
+        value = x.value * _keep(_words(ids[rows], x.col, key0, key1), p) / (1 - p)
+    else:
+        value = torch.empty_like(x.value)
+        arrays = (t.contiguous().numpy() for t in (x.rowptr, x.col, x.value, ids))
+        kernels.dropout_sparse(*arrays, np.uint32(key0), np.uint32(key1), _threshold(p), np.float32(1 / (1 - p)), value.numpy())
+    return CSR(x.rowptr, x.col, value, x.num_cols)
+
+
+def keep_mask(p: float, noise: Noise, site: int, ids: Tensor, channels: int) -> Tensor:
+    """The mask itself, bool [n, channels], by whole-tensor operations: the slow twin, and the path on CUDA."""
+    key0, key1 = noise.key(site)
+    columns = torch.arange(channels, device=ids.device).expand(ids.numel(), channels)
+    return _keep(_words(ids.unsqueeze(1), columns, key0, key1), p)
+
+
+def _splitmix(word: int) -> int:
+    word = (word + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return word ^ (word >> 31)
+
+
+def _threshold(p: float) -> np.uint32:
+    return np.uint32(min(round(p * 2**32), _WORD))
+
+
+def _mix(h: Tensor) -> Tensor:
+    """`kernels.mix` on int64 tensors that hold 32-bit words: products wrap, and their low 32 bits are right."""
+    h = h ^ (h >> 16)
+    h = (h * 0x7FEB352D) & _WORD
+    h = h ^ (h >> 15)
+    h = (h * 0x846CA68B) & _WORD
+    return h ^ (h >> 16)
+
+
+def _words(ids: Tensor, columns: Tensor, key0: int, key1: int) -> Tensor:
+    start = _mix((ids.long() & _WORD) ^ key0)
+    stride = _mix(start ^ key1) | 1
+    return _mix((start + columns.long() * stride) & _WORD)
+
+
+def _keep(words: Tensor, p: float) -> Tensor:
+    return words >= int(_threshold(p))
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, p: float, key: tuple[int, int], ids: Tensor) -> Tensor:
+        ctx.p, ctx.key = p, key
+        ctx.save_for_backward(ids)
+        return _drop(x, p, key, ids)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        (ids,) = ctx.saved_tensors
+        return _drop(grads[0], ctx.p, ctx.key, ids), None, None, None
+
+
+def _drop(x: Tensor, p: float, key: tuple[int, int], ids: Tensor) -> Tensor:
+    if x.is_cuda:
+        columns = torch.arange(x.shape[1], device=x.device).expand(x.shape)
+        return x * _keep(_words(ids.unsqueeze(1), columns, *key), p) / (1 - p)
+    dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32  # numba knows no bfloat16
+    wide = x.detach().to(dtype).contiguous()
+    out = torch.empty_like(wide)
+    ids_np = ids.contiguous().numpy()
+    kernels.dropout_dense(wide.numpy(), ids_np, np.uint32(key[0]), np.uint32(key[1]), _threshold(p), np.float32(1 / (1 - p)), out.numpy())
+    return out.to(x.dtype)

@@ -1,0 +1,1 @@
+"""The `train` stage: drivers of a model, the loop, evaluation, checkpoints."""

@@ -1,0 +1,56 @@
+"""Checkpoints: written whole or not at all, read without running code from them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gas_cli.errors import UserError
+
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` under a temporary name, flush it to the disk, and rename: a crash leaves the previous file.
+
+    Raises UserError where the disk is full or the folder not writable; the previous checkpoint stays.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # torch wraps a failed write in a RuntimeError of its archive writer
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        temporary.unlink(missing_ok=True)
+        kept = f" The previous checkpoint {path} is intact." if path.exists() else ""
+        raise UserError(
+            f"Cannot write the checkpoint {path}: {os.strerror(cause.errno or 0)}.{kept} "
+            f"Make room (or the folder writable), then continue with: gas-train resume={path.parent.parent}"
+        ) from error
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint with `weights_only=True`. Raises UserError where it is missing, truncated or of another format."""
+    if not path.is_file():
+        raise UserError(f"No checkpoint at {path}: expected a run's folder with checkpoints/{path.name} in it.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
+        raise UserError(
+            f"The checkpoint {path} cannot be read ({str(error).splitlines()[0]}): it is truncated or not a checkpoint of gas-train. "
+            "Delete it; another one may lie beside it (checkpoint=last or best)."
+        ) from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else type(state).__name__
+        raise UserError(f"The checkpoint {path} has format {found}: expected {FORMAT}. It was written by another version of gas-train.")
+    return state

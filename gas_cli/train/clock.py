@@ -1,0 +1,56 @@
+"""Seconds by phase, and peak memory."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+PHASES = ("batch", "pull", "compute", "push", "refresh", "evaluate", "checkpoint")
+
+
+class Clock:
+    """Wall seconds of the host by phase; a phase entered inside another is not counted twice.
+
+    On CUDA a phase ends when the host has issued its work, not when the device has done it: on a GPU look at the epoch's total.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._stack: list[str] = []
+        self._since = 0.0
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        self._charge()
+        self._stack.append(name)
+        try:
+            yield
+        finally:
+            self._charge()
+            self._stack.pop()
+
+    def _charge(self) -> None:
+        now = time.perf_counter()
+        if self._stack:
+            self._seconds[self._stack[-1]] += now - self._since
+        self._since = now
+
+    def take(self) -> dict[str, float]:
+        """Seconds since the last call, every phase named."""
+        seconds = {name: self._seconds.get(name, 0.0) for name in PHASES}
+        self._seconds.clear()
+        return seconds
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the CUDA allocator's peak, or on the CPU the process's peak resident memory (dataset and libraries included)."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

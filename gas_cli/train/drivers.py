@@ -1,0 +1,104 @@
+"""The drivers of a model: one batch with histories, and all nodes layer by layer. Both call the same three methods of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from gas_cli.batch.batch import Batch
+from gas_cli.graph.graph import Features
+from gas_cli.history.exchange import Exchange
+from gas_cli.history.store import HistoryStore
+from gas_cli.model.model import Model, Rows, State
+from gas_cli.ops.dropout import Noise
+
+Batches = Callable[[], Iterable[Batch]]
+"""One pass over all nodes, every node in exactly one batch."""
+
+
+def forward(model: Model, batch: Batch, exchange: Exchange, noise: Noise) -> Tensor:
+    """One batch through all layers, halo inputs from histories: class scores [B, num_classes] of the targets.
+
+    With one part there is no halo and this is full-batch training.
+    """
+    rows, state = _start(model, batch, noise)
+    h = model.layer(0, rows, batch.block, state)
+    for index in range(1, model.num_layers):
+        state.outputs.append(h)
+        exchange.push(index, h)
+        h = model.layer(index, Rows(h, exchange.pull(index)), batch.block, state)
+    return model.decode(h, batch.block, state)
+
+
+@torch.no_grad()
+def layerwise(model: Model, batches: Batches, num_nodes: int, device: torch.device, store: HistoryStore | None = None) -> Tensor:
+    """Exact class scores [N, num_classes] of all nodes on the host, in evaluation mode: layer by layer, batch by batch.
+
+    Holds the inputs and outputs of one layer (two [N, width] tables) beside one batch, whatever the depth. h_0 is recomputed from x in
+    every layer rather than kept. Where a `store` is given, each layer's exact inputs replace its histories (a refresh);
+    otherwise no history is touched.
+    """
+    inputs: Tensor | None = None
+    for index in range(model.num_layers):
+        outputs: Tensor | None = None
+        for batch in batches():
+            block = batch.block
+            rows, state = _start(model, batch, Noise.off(), with_halo=inputs is None)
+            if inputs is not None:
+                rows = Rows(_cut(inputs, batch).to(device), inputs.index_select(0, batch.halo.to(inputs.device)).to(device))
+            h = model.layer(index, rows, block, state)
+            if index == model.num_layers - 1:
+                h = model.decode(h, block, state)
+            if outputs is None:
+                outputs = torch.empty(num_nodes, h.shape[1], dtype=torch.float32)
+            _paste(outputs, batch, h)
+        assert outputs is not None, "a pass over the nodes has at least one batch"
+        inputs = outputs
+        if store is not None and index < model.num_layers - 1:
+            store.push(index + 1, [(0, num_nodes)], inputs)
+    assert inputs is not None
+    return inputs
+
+
+@torch.no_grad()
+def last_layer(model: Model, batches: Batches, num_nodes: int, store: HistoryStore) -> Tensor:
+    """Class scores [N, num_classes] from the stored inputs of the last layer: one layer's work, approximate as the histories are.
+
+    A model of one layer has no histories; its scores are exact.
+    """
+    scores: Tensor | None = None
+    last = model.num_layers - 1
+    for batch in batches():
+        rows, state = _start(model, batch, Noise.off(), with_halo=last == 0)
+        if last > 0:
+            targets = torch.cat([torch.arange(start, stop) for start, stop in batch.ranges])
+            rows = Rows(store.pull(last, targets), store.pull(last, batch.halo))
+        h = model.decode(model.layer(last, rows, batch.block, state), batch.block, state)
+        if scores is None:
+            scores = torch.empty(num_nodes, h.shape[1], dtype=torch.float32)
+        _paste(scores, batch, h)
+    assert scores is not None, "a pass over the nodes has at least one batch"
+    return scores
+
+
+def _start(model: Model, batch: Batch, noise: Noise, with_halo: bool = True) -> tuple[Rows, State]:
+    """h_0 of targets and (for the first layer) halo; the halo's is exact too, because features are never stale."""
+    block = batch.block
+    target = model.encode(batch.x_target, block.target_ids, noise)
+    halo: Features = model.encode(batch.x_halo, block.halo_ids, noise) if with_halo else target
+    return Rows(target, halo), State(noise, target)
+
+
+def _cut(table: Tensor, batch: Batch) -> Tensor:
+    pieces = [table[start:stop] for start, stop in batch.ranges]
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+def _paste(table: Tensor, batch: Batch, rows: Tensor) -> None:
+    """Copy a batch's rows to their positions in a host table (a host synchronisation on CUDA: the table is read next)."""
+    offset = 0
+    for start, stop in batch.ranges:
+        table[start:stop].copy_(rows[offset : offset + stop - start])
+        offset += stop - start

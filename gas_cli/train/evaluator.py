@@ -1,0 +1,68 @@
+"""Evaluation: exact and layer by layer, or in the time of one layer from histories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from gas_cli.batch.batch import Batch
+from gas_cli.batch.loader import BatchLoader, epoch_groups
+from gas_cli.graph.graph import Graph, Split
+from gas_cli.history.store import HistoryStore
+from gas_cli.model.model import Model
+from gas_cli.train.drivers import last_layer, layerwise
+from gas_cli.train.metrics import make_metric
+
+
+class Evaluator:
+    """Scores of all nodes, and their metrics on the three masks of a split.
+
+    `between` is called before each batch; it may raise to stop an evaluation halfway, which changes nothing.
+    """
+
+    def __init__(
+        self, model: Model, graph: Graph, loader: BatchLoader, batch_parts: int, device: torch.device, precision: str, between: Callable[[], None]
+    ) -> None:
+        self.model, self.graph, self.loader, self.device = model, graph, loader, device
+        self.precision, self.between = precision, between
+        self.metric = make_metric(graph.metric)
+        # The same groups at every evaluation, so that the loader keeps their blocks.
+        self.groups = epoch_groups(loader.builder.num_parts, batch_parts, shuffle=False, seed=0, epoch=0)
+
+    def exact(self, refresh: HistoryStore | None = None) -> Tensor:
+        """Exact scores [N, C]; with `refresh`, that store's histories become exact on the way."""
+        with self._evaluating():
+            return layerwise(self.model, self._batches, self.graph.num_nodes, self.device, refresh)
+
+    def from_history(self, store: HistoryStore) -> Tensor:
+        """Approximate scores [N, C] from the stored inputs of the last layer."""
+        with self._evaluating():
+            return last_layer(self.model, self._batches, self.graph.num_nodes, store)
+
+    def measure(self, scores: Tensor, split: Split) -> dict[str, float]:
+        """The graph's metric for `train`, `val` and `test`."""
+        masks = {"train": split.train, "val": split.val, "test": split.test}
+        return {name: self.metric(scores[mask], self.graph.y[mask]) for name, mask in masks.items()}
+
+    def _batches(self) -> Iterator[Batch]:
+        for batch in self.loader.batches(self.groups, keep=True):
+            self.between()
+            yield batch.to(self.device)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        training = self.model.training
+        self.model.eval()
+        try:
+            with autocast(self.device, self.precision):
+                yield
+        finally:
+            self.model.train(training)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bfloat16 for dense products where `precision` asks for it; aggregation and histories keep their own types."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")

@@ -1,0 +1,65 @@
+"""Adam with two weight-decay groups, gradient clipping and learning-rate schedules."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from gas_cli.config.training import OptimizerConfig
+from gas_cli.model.model import Model
+
+
+class Optimizer:
+    """Owns the parameters' updates. `step` once per batch, `epoch_end` once per epoch."""
+
+    def __init__(self, model: Model, config: OptimizerConfig, epochs: int) -> None:
+        self.config = config
+        self._parameters: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
+        regularized = {id(p) for p in model.regularized()}
+        groups = [
+            {"params": [p for p in self._parameters if id(p) in regularized], "weight_decay": config.reg_weight_decay},
+            {"params": [p for p in self._parameters if id(p) not in regularized], "weight_decay": config.weight_decay},
+        ]
+        self.adam = torch.optim.Adam([g for g in groups if g["params"]], lr=config.lr)
+        self._scheduler = self._make_scheduler(epochs)
+
+    def _make_scheduler(self, epochs: int) -> Any:
+        c = self.config
+        if c.schedule == "cosine":
+            return lr_scheduler.CosineAnnealingLR(self.adam, T_max=epochs, eta_min=c.min_lr)
+        if c.schedule == "step":
+            return lr_scheduler.StepLR(self.adam, step_size=c.step_epochs, gamma=c.gamma)
+        if c.schedule == "plateau":
+            return lr_scheduler.ReduceLROnPlateau(self.adam, mode="max", factor=c.gamma, patience=c.step_epochs, min_lr=c.min_lr)
+        return lr_scheduler.ConstantLR(self.adam, factor=1.0)
+
+    @property
+    def lr(self) -> float:
+        return float(self.adam.param_groups[0]["lr"])
+
+    def zero_grad(self) -> None:
+        self.adam.zero_grad(set_to_none=True)
+
+    def step(self) -> None:
+        """Clip (2-norm over all parameters) and update."""
+        if self.config.grad_norm > 0:
+            nn.utils.clip_grad_norm_(self._parameters, self.config.grad_norm)
+        self.adam.step()
+
+    def epoch_end(self, val: float) -> None:
+        """Advance the schedule; `val` is the latest validation metric (nan before the first evaluation)."""
+        if not isinstance(self._scheduler, lr_scheduler.ReduceLROnPlateau):
+            self._scheduler.step()
+        elif not math.isnan(val):
+            self._scheduler.step(val)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"adam": self.adam.state_dict(), "scheduler": self._scheduler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.adam.load_state_dict(state["adam"])
+        self._scheduler.load_state_dict(state["scheduler"])

@@ -1,0 +1,45 @@
+"""Ctrl-C and termination signals, turned into a stop at the next safe point."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from gas_cli.errors import Interrupted
+
+# SIGUSR1 is what SLURM sends ahead of a pre-emption when asked to.
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+
+
+class StopRequest:
+    """While entered, the first signal asks for a stop and a second one stops at once.
+
+    `check` is called between steps, where all state is consistent, and raises `Interrupted` if a stop was asked for. Handlers can only be
+    set on the main thread; elsewhere (a sweep launcher's thread) signals keep their meaning.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def check(self) -> None:
+        if self.requested:
+            raise Interrupted("stopped by a signal; the run is saved")

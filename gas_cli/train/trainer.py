@@ -1,0 +1,290 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from gas_cli.batch.batch import Batch
+from gas_cli.batch.builder import BatchBuilder
+from gas_cli.batch.loader import BatchLoader, epoch_groups
+from gas_cli.config.root import Config
+from gas_cli.errors import Interrupted, UserError
+from gas_cli.graph.graph import Split
+from gas_cli.history.exchange import Exchange, NoExchange
+from gas_cli.history.pipeline import make_exchange
+from gas_cli.history.store import HistoryStore
+from gas_cli.model.model import Model
+from gas_cli.ops.dropout import Noise
+from gas_cli.train.checkpoint import save_checkpoint
+from gas_cli.train.clock import Clock, peak_memory
+from gas_cli.train.drivers import forward
+from gas_cli.train.edge_dropout import drop_edges
+from gas_cli.train.evaluator import Evaluator, autocast
+from gas_cli.train.loss import Loss
+from gas_cli.train.optimizer import Optimizer
+from gas_cli.train.problem import Problem
+from gas_cli.train.progress import Progress
+from gas_cli.train.stop import StopRequest
+from gas_cli.train.timed import TimedExchange
+
+BEST_IN_MEMORY_BYTES = 256 << 20
+"""Up to this size the best state waits in memory for the next checkpoint; a larger one is written as soon as it is found."""
+
+
+class Recorder(Protocol):
+    """Receives one record per epoch."""
+
+    def epoch(self, record: dict[str, Any]) -> None: ...
+
+
+class Trainer:
+    """Trains one model on one split: GAS with histories, or full batch when the partition has one part and `store` is None.
+
+    State is `progress`, the model, the optimizer and the store; all else derives from the configuration, so that `state_dict` and
+    `restore` are the whole of a resume.
+    """
+
+    def __init__(
+        self, config: Config, problem: Problem, split: Split, model: Model, seed: int, device: torch.device, folder: Path, recorder: Recorder
+    ) -> None:
+        self.config, self.problem, self.split, self.seed = config, problem, split, seed
+        self.device, self.checkpoints, self.recorder = device, folder / "checkpoints", recorder
+        self.progress, self.clock, self.stop = Progress(), Clock(), StopRequest()
+        self.seconds: list[dict[str, float]] = []  # by phase, one entry per epoch that this process finished
+        self.model = model.to(device)
+        self.store = self._make_store()
+        exchange = NoExchange(model.widths, device) if self.store is None else make_exchange(self.store, config.history.pipeline)
+        self.exchange: Exchange = TimedExchange(exchange, self.clock)
+        builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split)
+        prepare: Callable[[Batch], Batch] = Batch.pin_memory if device.type == "cuda" else lambda batch: batch
+        self.loader = BatchLoader(builder, config.trainer.prefetch, prepare)
+        self.batch_parts = min(config.trainer.batch_parts, problem.partition.num_parts)
+        self.evaluator = Evaluator(model, problem.graph, self.loader, self.batch_parts, device, config.precision, self.stop.check)
+        self.loss = Loss(config.trainer.loss_weighting, int(split.train.sum()))
+        self.optimizer = Optimizer(model, config.optimizer, config.trainer.epochs)
+        self._losses: list[Tensor] = []  # of this epoch, not yet read from the device
+        self._best_state: dict[str, Any] | None = None
+
+    def _make_store(self) -> HistoryStore | None:
+        if self.config.method.name == "full_batch":
+            return None
+        widths = self.model.widths[1:]
+        return HistoryStore(self.problem.graph.num_nodes, widths, self.problem.partition.part_ptr, self.config.history, self.device)
+
+    # -- the loop ------------------------------------------------------------------------------------------------------------------
+
+    def fit(self) -> Progress:
+        """Train to the last epoch (or until patience ends) and return where the run stands.
+
+        Raises Interrupted after a signal, with everything saved; UserError where the loss is not finite or a checkpoint cannot be written, with
+        the best state and the last checkpoint kept.
+        """
+        with self.stop:
+            try:
+                self._fill()
+                while self.progress.epoch <= self.config.trainer.epochs and not self._out_of_patience():
+                    self._train_epoch()
+                    self._finish_epoch()
+            except Interrupted:
+                self._save()
+                raise
+        self._save()
+        return self.progress
+
+    def _train_epoch(self) -> None:
+        self.model.train()
+        groups = self._groups()
+        for batch, upcoming in _with_next(self._batches(groups[self.progress.batch :])):
+            self._train_step(batch, upcoming, len(groups))
+            self.progress.batch += 1
+            self.stop.check()
+        self.exchange.flush()
+        self._settle_losses()
+
+    def _train_step(self, batch: Batch, upcoming: Batch | None, num_batches: int) -> None:
+        """One batch: forward with histories, backward, update. A batch without training nodes only renews its histories."""
+        noise = Noise(self.seed, self.progress.step)
+        with self.clock.phase("compute"):
+            self.exchange.begin(batch, upcoming)
+            if self.config.trainer.edge_dropout > 0:
+                batch = drop_edges(batch, self.config.trainer.edge_dropout, noise)
+            with torch.set_grad_enabled(batch.num_train > 0), autocast(self.device, self.config.precision):
+                scores = forward(self.model, batch, self.exchange, noise)
+            if batch.num_train > 0:
+                self._update(self.loss(scores, batch, num_batches))
+            self.exchange.end(self.progress.step)
+            self.progress.step += 1
+
+    def _update(self, loss: Tensor) -> None:
+        self._losses.append(loss.detach())
+        if self.device.type == "cpu":  # free here; on CUDA it would make the host wait for every step
+            self._settle_losses()
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    def _settle_losses(self) -> None:
+        """Read the losses of the steps so far (host synchronisation on CUDA: once per epoch) and stop where one is not finite."""
+        progress = self.progress
+        for value in (float(loss) for loss in self._losses):
+            if not math.isfinite(value):
+                self._save_best()
+                raise UserError(
+                    f"The loss became {value} in epoch {progress.epoch}: training stopped, and the best state so far (epoch {progress.best.epoch}) "
+                    "is kept. Try a smaller optimizer.lr, or optimizer.grad_norm=1."
+                )
+            progress.loss_sum += value
+            progress.loss_count += 1
+        self._losses.clear()
+
+    def _finish_epoch(self) -> None:
+        """Refresh and evaluate where due, record, step the schedule, checkpoint."""
+        progress = self.progress
+        record: dict[str, Any] = {"epoch": progress.epoch, "step": progress.step, "loss": progress.loss, "lr": self.optimizer.lr}
+        if self.store is not None:
+            record["history_age"] = float(self.store.ages(progress.step).float().mean())
+        scores = self._refresh_or_evaluate()
+        improved = False
+        if scores is not None:
+            with self.clock.phase("evaluate"):
+                values = self.evaluator.measure(scores, self.split)
+            improved = progress.offer(**values)
+            record |= values
+        self.optimizer.epoch_end(progress.val)
+        due = progress.epoch % self.config.trainer.checkpoint_every == 0
+        progress.next_epoch()
+        if improved:
+            self._keep_best()
+        if due:
+            self._save()
+        seconds = self.clock.take()
+        self.seconds.append(seconds)
+        self.recorder.epoch(record | {"seconds": {**seconds, "total": sum(seconds.values())}, "peak_memory": peak_memory(self.device)})
+
+    def _out_of_patience(self) -> bool:
+        patience, best = self.config.trainer.patience, self.progress.best.epoch
+        return patience > 0 and best > 0 and self.progress.epoch - 1 - best >= patience
+
+    # -- histories and evaluation --------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Exact histories before the first step, so that no batch ever reads zeros."""
+        if self.config.history.fill and not self.progress.filled:
+            self._refresh()
+        self.progress.filled = True
+
+    def _refresh(self) -> Tensor | None:
+        """Make every history exact under the current weights; the exact scores come with it."""
+        if self.store is None:
+            return None
+        with self.clock.phase("refresh"):
+            scores = self.evaluator.exact(refresh=self.store)
+            self.store.mark_pushed(range(self.problem.partition.num_parts), self.progress.step)
+        return scores
+
+    def _refresh_or_evaluate(self) -> Tensor | None:
+        """Scores of all nodes where this epoch is evaluated; one exact pass serves a refresh and an evaluation alike."""
+        epoch, every, refresh_every = self.progress.epoch, self.config.evaluation.every, self.config.history.refresh_every
+        evaluate = epoch == self.config.trainer.epochs or (every > 0 and epoch % every == 0)
+        refreshed = self._refresh() if refresh_every > 0 and epoch % refresh_every == 0 else None
+        if not evaluate or refreshed is not None:
+            return refreshed if evaluate else None
+        with self.clock.phase("evaluate"):
+            if self.config.evaluation.mode == "history" and self.store is not None:
+                return self.evaluator.from_history(self.store)
+            return self.evaluator.exact()
+
+    # -- batches -------------------------------------------------------------------------------------------------------------------
+
+    def _groups(self) -> list[list[int]]:
+        t = self.config.trainer
+        groups = epoch_groups(self.problem.partition.num_parts, self.batch_parts, t.shuffle, self.seed, self.progress.epoch)
+        return groups[: t.max_steps] if t.max_steps > 0 else groups
+
+    def _batches(self, groups: list[list[int]]) -> Iterator[Batch]:
+        """Batches on the device; the wait for the builder is the phase `batch`."""
+        repeats = not self.config.trainer.shuffle or self.batch_parts in (1, self.problem.partition.num_parts)
+        source = self.loader.batches(groups, keep=repeats)
+        while True:
+            with self.clock.phase("batch"):
+                batch = next(source, None)
+                if batch is None:
+                    return
+                batch = batch.to(self.device)
+            yield batch
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "fingerprint": self.problem.fingerprint,
+            "seed": self.seed,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": self.store.state_dict() if self.store is not None else {},
+            "progress": self.progress.state_dict(),
+            "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else []},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's state. Raises UserError where it belongs to another graph, partition or model."""
+        if state["fingerprint"] != self.problem.fingerprint:
+            raise UserError(
+                "The checkpoint was written for another graph or partition: the dataset's files, or the partition, have changed since. "
+                "Put them back, or start a new run."
+            )
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(f"The checkpoint is of another model: {' '.join(str(error).split())[:300]} Resume with the settings of its run.") from error
+        if self.store is not None:
+            self.store.load_state_dict(state["history"])
+        self.progress = Progress.from_state_dict(state["progress"])
+        torch.set_rng_state(state["rng"]["cpu"])
+        if self.device.type == "cuda" and state["rng"]["cuda"]:
+            torch.cuda.set_rng_state_all(state["rng"]["cuda"])
+
+    def _keep_best(self) -> None:
+        with self.clock.phase("checkpoint"):
+            if self.store is None or self.store.nbytes <= BEST_IN_MEMORY_BYTES:
+                self._best_state = _copy(self.state_dict())
+            else:
+                save_checkpoint(self.checkpoints / "best.pt", self.state_dict())
+
+    def _save_best(self) -> None:
+        if self._best_state is not None:
+            save_checkpoint(self.checkpoints / "best.pt", self._best_state)
+            self._best_state = None
+
+    def _save(self) -> None:
+        """Write last.pt, and best.pt before it: whatever last.pt says is best is then on the disk."""
+        self.exchange.flush()
+        self._settle_losses()
+        with self.clock.phase("checkpoint"):
+            self._save_best()
+            save_checkpoint(self.checkpoints / "last.pt", self.state_dict())
+
+
+def _with_next(batches: Iterator[Batch]) -> Iterator[tuple[Batch, Batch | None]]:
+    """Each batch with its successor (None for the last)."""
+    current = next(batches, None)
+    while current is not None:
+        upcoming = next(batches, None)
+        yield current, upcoming
+        current = upcoming
+
+
+def _copy(value: Any) -> Any:
+    """A deep copy of a state: the next step would change its tensors in place."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
