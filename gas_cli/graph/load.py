@@ -1,0 +1,48 @@
+"""The graph stage's front door: a dataset's name in, a validated `Graph` out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+
+from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
+from gas_cli.errors import UserError
+from gas_cli.graph.graph import Graph
+from gas_cli.graph.sources import npz, ogb, planetoid
+
+Source = Callable[[DatasetConfig, bool], Graph]
+
+
+def _generated(config: DatasetConfig, progress: bool) -> Graph:
+    from gas_cli.graph.sources.generated import generate
+
+    if not isinstance(config, GeneratedConfig):
+        config = GeneratedConfig(name=config.name, root=config.root, split=config.split, download=config.download)
+    return generate(config)
+
+
+SOURCES: dict[str, Source] = {
+    "generated": _generated,
+    **dict.fromkeys(planetoid.FOLDERS, planetoid.load),
+    **dict.fromkeys(npz.ORIGINS, npz.load),
+    **dict.fromkeys(ogb.NAMES, ogb.load),
+}
+"""Which function loads which dataset; another dataset is another entry."""
+
+
+def dataset_names() -> list[str]:
+    """Every name that `dataset=` takes."""
+    return list(SOURCES)
+
+
+def load_graph(config: DatasetConfig, progress: bool = False) -> Graph:
+    """Load, download or generate the graph `config.name` and check it (`Graph.validate`).
+
+    `progress` shows bars on a terminal while files are fetched and parsed. Raises `UserError` for an unknown name, missing files that
+    may not or cannot be downloaded, damaged files, and contents that break the contract of `Graph`.
+    """
+    if config.name not in SOURCES:
+        near = difflib.get_close_matches(config.name.lower().replace("_", "-"), SOURCES, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UserError(f"Dataset {config.name!r} is not known: {hint}expected one of {', '.join(SOURCES)}.")
+    return SOURCES[config.name](config, progress).validate()

@@ -1,0 +1,1 @@
+"""One module per family of datasets: each turns raw files (or random numbers) into a `Graph`."""

@@ -1,0 +1,76 @@
+"""Coauthor CS / Physics and Amazon Computers / Photo (Shchur et al. 2018), with twenty random splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from gas_cli.config.dataset import DatasetConfig
+from gas_cli.graph.download import RemoteFile, download, ensure_files
+from gas_cli.graph.features import compact
+from gas_cli.graph.graph import Graph
+from gas_cli.graph.sources.raw import choose_folder, damaged, reading
+from gas_cli.graph.splits import per_class_splits
+from gas_cli.graph.topology import build_adjacency
+
+ADDRESS = "https://github.com/shchur/gnn-benchmark/raw/master/data/npz"
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Folder and file as PyG lays them out, and the number of classes."""
+
+    collection: str
+    title: str
+    file: str
+    num_classes: int
+
+
+ORIGINS = {
+    "coauthor-cs": _Origin("Coauthor", "CS", "ms_academic_cs.npz", 15),
+    "coauthor-physics": _Origin("Coauthor", "Physics", "ms_academic_phy.npz", 5),
+    "amazon-computers": _Origin("Amazon", "Computers", "amazon_electronics_computers.npz", 10),
+    "amazon-photo": _Origin("Amazon", "Photo", "amazon_electronics_photo.npz", 8),
+}
+
+
+def load(config: DatasetConfig, progress: bool) -> Graph:
+    """The graph `config.name` from `<root>/<Coauthor|Amazon>/<Title>/raw` (or `<root>/<Title>/raw`).
+
+    As in PyG and the published figures: edges symmetrised, words counted as present or absent, features not normalised.
+    """
+    origin = ORIGINS[config.name]
+    folder = choose_folder(config.root, [f"{origin.collection}/{origin.title}/raw", f"{origin.title}/raw"], [origin.file])
+
+    def fetch(missing: list[str]) -> None:
+        for name in missing:
+            download(RemoteFile(name, f"{ADDRESS}/{name}"), folder, progress)
+
+    ensure_files(config.name, folder, [origin.file], config.download, fetch)
+    return _read(config.name, folder / origin.file, origin.num_classes)
+
+
+def _read(name: str, path: Path, num_classes: int) -> Graph:
+    with reading(path), np.load(path, allow_pickle=False) as arrays:
+        attributes, links = _matrix(arrays, "attr"), _matrix(arrays, "adj").tocoo()
+        labels = np.asarray(arrays["labels"], dtype=np.int64)
+    if not (attributes.shape[0] == links.shape[0] == links.shape[1]) or labels.shape != (attributes.shape[0],):
+        raise damaged(path, f"its features {attributes.shape}, edges {links.shape} and labels {labels.shape} do not fit together")
+    attributes.data[attributes.data > 0] = 1
+    adj = build_adjacency(np.stack(links.coords), attributes.shape[0], symmetrise=True)
+    y = torch.from_numpy(labels)
+    return Graph(name, compact(attributes), adj, y, per_class_splits(y, num_classes), num_classes, "accuracy", adj.symmetric)
+
+
+def _matrix(arrays: Any, prefix: str) -> sp.csr_array:
+    """The CSR matrix stored as `<prefix>_data`, `_indices`, `_indptr` and `_shape`, checked before scipy's C code reads it."""
+    data, indices, indptr, shape = (arrays[f"{prefix}_{part}"] for part in ("data", "indices", "indptr", "shape"))
+    matrix = sp.csr_array((data.astype(np.float32), indices, indptr), shape=tuple(int(size) for size in shape))
+    matrix.check_format(full_check=True)
+    matrix.sum_duplicates()
+    return matrix

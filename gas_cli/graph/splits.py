@@ -1,0 +1,56 @@
+"""Train, validation and test masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gas_cli.errors import UserError
+from gas_cli.graph.graph import Split
+
+
+def per_class_splits(
+    y: Tensor,
+    num_classes: int,
+    train_per_class: int = 20,
+    val_per_class: int = 30,
+    num_splits: int = 20,
+    seed: int = 12345,
+) -> tuple[Split, ...]:
+    """Random splits with the same number of training nodes in every class; the nodes left over test.
+
+    y int64 [N]. Class after class draws one permutation of its nodes for each split in turn, all from one generator: these are
+    the draws behind the published figures on Coauthor and Amazon (Fey et al. 2021, seed 12345). A class with fewer nodes
+    fills the training mask first.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    train = torch.zeros(num_splits, y.shape[0], dtype=torch.bool)
+    val = torch.zeros_like(train)
+    for c in range(num_classes):
+        nodes = (y == c).nonzero().view(-1)
+        for split in range(num_splits):
+            drawn = nodes[torch.randperm(nodes.numel(), generator=generator)]
+            train[split, drawn[:train_per_class]] = True
+            val[split, drawn[train_per_class : train_per_class + val_per_class]] = True
+    return tuple(Split(train[s], val[s], ~(train[s] | val[s])) for s in range(num_splits))
+
+
+def split_from_ids(num_nodes: int, train: NDArray[Any], val: NDArray[Any], test: NDArray[Any], source: str) -> Split:
+    """A split from three lists of node ids; `source` says in an error whose lists they are."""
+    return Split(*(_mask(num_nodes, ids, f"{source}: {kind}") for kind, ids in (("train", train), ("valid", val), ("test", test))))
+
+
+def _mask(num_nodes: int, ids: NDArray[Any], source: str) -> Tensor:
+    bad = np.flatnonzero((ids < 0) | (ids >= num_nodes))
+    if bad.size:
+        raise UserError(
+            f"{source} split has node id {ids[bad[0]]} at position {bad[0]}: expected ids from 0 to {num_nodes - 1}. "
+            f"Download the dataset again."
+        )
+    mask = torch.zeros(num_nodes, dtype=torch.bool)
+    mask[torch.from_numpy(np.asarray(ids, np.int64))] = True
+    return mask
