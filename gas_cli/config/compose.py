@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gas_cli
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
@@ -22,6 +22,7 @@ VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
 MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {"gcn": GCNConfig, "gcnii": GCNIIConfig, "appnp": APPNPConfig}
 DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {"generated": GeneratedConfig}  # every other name: DatasetConfig
+T = TypeVar("T")  # the dataclass of a small command's settings
 DEFAULT_ROOT = "${oc.env:GAS_DATA,data}"
 
 
@@ -60,9 +61,7 @@ def compose_config(overrides: Sequence[str] = (), config_dirs: Sequence[Path] = 
     return to_config(compose(list(overrides), config_dirs))
 
 
-def compose(
-    overrides: list[str], config_dirs: Sequence[Path] = (), config_name: str = CONFIG_NAME, config_path: Path | None = None, hydra: bool = False
-) -> Any:
+def compose(overrides: list[str], config_dirs: Sequence[Path] = (), config_name: str = CONFIG_NAME, hydra: bool = False) -> Any:
     """The composed `DictConfig`, with the `hydra` node if asked for; errors of Hydra and OmegaConf become `UserError`."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -71,7 +70,7 @@ def compose(
 
     register_schemas()
     extra = [f"hydra.searchpath=[{','.join(repr(str(folder.resolve())) for folder in config_dirs)}]"] if config_dirs else []
-    with translated(), initialize_config_dir(str(config_path or config_directory()), version_base=VERSION_BASE, job_name="gas-train"):
+    with translated(), initialize_config_dir(str(config_directory()), version_base=VERSION_BASE, job_name="gas-train"):
         return hydra_compose(config_name, overrides=extra + overrides, return_hydra_config=hydra)
 
 
@@ -85,10 +84,21 @@ def to_config(composed: Any) -> Config:
         config = OmegaConf.to_object(composed)
     if not isinstance(config, Config):
         raise UserError("The primary configuration does not start from 'schema': its defaults list must begin with '- schema'.")
+    _refuse_additions(config)
     config.dataset.root = str(Path(config.dataset.root).expanduser().absolute())
     if config.partitioner.file:
         config.partitioner.file = str(Path(config.partitioner.file).expanduser().absolute())
     return config
+
+
+def _refuse_additions(node: Any, prefix: str = "") -> None:
+    """Hydra's `+key=value` adds keys to a typed configuration all the same; nothing would ever read them."""
+    known = {field.name for field in dataclasses.fields(node)}
+    for name, value in vars(node).items():
+        if name not in known:
+            raise UserError(f"{prefix}{name} is not a setting, so +{prefix}{name}=... cannot add it. gas-train --cfg job shows all settings.")
+        if dataclasses.is_dataclass(value):
+            _refuse_additions(value, f"{prefix}{name}.")
 
 
 def save_config(config: Config, path: Path) -> None:
@@ -114,6 +124,23 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     with translated():
         merged.merge_with_dotlist(list(overrides))
     return to_config(merged)
+
+
+def parse_settings(schema: type[T], arguments: Sequence[str]) -> T:
+    """`key=value` arguments of a small command as its settings dataclass. Raises `UserError` for unknown keys and wrong values."""
+    from omegaconf import OmegaConf
+
+    from gas_cli.config.messages import nearest, translated
+
+    known = [field.name for field in dataclasses.fields(schema)]  # type: ignore[arg-type]
+    for argument in arguments:
+        key, separator, _ = argument.partition("=")
+        if not separator or key not in known:
+            raise UserError(f"{argument!r} is not valid: expected key=value with one of {', '.join(known)}.{nearest(key, known)}")
+    with translated():
+        merged = OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.from_dotlist(list(arguments)))
+        settings: T = OmegaConf.to_object(merged)  # type: ignore[assignment]
+    return settings
 
 
 def load_overrides(path: Path) -> list[str]:

@@ -17,7 +17,10 @@ EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str
 
 @contextmanager
 def translated(prefix: str = "") -> Iterator[None]:
-    """Turn configuration errors inside the block into `UserError`; every other exception passes."""
+    """Turn configuration errors inside the block into `UserError`; every other exception passes.
+
+    The block holds calls of Hydra and OmegaConf only: Hydra raises bare `ValueError`s for overrides such as `trainer=3`.
+    """
     import yaml
     from hydra.errors import HydraException
     from hydra.plugins.config_source import ConfigLoadError
@@ -27,7 +30,7 @@ def translated(prefix: str = "") -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(prefix + str(error)) from error
-    except (HydraException, OmegaConfBaseException, ConfigLoadError, yaml.YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, ConfigLoadError, yaml.YAMLError, ValueError) as error:
         raise UserError(prefix + explain(error)) from error
 
 
@@ -50,13 +53,24 @@ def explain(error: BaseException) -> str:
         return _unknown_key(cause)
     if isinstance(cause, ValidationError):
         return _wrong_type(cause)
-    return _plain(str(error))
+    if str(error).startswith("Config group override must be"):
+        return "A group takes the name of one of its files, as in dataset=cora; the value of one override is not a name."
+    return _interpolation(cause) if cause is not None else _plain(str(error))
 
 
-def nearest(name: str, choices: Iterable[str]) -> str:
+def nearest(name: str, choices: Iterable[str], prefix: str = "") -> str:
     """' Did you mean ...?', or nothing when no choice is near."""
-    close = difflib.get_close_matches(name, list(choices), n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(close)}?" if close else ""
+    close = difflib.get_close_matches(name, list(choices), n=2, cutoff=0.7)
+    return f" Did you mean {' or '.join(prefix + choice for choice in close)}?" if close else ""
+
+
+def nearest_setting(key: str) -> str:
+    """' Did you mean ...?' with a group, or with the full names of settings whose last part is near `key`."""
+    full_names = [*_field_types(Config), *setting_names()]
+    parts = {name.rpartition(".")[2] for name in full_names}
+    close = difflib.get_close_matches(key, parts, n=1, cutoff=0.7)
+    meant = list(dict.fromkeys(name for name in full_names if name.rpartition(".")[2] in close))
+    return f" Did you mean {' or '.join(meant)}?" if 0 < len(meant) <= 3 else ""
 
 
 def setting_names(node: type[Any] = Config, prefix: str = "") -> list[str]:
@@ -83,25 +97,32 @@ def _unknown_choice(error: Any) -> str:
 
 
 def _unknown_key(error: Any) -> str:
-    """A key that the schema does not have; its full name may lack the parents, so search by what is known."""
+    """A key that the schema does not have: look for it among its neighbours first, then in all groups."""
     full = str(error.full_key or error.key)
-    parent, _, _ = full.rpartition(".")
-    known = setting_names()
-    inside = [f"{parent}.{name}" for name in _field_types(error.object_type)] if dataclasses.is_dataclass(error.object_type) and parent else []
-    hint = nearest(full, inside) or nearest(full, [*known, *_field_types(Config)])
-    listed = f" Settings of {parent}: {', '.join(name.rpartition('.')[2] for name in inside)}." if inside else ""
-    return f"{full} is not a setting.{hint}{listed or ' See gas-train --cfg job for all of them.'}"
+    parent, _, key = full.rpartition(".")
+    inside = list(_field_types(error.object_type)) if parent and dataclasses.is_dataclass(error.object_type) else []
+    if inside and full in setting_names():
+        return f"{full} is not a setting of the chosen {parent}, which has: {', '.join(inside)}."
+    hint = nearest(key, inside, f"{parent}.") or nearest_setting(key)
+    listed = f" Settings of {parent}: {', '.join(inside)}." if inside else " gas-train --cfg job shows all settings."
+    return f"{full} is not a setting.{hint}{listed}"
 
 
 def _wrong_type(error: Any) -> str:
     parent = error.object_type
     expected = _field_types(parent).get(str(error.key)) if dataclasses.is_dataclass(parent) else None
     if expected in EXPECTED:
-        value = error.value if error.value is not None else _quoted(str(error))
+        value = "null" if "not Optional" in str(error) else _quoted(str(error))
         return f"{error.full_key}={value} is not valid: expected {EXPECTED[expected]}."
     if dataclasses.is_dataclass(expected):
         return f"{error.full_key} is a group of settings: choose one of its files by name, or set {error.full_key}.KEY=VALUE."
     return f"{error.full_key}: {_plain(str(error))}"
+
+
+def _interpolation(error: Any) -> str:
+    """References that lead nowhere, and what else OmegaConf knows the key of."""
+    key = "" if error.full_key in (None, "", "_dummy_") else f"{error.full_key}: "
+    return f"{key}{_plain(str(error.msg or error))}."
 
 
 def _quoted(message: str) -> str:
@@ -111,8 +132,10 @@ def _quoted(message: str) -> str:
 
 
 def _plain(message: str) -> str:
-    """The first paragraph of a message, on one line."""
-    return " ".join(message.strip().split("\n\n")[0].split())
+    """The first paragraph of a message, on one line, without OmegaConf's notes on types."""
+    lines = message.strip().split("\n\n")[0].splitlines()
+    kept = [line for line in lines if not line.strip().startswith(("full_key:", "object_type=", "reference_type="))]
+    return " ".join(" ".join(kept).split())
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,0 +1,141 @@
+"""One job in its folder: start or continue it, and leave a status and a traceback behind whatever happens.
+
+A job never ends the process: in a sweep the others must go on.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gas_cli.config.compose import load_config
+from gas_cli.config.root import Config
+from gas_cli.errors import Interrupted, UserError
+
+LOG_NAME = "gas-train.log"
+log = logging.getLogger(__name__)
+
+
+class JobFailed(Exception):
+    """A failure that is no user's fault; the message names the log file that holds the traceback."""
+
+
+class NotStarted(UserError):
+    """The folder belongs to another run: nothing in it may be touched."""
+
+
+def run_job(make_config: Callable[[], Config], folder: Path) -> float:
+    """Run one job of the command line and return its best validation metric.
+
+    Raises `UserError`, `JobFailed`, or `KeyboardInterrupt` (also for `Interrupted`: that ends a sweep, an `Exception` would not).
+    """
+    return guarded(folder, lambda: _start_or_continue(make_config(), folder))
+
+
+def guarded(folder: Path, work: Callable[[], dict[str, Any]], fresh: bool = True) -> float:
+    """`work()`'s validation metric; its failures recorded in the folder.
+
+    With `fresh=False` a `UserError` changes nothing there: a mistake in resuming must not mark a sound run as failed.
+    """
+    started = time.monotonic()
+    try:
+        summary = work()
+    except (Interrupted, KeyboardInterrupt) as error:
+        _record(folder, "interrupted", str(error) or "interrupted", started)
+        if has_checkpoint(folder):
+            log.info("Interrupted. Continue with: gas-train resume=%s", _shown(folder))
+        raise KeyboardInterrupt from error
+    except UserError as error:
+        if fresh and not isinstance(error, NotStarted):
+            _append_log(folder, f"error: {error}")
+            _record(folder, "failed", str(error), started)
+        raise
+    except Exception as error:
+        _append_log(folder, traceback.format_exc())
+        _record(folder, "failed", f"{type(error).__name__}: {error}", started)
+        raise JobFailed(f"failed unexpectedly ({type(error).__name__}: {error}). The traceback is in {_shown(folder / LOG_NAME)}") from error
+    finally:
+        _release_memory()
+    log.info("Run folder: %s", _shown(folder))
+    value = summary.get("val")
+    return float("nan") if value is None else float(value)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether something in `folder` can be continued: of one run, or of any of its `runs`."""
+    return any(folder.rglob("last.pt"))
+
+
+def _start_or_continue(config: Config, folder: Path) -> dict[str, Any]:
+    from gas_cli.cli.resume import check_unchanged
+
+    again = config.resume == "auto"
+    if config.resume not in ("", "auto"):
+        raise UserError(f"resume={config.resume} must stand on the command line of a single run; in sweeps and config files use resume=auto.")
+    config.resume = ""
+    if again and has_checkpoint(folder):
+        from gas_cli.run import resume
+
+        check_unchanged(load_config(folder / "config.yaml"), config)
+        log.info("Continuing the run in %s", _shown(folder))
+        return resume(folder, config)
+    if not again and (folder / "config.yaml").exists():
+        raise NotStarted(
+            f"{folder} already holds a run: continue it with resume={folder} (a sweep's jobs with resume=auto), or choose another "
+            "folder with hydra.run.dir=DIR (hydra.sweep.dir=DIR with -m)."
+        )
+    from gas_cli.run import run
+
+    return run(config, folder)
+
+
+def _record(folder: Path, status: str, error: str, started: float) -> None:
+    """Complete summary.json; what the run itself wrote about its end stays."""
+    from gas_cli.report.summary import read_summary, write_summary
+
+    path = folder / "summary.json"
+    summary = read_summary(path) if path.exists() else {}
+    if summary.get("status") in (None, "running", "finished"):
+        summary |= {"status": status, "error": error}
+    summary.setdefault("seconds", time.monotonic() - started)
+    _attempt(lambda: write_summary(path, summary))
+
+
+def _append_log(folder: Path, text: str) -> None:
+    """To the job's log file only: a terminal gets the message, not the traceback."""
+
+    def append() -> None:
+        with (folder / LOG_NAME).open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text.rstrip()}\n")
+
+    _attempt(append)
+
+
+def _attempt(write: Callable[[], None]) -> None:
+    """Notes about a failure must not hide the failure itself, say when the disk is full."""
+    try:
+        write()
+    except OSError as error:
+        log.error("Could not record the failure: %s", error)
+
+
+def _release_memory() -> None:
+    """Give memory back between the jobs of a sweep, which share a process."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _shown(path: Path) -> str:
+    """Relative where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)

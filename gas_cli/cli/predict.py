@@ -1,0 +1,96 @@
+"""`gas-predict`: class probabilities from a finished run. See `gas-predict --help`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gas_cli
+from gas_cli.config.checks import require
+from gas_cli.config.compose import parse_settings
+from gas_cli.config.root import DEVICES
+from gas_cli.config.training import EVALUATION_MODES
+from gas_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Interrupted, UserError
+
+CHECKPOINTS = ("best", "last")
+
+HELP = """\
+gas-predict: class probabilities of a trained model
+
+usage: gas-predict run=RUN_DIR [mode=exact|history] [out=predictions.npz] [nodes=FILE] [checkpoint=best|last] [device=auto|cpu|cuda]
+
+  run          the folder of a run of gas-train
+  mode         exact: recompute all embeddings layer by layer; history: only the last layer, on the stored ones
+  out          .npz file to write: node ids and probabilities
+  nodes        .npy or .txt file of node ids; without it, all nodes
+  checkpoint   best (by the validation metric) or last
+
+example
+  gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn mode=exact out=predictions.npz
+
+exit codes: 0 finished, 1 failed unexpectedly, 2 something to mend, 130 interrupted"""
+
+
+@dataclass
+class PredictConfig:
+    """What `gas-predict` is told; `nodes` empty means all nodes."""
+
+    run: str = ""
+    mode: str = "exact"
+    out: str = "predictions.npz"
+    nodes: str = ""
+    checkpoint: str = "best"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.run:
+            raise UserError("run=RUN_DIR is missing: expected the folder of a run of gas-train.")
+        require((Path(self.run) / "config.yaml").is_file(), "run", self.run, "the folder of a run, with config.yaml in it")
+        require(self.mode in EVALUATION_MODES, "mode", self.mode, "one of " + ", ".join(EVALUATION_MODES))
+        require(self.checkpoint in CHECKPOINTS, "checkpoint", self.checkpoint, "one of " + ", ".join(CHECKPOINTS))
+        require(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
+        require(not self.nodes or Path(self.nodes).is_file(), "nodes", self.nodes, "an .npy or .txt file of node ids")
+        require(Path(self.out).suffix == ".npz", "out", self.out, "a file name that ends in .npz")
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(command_line(sys.argv[1:]))
+
+
+def command_line(argv: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    try:
+        _run(list(argv))
+    except UserError as error:
+        return _fail(str(error), EXIT_USAGE)
+    except (KeyboardInterrupt, Interrupted):
+        return _fail("interrupted.", EXIT_INTERRUPTED)
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        return _fail(f"failed unexpectedly ({type(error).__name__}: {error}).", EXIT_FAILED)
+    return 0
+
+
+def _run(argv: list[str]) -> None:
+    if "--help" in argv or "-h" in argv:
+        print(HELP)
+        return
+    if "--version" in argv:
+        print(f"gas-predict {gas_cli.__version__}")
+        return
+    settings = parse_settings(PredictConfig, argv)
+    from gas_cli.predict import predict
+
+    nodes = Path(settings.nodes) if settings.nodes else None
+    predict(Path(settings.run), settings.mode, Path(settings.out), nodes, settings.device, settings.checkpoint)
+    print(f"Wrote {settings.out}")
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"gas-predict: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,65 @@
+"""`gas-train`: train from a configuration. See `gas-train --help`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import gas_cli
+from gas_cli.cli.job import JobFailed, run_job
+from gas_cli.cli.resume import resume_run, resume_target
+from gas_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Interrupted, UserError
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(command_line(sys.argv[1:]))
+
+
+def command_line(argv: Sequence[str]) -> int:
+    """Run the command and return its exit code: 0 done, 1 a failure of ours, 2 the user's to mend, 130 interrupted."""
+    try:
+        _run(list(argv))
+    except UserError as error:
+        return _fail(str(error), EXIT_USAGE)
+    except JobFailed as error:
+        return _fail(str(error), EXIT_FAILED)
+    except (KeyboardInterrupt, Interrupted):
+        return _fail("interrupted.", EXIT_INTERRUPTED)
+    return 0
+
+
+def _run(argv: list[str]) -> None:
+    if "--help" in argv or "-h" in argv:
+        from gas_cli.cli.help import train_help
+
+        print(train_help())
+    elif "--version" in argv:
+        print(f"gas-train {gas_cli.__version__}")
+    elif argv[:1] == ["doctor"] or "--doctor" in argv:
+        from gas_cli.cli.doctor import report
+
+        print(report())
+    elif (target := resume_target(argv)) is not None:
+        resume_run(target, [argument for argument in argv if not argument.startswith("resume=")])
+    else:
+        _launch(argv)
+
+
+def _launch(argv: list[str]) -> None:
+    """One job, or a sweep that ends with its table whatever becomes of the jobs."""
+    from gas_cli.config.launch import launch, prepare
+
+    command = prepare(argv)
+    try:
+        launch(command, run_job)
+    finally:
+        if command.sweep_dir is not None:
+            from gas_cli.report.sweep import report_sweep
+
+            print(report_sweep(command.sweep_dir), end="", flush=True)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"gas-train: {message}", file=sys.stderr)
+    return code

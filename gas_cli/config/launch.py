@@ -1,0 +1,150 @@
+"""Hydra's command line: `launch` runs one job or a sweep, and says where the sweep's jobs are.
+
+Everything that can be known to be wrong is found by composing first, so that a mistake leaves no run folder behind.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gas_cli.config.compose import CONFIG_NAME, VERSION_BASE, compose, config_directory, register_schemas, to_config
+from gas_cli.config.messages import translated
+from gas_cli.errors import UserError
+
+PROGRAM = "gas-train"
+Job = Callable[[Callable[[], Any], Path], float]
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a command line asks for. `sweep_dir` is the folder of a multirun's jobs, None for a single run or for a mere display."""
+
+    argv: list[str]
+    sweep_dir: Path | None
+
+
+def prepare(argv: Sequence[str]) -> Command:
+    """Compose what `argv` asks for once, without running it. Raises `UserError` for anything wrong with it."""
+    from hydra._internal.utils import get_args
+
+    args = get_args(list(argv))
+    if args.cfg or args.info or args.shell_completion or args.hydra_help or args.help or args.experimental_rerun:
+        return Command(list(argv), None)
+    config_dirs = [_existing(args.config_dir)] if args.config_dir else []
+    if args.config_path:
+        raise UserError("--config-path would leave out the configs of gas-train: add your own folder with --config-dir DIR.")
+    multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
+    overrides = _for_folders(args.overrides) if multirun else args.overrides
+    composed = compose(overrides, config_dirs, args.config_name or CONFIG_NAME, hydra=True)
+    if multirun or (composed.hydra.mode is not None and composed.hydra.mode.name == "MULTIRUN"):
+        folder = str(composed.hydra.sweep.dir)  # fixed now: it holds the time of day
+        return Command([*_deferred(argv), "hydra.sweep.dir='" + folder.replace("'", "\\'") + "'"], Path(folder))
+    to_config(_without_hydra(composed))
+    return Command(list(argv), None)
+
+
+def launch(command: Command, job: Job) -> None:
+    """Run `job(make_config, folder)` for every job of the command, in folders that Hydra makes and logs to.
+
+    `make_config()` gives the job's `Config` or raises `UserError`. Errors of Hydra and unwritable folders become `UserError`;
+    what `job` raises passes through (in a sweep: the first one, after all jobs have run).
+    """
+    import hydra
+
+    single, failures = command.sweep_dir is None, []
+
+    def task(composed: Any) -> float:
+        from hydra.core.hydra_config import HydraConfig
+
+        try:
+            return job(lambda: to_config(composed), Path(HydraConfig.get().runtime.output_dir))
+        except Exception as error:
+            if not single:
+                raise
+            failures.append(error)  # raised below: Hydra would print a line of its own first
+            return float("nan")
+
+    register_schemas()
+    main = hydra.main(config_path=str(config_directory()), config_name=CONFIG_NAME, version_base=VERSION_BASE)(task)
+    with translated(), _command_line(command.argv), _writable():
+        main()
+    if failures:
+        raise failures[0]
+
+
+@contextmanager
+def _command_line(argv: list[str]) -> Iterator[None]:
+    """Hydra reads `sys.argv`, and re-raises errors instead of printing them only when this variable is set."""
+    before, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [PROGRAM, *argv]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = before
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
+
+
+@contextmanager
+def _writable() -> Iterator[None]:
+    """Jobs name their own errors, so an `OSError` that arrives here is Hydra's, from making a folder or a file in it."""
+    from hydra.errors import HydraException
+
+    try:
+        yield
+    except HydraException:  # some of them are OSErrors as well
+        raise
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        raise UserError(
+            f"Cannot write the run's folder{where}: {error.strerror}. Choose another with hydra.run.dir=DIR (hydra.sweep.dir=DIR with -m)."
+        ) from error
+
+
+def _existing(folder: str) -> Path:
+    path = Path(folder)
+    if not path.is_dir():
+        raise UserError(f"--config-dir {folder} is not a folder.")
+    return path
+
+
+def _for_folders(overrides: list[str]) -> list[str]:
+    """Of a sweep's overrides those that can set its folder; Hydra composes every job with all of them before it starts the first."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    with translated():
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    kept = zip(overrides, parsed, strict=True)
+    return [text for text, override in kept if not override.is_sweep_override() and (override.is_hydra_override() or override.key_or_group == "experiment")]
+
+
+def _deferred(argv: Sequence[str]) -> list[str]:
+    """`-m model=gcnii,appnp model.alpha=0.2`: Hydra would apply `model.alpha` to the default model before it looks at the jobs.
+
+    As a sweep over one choice it is applied to the jobs alone.
+    """
+    swept = {argument.partition("=")[0] for argument in argv if "," in argument or "(" in argument} & {"dataset", "model"}
+
+    def depends(argument: str) -> bool:
+        key, separator, value = argument.partition("=")
+        plain = bool(separator) and "," not in value and "(" not in value
+        return plain and key.partition(".")[0] in swept and "." in key
+
+    return [f"{arg.partition('=')[0]}=choice({arg.partition('=')[2]})" if depends(arg) else arg for arg in argv]
+
+
+def _without_hydra(composed: Any) -> Any:
+    from omegaconf import open_dict
+
+    with open_dict(composed):
+        del composed["hydra"]
+    return composed
