@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +33,7 @@ class GCN(Model):
         first, last = (hidden, hidden) if config.linear else (in_channels, out_channels)
         dims = [first] + [hidden] * (depth - 1) + [last]
         self.widths = tuple(dims[:-1])
-        self.weights = nn.ParameterList(nn.init.xavier_uniform_(torch.empty(a, b)) for a, b in zip(dims[:-1], dims[1:], strict=True))
+        self.weights = nn.ParameterList(nn.init.xavier_uniform_(torch.empty(a, b)) for a, b in pairwise(dims))
         self.biases = nn.ParameterList(torch.zeros(b) for b in dims[1:])
         num_norms = (depth if config.linear else depth - 1) if config.batch_norm else 0
         self.norms = nn.ModuleList(nn.BatchNorm1d(hidden) for _ in range(num_norms))

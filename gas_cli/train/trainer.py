@@ -51,12 +51,12 @@ class Trainer:
     """
 
     def __init__(
-        self, config: Config, problem: Problem, split: Split, model: Model, seed: int, device: torch.device, folder: Path, recorder: Recorder
+        self, config: Config, problem: Problem, split: Split, model: Model, seed: int, device: torch.device, folder: Path
     ) -> None:
         self.config, self.problem, self.split, self.seed = config, problem, split, seed
-        self.device, self.checkpoints, self.recorder = device, folder / "checkpoints", recorder
+        self.device = device
+        self.last_checkpoint, self.best_checkpoint = folder / "checkpoints" / "last.pt", folder / "checkpoints" / "best.pt"
         self.progress, self.clock, self.stop = Progress(), Clock(), StopRequest()
-        self.seconds: list[dict[str, float]] = []  # by phase, one entry per epoch that this process finished
         self.model = model.to(device)
         self.store = self._make_store()
         exchange = NoExchange(model.widths, device) if self.store is None else make_exchange(self.store, config.history.pipeline)
@@ -79,8 +79,8 @@ class Trainer:
 
     # -- the loop ------------------------------------------------------------------------------------------------------------------
 
-    def fit(self) -> Progress:
-        """Train to the last epoch (or until patience ends) and return where the run stands.
+    def fit(self, recorder: Recorder) -> None:
+        """Train to the last epoch, or until patience ends.
 
         Raises Interrupted after a signal, with everything saved; UserError where the loss is not finite or a checkpoint cannot be written, with
         the best state and the last checkpoint kept.
@@ -90,12 +90,13 @@ class Trainer:
                 self._fill()
                 while self.progress.epoch <= self.config.trainer.epochs and not self._out_of_patience():
                     self._train_epoch()
-                    self._finish_epoch()
+                    recorder.epoch(self._finish_epoch())  # before the checkpoint, whose epochs all have their record then
+                    if (self.progress.epoch - 1) % self.config.trainer.checkpoint_every == 0:
+                        self._save()
             except Interrupted:
                 self._save()
                 raise
         self._save()
-        return self.progress
 
     def _train_epoch(self) -> None:
         self.model.train()
@@ -143,8 +144,8 @@ class Trainer:
             progress.loss_count += 1
         self._losses.clear()
 
-    def _finish_epoch(self) -> None:
-        """Refresh and evaluate where due, record, step the schedule, checkpoint."""
+    def _finish_epoch(self) -> dict[str, Any]:
+        """Refresh and evaluate where due, step the schedule; the epoch's record."""
         progress = self.progress
         record: dict[str, Any] = {"epoch": progress.epoch, "step": progress.step, "loss": progress.loss, "lr": self.optimizer.lr}
         if self.store is not None:
@@ -157,15 +158,11 @@ class Trainer:
             improved = progress.offer(**values)
             record |= values
         self.optimizer.epoch_end(progress.val)
-        due = progress.epoch % self.config.trainer.checkpoint_every == 0
         progress.next_epoch()
         if improved:
             self._keep_best()
-        if due:
-            self._save()
         seconds = self.clock.take()
-        self.seconds.append(seconds)
-        self.recorder.epoch(record | {"seconds": {**seconds, "total": sum(seconds.values())}, "peak_memory": peak_memory(self.device)})
+        return record | {"seconds": {**seconds, "total": sum(seconds.values())}, "peak_memory": peak_memory(self.device)}
 
     def _out_of_patience(self) -> bool:
         patience, best = self.config.trainer.patience, self.progress.best.epoch
@@ -256,11 +253,11 @@ class Trainer:
             if self.store is None or self.store.nbytes <= BEST_IN_MEMORY_BYTES:
                 self._best_state = _copy(self.state_dict())
             else:
-                save_checkpoint(self.checkpoints / "best.pt", self.state_dict())
+                save_checkpoint(self.best_checkpoint, self.state_dict())
 
     def _save_best(self) -> None:
         if self._best_state is not None:
-            save_checkpoint(self.checkpoints / "best.pt", self._best_state)
+            save_checkpoint(self.best_checkpoint, self._best_state)
             self._best_state = None
 
     def _save(self) -> None:
@@ -269,7 +266,7 @@ class Trainer:
         self._settle_losses()
         with self.clock.phase("checkpoint"):
             self._save_best()
-            save_checkpoint(self.checkpoints / "last.pt", self.state_dict())
+            save_checkpoint(self.last_checkpoint, self.state_dict())
 
 
 def _with_next(batches: Iterator[Batch]) -> Iterator[tuple[Batch, Batch | None]]:

@@ -1,0 +1,90 @@
+"""Class probabilities from a run's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gas_cli.batch.builder import BatchBuilder
+from gas_cli.batch.loader import BatchLoader
+from gas_cli.config.compose import load_config
+from gas_cli.config.root import Config
+from gas_cli.errors import UserError
+from gas_cli.history.store import HistoryStore
+from gas_cli.model.registry import build_model
+from gas_cli.run import pick_device, pick_split, prepare
+from gas_cli.train.checkpoint import load_checkpoint
+from gas_cli.train.evaluator import Evaluator
+from gas_cli.train.loss import probabilities
+from gas_cli.train.problem import Problem
+
+
+def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: str = "auto", checkpoint: str = "best") -> Path:
+    """Write `nodes` int64 [n] (ids as in the dataset) and `probabilities` float32 [n, C] to the .npz file `out`.
+
+    `mode`: `exact` runs all layers on the whole graph, `history` only the last one on the checkpoint's histories. `nodes` is a .npy or text
+    file of node ids; all nodes without it. Raises UserError for a folder, checkpoint or node file that does not fit.
+    """
+    config, state = load_config(run / "config.yaml"), load_checkpoint(run / "checkpoints" / f"{checkpoint}.pt")
+    if mode == "history" and config.method.name == "full_batch":
+        raise UserError("mode=history: this run was trained with method=full_batch, which keeps no histories. Use mode=exact.")
+    problem = prepare(config, progress=True)
+    if state["fingerprint"] != problem.fingerprint:
+        raise UserError(f"{run}: the dataset's files or the partition have changed since this run, so its checkpoint does not fit. Put them back.")
+    wanted = _read_nodes(nodes, problem.graph.num_nodes)
+    scores = _scores(config, problem, state, mode, pick_device(device))
+    original = torch.empty_like(scores)
+    original[problem.partition.node_perm] = scores  # back into the dataset's order
+    values = probabilities(original[torch.from_numpy(wanted)], problem.multilabel)
+    return _write(out, wanted, values)
+
+
+def _scores(config: Config, problem: Problem, state: dict[str, object], mode: str, device: torch.device) -> Tensor:
+    graph = problem.graph
+    seed = int(state["seed"])  # type: ignore[call-overload]
+    model = build_model(config.model, graph.num_features, graph.num_classes, seed).to(device)
+    try:
+        model.load_state_dict(state["model"])  # type: ignore[arg-type]
+    except RuntimeError as error:
+        raise UserError(f"The checkpoint is of another model: {' '.join(str(error).split())[:300]}") from error
+    builder = BatchBuilder(graph, problem.adj, problem.partition, pick_split(config, problem, seed))
+    parts = min(config.trainer.batch_parts, problem.partition.num_parts)
+    evaluator = Evaluator(model, graph, BatchLoader(builder, config.trainer.prefetch), parts, device, config.precision, lambda: None)
+    if mode == "exact":
+        return evaluator.exact()
+    store = HistoryStore(graph.num_nodes, model.widths[1:], problem.partition.part_ptr, config.history, device)
+    store.load_state_dict(state["history"])  # type: ignore[arg-type]
+    return evaluator.from_history(store)
+
+
+def _read_nodes(path: Path | None, num_nodes: int) -> NDArray[np.int64]:
+    if path is None:
+        return np.arange(num_nodes)
+    try:
+        ids = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, ndmin=1)
+    except (OSError, ValueError) as error:
+        raise UserError(f"nodes={path} cannot be read ({error}): expected an .npy array or a text file with one node id per line.") from error
+    if ids.ndim != 1 or not np.all(np.isfinite(ids)) or np.any(ids != np.floor(ids)):
+        raise UserError(f"nodes={path} holds an array of shape {ids.shape} and type {ids.dtype}: expected one whole number per node.")
+    bad = np.flatnonzero((ids < 0) | (ids >= num_nodes))
+    if bad.size:
+        raise UserError(f"nodes={path}: entry {bad[0]} is {ids[bad[0]]:g}, expected node ids from 0 to {num_nodes - 1}.")
+    return ids.astype(np.int64)
+
+
+def _write(out: Path, nodes: NDArray[np.int64], values: Tensor) -> Path:
+    out = out if out.suffix == ".npz" else out.with_name(out.name + ".npz")
+    temporary = out.with_name(out.name + ".tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            np.savez(file, nodes=nodes, probabilities=values.numpy())
+        temporary.replace(out)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"out={out} cannot be written: {error.strerror}. Choose another path.") from error
+    return out
