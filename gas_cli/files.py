@@ -20,9 +20,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        Path(name).replace(path)
     except BaseException:  # Ctrl-C included: the temporary file must not stay
-        os.unlink(name)
+        Path(name).unlink()
         raise
 
 

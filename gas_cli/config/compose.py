@@ -96,7 +96,9 @@ def _refuse_additions(node: Any, prefix: str = "") -> None:
     known = {field.name for field in dataclasses.fields(node)}
     for name, value in vars(node).items():
         if name not in known:
-            raise UserError(f"{prefix}{name} is not a setting, so +{prefix}{name}=... cannot add it. gas-train --cfg job shows all settings.")
+            raise UserError(
+                f"{prefix}{name} is not a setting, so +{prefix}{name}=... cannot add it. gas-train --cfg job shows all settings."
+            )
         if dataclasses.is_dataclass(value):
             _refuse_additions(value, f"{prefix}{name}.")
 

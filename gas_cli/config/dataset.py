@@ -50,7 +50,9 @@ class GeneratedConfig(DatasetConfig):
         require_positive("dataset.num_nodes", self.num_nodes)
         require_positive("dataset.average_degree", self.average_degree)
         require(self.average_degree < self.num_nodes, "dataset.average_degree", self.average_degree, "less than dataset.num_nodes")
-        require(1 <= self.num_communities <= self.num_nodes, "dataset.num_communities", self.num_communities, "between 1 and dataset.num_nodes")
+        require(
+            1 <= self.num_communities <= self.num_nodes, "dataset.num_communities", self.num_communities, "between 1 and dataset.num_nodes"
+        )
         require_positive("dataset.num_features", self.num_features)
         require_between("dataset.mixing", self.mixing, 0.0, 1.0)
         require_non_negative("dataset.feature_noise", self.feature_noise)

@@ -124,7 +124,11 @@ def _for_folders(overrides: list[str]) -> list[str]:
     with translated():
         parsed = OverridesParser.create().parse_overrides(overrides)
     kept = zip(overrides, parsed, strict=True)
-    return [text for text, override in kept if not override.is_sweep_override() and (override.is_hydra_override() or override.key_or_group == "experiment")]
+    return [
+        text
+        for text, override in kept
+        if not override.is_sweep_override() and (override.is_hydra_override() or override.key_or_group == "experiment")
+    ]
 
 
 def _deferred(argv: Sequence[str]) -> list[str]:

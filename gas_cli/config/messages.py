@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import typing
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,25 +38,32 @@ def translated(prefix: str = "") -> Iterator[None]:
 def explain(error: BaseException) -> str:
     """One or two sentences for an exception of Hydra, OmegaConf or the yaml reader."""
     from hydra.errors import MissingConfigException, OverrideParseException
-    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, ValidationError
 
     own = next((link for link in _chain(error) if isinstance(link, UserError)), None)
+    cause = next((link for link in _chain(error) if hasattr(link, "full_key")), None)
     if own is not None:
         return str(own)
-    cause = next((link for link in _chain(error) if hasattr(link, "full_key")), None)
     if isinstance(error, MissingConfigException):
         return _unknown_choice(error)
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} is not a valid override: expected key=value (quote values that hold spaces, commas, brackets or '=')."
-    if isinstance(cause, MissingMandatoryValue):
-        return f"{cause.full_key} has no value: set {cause.full_key}=..."
-    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        return _unknown_key(cause)
-    if isinstance(cause, ValidationError):
-        return _wrong_type(cause)
     if str(error).startswith("Config group override must be"):
         return "A group takes the name of one of its files, as in dataset=cora; the value of one override is not a name."
-    return _interpolation(cause) if cause is not None else _plain(str(error))
+    return _bad_setting(cause) if cause is not None else _plain(str(error))
+
+
+def _bad_setting(error: Any) -> str:
+    """An error of OmegaConf, which knows the key."""
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, ValidationError
+
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} has no value: set {error.full_key}=..."
+    if isinstance(error, ConfigAttributeError | ConfigKeyError):
+        return _unknown_key(error)
+    if isinstance(error, ValidationError):
+        return _wrong_type(error)
+    key = "" if error.full_key in (None, "", "_dummy_") else f"{error.full_key}: "
+    return f"{key}{_plain(str(error.msg or error))}."
 
 
 def nearest(name: str, choices: Iterable[str], prefix: str = "") -> str:
@@ -77,12 +85,16 @@ def setting_names(node: type[Any] = Config, prefix: str = "") -> list[str]:
     """All dotted names of settings below a dataclass type, subclasses of its fields' types included."""
     names: list[str] = []
     for key, field_type in _field_types(node).items():
-        if not dataclasses.is_dataclass(field_type):
+        if dataclasses.is_dataclass(field_type):
+            names += _names_of_choices(field_type, f"{prefix}{key}.")
+        else:
             names.append(prefix + key)
-            continue
-        for kind in [field_type, *field_type.__subclasses__()]:
-            names += [name for name in setting_names(kind, f"{prefix}{key}.") if name not in names]
     return names
+
+
+def _names_of_choices(base: Any, prefix: str) -> list[str]:
+    """The settings of a group, whichever of its types is chosen."""
+    return list(dict.fromkeys(name for kind in (base, *base.__subclasses__()) for name in setting_names(kind, prefix)))
 
 
 def _unknown_choice(error: Any) -> str:
@@ -119,12 +131,6 @@ def _wrong_type(error: Any) -> str:
     return f"{error.full_key}: {_plain(str(error))}"
 
 
-def _interpolation(error: Any) -> str:
-    """References that lead nowhere, and what else OmegaConf knows the key of."""
-    key = "" if error.full_key in (None, "", "_dummy_") else f"{error.full_key}: "
-    return f"{key}{_plain(str(error.msg or error))}."
-
-
 def _quoted(message: str) -> str:
     """The value that OmegaConf quotes in its message: Value 'abc' of type 'str' could not be converted to Integer."""
     parts = message.split("'")
@@ -145,6 +151,4 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _field_types(node: Any) -> dict[str, Any]:
-    import typing
-
     return typing.get_type_hints(node)

@@ -83,7 +83,9 @@ class TrainerConfig:
         require_non_negative("trainer.max_steps", self.max_steps)
         require_non_negative("trainer.patience", self.patience)
         require(0 <= self.edge_dropout < 1, "trainer.edge_dropout", self.edge_dropout, "at least 0 and less than 1")
-        require(self.loss_weighting in LOSS_WEIGHTINGS, "trainer.loss_weighting", self.loss_weighting, "one of " + ", ".join(LOSS_WEIGHTINGS))
+        require(
+            self.loss_weighting in LOSS_WEIGHTINGS, "trainer.loss_weighting", self.loss_weighting, "one of " + ", ".join(LOSS_WEIGHTINGS)
+        )
         require_positive("trainer.checkpoint_every", self.checkpoint_every)
         require_non_negative("trainer.prefetch", self.prefetch)
 

@@ -21,7 +21,7 @@ class TensorBoardRecorder(Recorder):
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise UserError("logger=tensorboard needs an extra: pip install 'gas-cli[tensorboard]', or use logger=none.") from error
-        self._writer: Any = SummaryWriter(str(folder), purge_step=after + 1 if after else None)  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder), purge_step=after + 1 if after else None)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         for name, value in _scalars(record):

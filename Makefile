@@ -1,0 +1,57 @@
+# `make demo` and `make test` set everything up on a machine with Python 3.11 to 3.13, git and make.
+# With PYTHON=... nothing is installed and that interpreter is used, say on a GPU machine: make test-gpu PYTHON=python3
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The first interpreter that starts and that the package supports; python3 may be newer than that.
+SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+BASE_PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
+
+ifeq ($(origin PYTHON),undefined)
+PYTHON := .venv/bin/python
+INSTALLED := .venv/.installed
+else
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+endif
+
+.PHONY: help install lint types test test-gpu bench bench-gpu demo clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## Create .venv and install the package in it, editable, with its development tools
+
+.venv/.installed: pyproject.toml constraints.txt
+	@test -n "$(BASE_PYTHON)" || { echo "make: no Python 3.11, 3.12 or 3.13 with the venv module found; set BASE_PYTHON=/path/to/python" >&2; exit 2; }
+	$(BASE_PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+lint: $(INSTALLED)  ## Check style and the import contract
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+types: $(INSTALLED)  ## Check types, strictly
+	$(PYTHON) -m mypy
+
+test: $(INSTALLED)  ## Run the tests; at least 90 % of the lines of gas_cli must be covered
+	$(PYTHON) -m pytest -m "not gpu" --cov --cov-report=term --cov-fail-under=90
+
+test-gpu: $(INSTALLED)  ## Run the tests that need a GPU (no network, no coverage)
+	$(PYTHON) -m pytest -m gpu -p no:cacheprovider
+
+bench: $(INSTALLED)  ## Repeat the CPU measurements in benchmarks/
+	$(PYTHON) -m benchmarks.run --device cpu
+
+bench-gpu: $(INSTALLED)  ## Repeat the GPU measurements in benchmarks/
+	$(PYTHON) -m benchmarks.run --device cuda
+
+demo: $(INSTALLED)  ## Train on a generated community graph, GAS beside full batch, and show a table
+	$(PYTHON) scripts/demo.py
+
+clean:  ## Remove what the targets created: .venv, caches, build products; runs/ stays
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find gas_cli tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
