@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import GCNConfig
 from gas_cli.graph.graph import Features
-from gas_cli.model.model import Drop, Model, Rows, State, propagate_and_transform, transform
+from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, propagate_and_transform, transform
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise
 
@@ -36,7 +36,7 @@ class GCN(Model):
         self.weights = nn.ParameterList(nn.init.xavier_uniform_(torch.empty(a, b)) for a, b in pairwise(dims))
         self.biases = nn.ParameterList(torch.zeros(b) for b in dims[1:])
         num_norms = (depth if config.linear else depth - 1) if config.batch_norm else 0
-        self.norms = nn.ModuleList(nn.BatchNorm1d(hidden) for _ in range(num_norms))
+        self.norms = nn.ModuleList(BatchNorm(hidden) for _ in range(num_norms))
         self.lin_in = nn.Linear(in_channels, hidden) if config.linear else None
         self.lin_out = nn.Linear(hidden, out_channels) if config.linear else None
         self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)

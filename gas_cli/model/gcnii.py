@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import GCNIIConfig
 from gas_cli.graph.graph import Features
-from gas_cli.model.model import Drop, Model, Rows, State, propagate, transform
+from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, propagate, transform
 from gas_cli.ops.dropout import Noise
 
 
@@ -34,7 +34,7 @@ class GCNII(Model):
         self.lin_out = nn.Linear(hidden, out_channels)
         self.weights = nn.ParameterList(_glorot(hidden) for _ in range(depth))
         self.initial_weights = nn.ParameterList(_glorot(hidden) for _ in range(0 if config.shared_weights else depth))
-        self.norms = nn.ModuleList(nn.BatchNorm1d(hidden) for _ in range(depth if config.batch_norm else 0))
+        self.norms = nn.ModuleList(BatchNorm(hidden) for _ in range(depth if config.batch_norm else 0))
         self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)
         self.drops = nn.ModuleList(Drop(config.dropout, site=l + 1) for l in range(depth + 1))
 

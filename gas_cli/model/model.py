@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gas_cli.batch.batch import Block
@@ -83,6 +84,15 @@ class Drop(nn.Module):
 
     def rows(self, rows: Rows, block: Block, noise: Noise) -> Rows:
         return Rows(self(rows.target, block.target_ids, noise), self(rows.halo, block.halo_ids, noise))
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation over the targets [B, C] of a step; a batch of a single node, whose variance is nothing, takes the running statistics."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.shape[0] == 1:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps)
+        return super().forward(x)
 
 
 def transform(x: Features, weight: Tensor) -> Tensor:

@@ -1,0 +1,60 @@
+"""Groups and the building thread."""
+
+import threading
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gas_cli.batch.builder import BatchBuilder
+from gas_cli.batch.loader import BatchLoader, epoch_groups
+from gas_cli.config.model import GCNConfig
+from tests.builders import make_graph, make_problem, random_adjacency
+
+
+def loader(prefetch: int) -> BatchLoader:
+    problem = make_problem(make_graph(random_adjacency(60, 4, 0)), 12, GCNConfig())
+    return BatchLoader(BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]), prefetch)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.booleans(), st.integers(0, 3), st.integers(1, 5))
+def test_groups_hold_every_part_once(parts, batch_parts, shuffle, seed, epoch):
+    groups = epoch_groups(parts, batch_parts, shuffle, seed, epoch)
+    assert sorted(part for group in groups for part in group) == list(range(parts))
+    assert all(len(group) == batch_parts for group in groups[:-1])
+
+
+def test_groups_are_a_function_of_seed_and_epoch():
+    assert epoch_groups(40, 10, True, 0, 1) == epoch_groups(40, 10, True, 0, 1)
+    assert epoch_groups(40, 10, True, 0, 1) != epoch_groups(40, 10, True, 0, 2)
+    assert epoch_groups(40, 10, True, 0, 1) != epoch_groups(40, 10, True, 1, 1)
+
+
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_prefetched_batches_equal_batches_built_in_place(prefetch):
+    groups = epoch_groups(12, 5, True, 0, 1)
+    ahead, here = list(loader(prefetch).batches(groups, keep=False)), list(loader(0).batches(groups, keep=False))
+    assert [a.parts for a in ahead] == [b.parts for b in here]
+    assert all(torch.equal(a.halo, b.halo) and torch.equal(a.block.inner.value, b.block.inner.value) for a, b in zip(ahead, here, strict=True))
+
+
+def test_an_error_while_building_reaches_the_consumer():
+    with pytest.raises(IndexError):
+        list(loader(2).batches([[0], [99]], keep=False))
+
+
+def test_a_consumer_that_stops_early_leaves_no_thread():
+    batches = loader(1).batches([[part] for part in range(12)], keep=False)
+    next(batches)
+    batches.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "batch-builder"]
+
+
+def test_kept_batches_are_built_once():
+    served = loader(0)
+    groups = epoch_groups(12, 4, False, 0, 0)
+    first, second = list(served.batches(groups, keep=True)), list(served.batches(groups, keep=True))
+    assert all(a is b for a, b in zip(first, second, strict=True))
+    fresh = list(served.batches([[0, 2]], keep=False)), list(served.batches([[0, 2]], keep=False))
+    assert fresh[0][0] is not fresh[1][0]

@@ -1,0 +1,37 @@
+"""CSR: round trips."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+
+from gas_cli.ops.csr import CSR
+from tests.builders import adjacencies, random_adjacency
+
+
+@settings(max_examples=40, deadline=None)
+@given(adjacencies())
+def test_transpose_equals_scipy_and_is_an_involution(graph):
+    a = CSR.from_scipy(graph[0])
+    assert (a.transpose().to_scipy() != graph[0].T).nnz == 0
+    assert (a.transpose().transpose().to_scipy() != graph[0]).nnz == 0
+    assert a.transpose() is a.transpose()
+
+
+def test_a_symmetric_matrix_is_its_own_transpose():
+    a = CSR.from_scipy(random_adjacency(9, 3, 0))
+    a.symmetric = True
+    assert a.transpose() is a
+
+
+def test_rows_and_row_ranges_equal_dense_indexing():
+    a = CSR.from_scipy(random_adjacency(20, 4, 1, directed=True))
+    index = torch.tensor([7, 7, 0, 19])
+    assert torch.equal(a.rows(index).to_dense(), a.to_dense()[index])
+    assert torch.equal(a.row_ranges([(2, 5), (9, 9), (15, 20)]).to_dense(), torch.cat([a.to_dense()[2:5], a.to_dense()[15:20]]))
+    assert torch.equal(a.row_ranges([(3, 8)]).to_dense(), a.to_dense()[3:8])
+
+
+def test_dtypes_are_narrow():
+    a = CSR.from_scipy(random_adjacency(20, 4, 1).astype(np.float64))
+    assert (a.rowptr.dtype, a.col.dtype, a.value.dtype) == (torch.int64, torch.int32, torch.float32)
+    assert a.nbytes == 21 * 8 + a.nnz * 8

@@ -1,0 +1,78 @@
+"""Counter-based dropout: the fast mask against its slow twin, and the statistics of the words."""
+
+import pytest
+import scipy.sparse as sp
+import torch
+
+from gas_cli.ops.csr import CSR
+from gas_cli.ops.dropout import Noise, dropout, dropout_csr, keep_mask
+
+IDS = torch.arange(2000)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.77])
+def test_fast_mask_equals_slow_twin_forward_and_backward(p):
+    x = torch.randn(300, 33, requires_grad=True)
+    ids = torch.randint(0, 2**31, (300,))
+    out = dropout(x, p, Noise(3, 4), 5, ids)
+    expected = keep_mask(p, Noise(3, 4), 5, ids, 33)
+    assert torch.equal(out != 0, expected)
+    torch.testing.assert_close(out, x * expected / (1 - p))
+    out.backward(torch.ones_like(out))
+    torch.testing.assert_close(x.grad, expected / (1 - p))
+
+
+@pytest.mark.parametrize("p", [0.003, 0.3, 0.5, 0.999])
+def test_keep_rate_is_exact_within_sampling_error(p):
+    kept = keep_mask(p, Noise(0, 0), 0, IDS, 512).double().mean().item()
+    sigma = (p * (1 - p) / (2000 * 512)) ** 0.5
+    assert abs(kept - (1 - p)) < 5 * sigma
+
+
+def correlation(a: torch.Tensor, b: torch.Tensor) -> float:
+    return torch.corrcoef(torch.stack([a.flatten().float(), b.flatten().float()]))[0, 1].item()
+
+
+def test_masks_are_independent_across_rows_channels_steps_sites_and_seeds():
+    base = keep_mask(0.5, Noise(0, 0), 0, IDS, 256)
+    others = {
+        "row": keep_mask(0.5, Noise(0, 0), 0, IDS + 1, 256),
+        "channel": base.roll(1, dims=1),
+        "step": keep_mask(0.5, Noise(0, 1), 0, IDS, 256),
+        "site": keep_mask(0.5, Noise(0, 0), 1, IDS, 256),
+        "seed": keep_mask(0.5, Noise(1, 0), 0, IDS, 256),
+    }
+    bound = 5 / base.numel() ** 0.5
+    assert {name: c for name, other in others.items() if abs(c := correlation(base, other)) > bound} == {}
+
+
+def test_every_row_and_channel_keeps_its_share():
+    mask = keep_mask(0.5, Noise(7, 7), 0, IDS, 2000).float()
+    bound = 6 * 0.5 / 2000**0.5  # 6 sigma over 4000 means
+    assert (mask.mean(0) - 0.5).abs().max() < bound
+    assert (mask.mean(1) - 0.5).abs().max() < bound
+
+
+def test_the_mask_follows_the_node_not_its_place():
+    x = torch.ones(2000, 8)
+    order = torch.randperm(2000)
+    whole = dropout(x, 0.5, Noise(0, 9), 2, IDS)
+    assert torch.equal(dropout(x, 0.5, Noise(0, 9), 2, IDS[order]), whole[order])
+
+
+def test_sparse_equals_dense():
+    dense = torch.randn(50, 40) * (torch.rand(50, 40) < 0.2)
+    sparse = dropout_csr(CSR.from_scipy(sp.csr_array(dense.numpy())), 0.4, Noise(1, 2), 3, IDS[:50])
+    assert torch.equal(sparse.to_dense(), dropout(dense, 0.4, Noise(1, 2), 3, IDS[:50]))
+
+
+def test_off_returns_the_input_itself():
+    x = torch.randn(4, 4)
+    assert dropout(x, 0.5, Noise.off(), 0, IDS[:4]) is x
+    assert dropout(x, 0.0, Noise(0, 0), 0, IDS[:4]) is x
+
+
+@pytest.mark.gpu
+def test_cuda_draws_the_same_masks():
+    x = torch.randn(300, 33)
+    assert torch.equal(dropout(x.cuda(), 0.3, Noise(0, 1), 2, IDS[:300].cuda()).cpu() != 0, dropout(x, 0.3, Noise(0, 1), 2, IDS[:300]) != 0)

@@ -1,0 +1,89 @@
+"""Sparse-dense products: the compiled kernel against its slow twin, forward and backward."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gas_cli.ops.csr import CSR
+from gas_cli.ops.spmm import block_spmm, spmm, spmm_reference
+from tests.builders import adjacencies, random_adjacency
+
+
+def weighted(seed: int = 0, n: int = 40) -> CSR:
+    matrix = random_adjacency(n, 5, seed, directed=True)
+    matrix.data[:] = torch.rand(matrix.nnz, generator=torch.Generator().manual_seed(seed)).numpy() + 0.1
+    return CSR.from_scipy(matrix)
+
+
+@settings(max_examples=40, deadline=None)
+@given(adjacencies(), st.integers(1, 9))
+def test_equals_slow_twin(graph, channels):
+    a = CSR.from_scipy(graph[0])
+    x = torch.randn(a.num_cols, channels)
+    torch.testing.assert_close(spmm(a, x), spmm_reference(a, x), rtol=1e-5, atol=1e-5)
+
+
+def test_gradient_equals_slow_twin():
+    a, x = weighted(), torch.randn(40, 7)
+    fast, slow = x.clone().requires_grad_(), x.clone().requires_grad_()
+    weight = torch.randn(40, 7)
+    (spmm(a, fast) * weight).sum().backward()
+    (spmm_reference(a, slow) * weight).sum().backward()
+    torch.testing.assert_close(fast.grad, slow.grad)
+
+
+def test_gradcheck_in_double_precision():
+    a = weighted(n=8)
+    assert torch.autograd.gradcheck(lambda x: spmm(a, x), torch.randn(8, 3, dtype=torch.float64, requires_grad=True))
+
+
+def test_block_equals_one_product_with_concatenated_rows():
+    whole = weighted().to_scipy()[:12]
+    inner, outer = CSR.from_scipy(whole[:, :12]), CSR.from_scipy(whole[:, 12:])
+    target, halo = torch.randn(12, 4, requires_grad=True), torch.randn(28, 4, requires_grad=True)
+    rows = torch.cat([target, halo]).detach().requires_grad_()
+    block_spmm(inner, outer, target, halo).square().sum().backward()
+    spmm_reference(CSR.from_scipy(whole), rows).square().sum().backward()
+    torch.testing.assert_close(torch.cat([target.grad, halo.grad]), rows.grad)
+
+
+def test_rows_without_gradient_build_no_transpose():
+    whole = weighted().to_scipy()[:12]
+    inner, outer = CSR.from_scipy(whole[:, :12]), CSR.from_scipy(whole[:, 12:])
+    block_spmm(inner, outer, torch.randn(12, 4, requires_grad=True), torch.randn(28, 4)).sum().backward()
+    assert inner._transposed is not None
+    assert outer._transposed is None
+
+
+def test_result_does_not_depend_on_threads():
+    from gas_cli.ops import kernels
+
+    a, x = weighted(n=200), torch.randn(200, 16)
+    kernels.set_num_threads(2)
+    two = spmm(a, x)
+    kernels.set_num_threads(1)
+    assert torch.equal(two, spmm(a, x))
+    kernels.set_num_threads(2)
+
+
+def test_low_precision_is_widened():
+    a, x = weighted(), torch.randn(40, 4).bfloat16()
+    assert torch.equal(spmm(a, x), spmm(a, x.float()))
+
+
+def test_a_block_without_halo():
+    a = CSR.from_scipy(random_adjacency(6, 2, 0))
+    empty = CSR(torch.zeros(7, dtype=torch.int64), torch.zeros(0, dtype=torch.int32), torch.zeros(0), 0)
+    x = torch.randn(6, 3)
+    assert torch.equal(block_spmm(a, empty, x, torch.zeros(0, 3)), spmm(a, x))
+
+
+@pytest.mark.gpu
+def test_cuda_equals_cpu():
+    a, x = weighted(), torch.randn(40, 7)
+    on_gpu = x.cuda().requires_grad_()
+    on_cpu = x.clone().requires_grad_()
+    spmm(a.to("cuda"), on_gpu).square().sum().backward()
+    spmm(a, on_cpu).square().sum().backward()
+    torch.testing.assert_close(on_gpu.grad.cpu(), on_cpu.grad, rtol=1e-4, atol=1e-4)
