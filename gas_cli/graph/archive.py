@@ -35,7 +35,7 @@ def extract(archive: Path, folder: Path, names: Collection[str], max_bytes: int 
             for name in members:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(Path(temporary) / name, folder / name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, DownloadError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, DownloadError) as error:
         archive.unlink()
         raise DownloadError(f"the downloaded {archive.name} cannot be unpacked: {error}") from error
 
@@ -46,8 +46,6 @@ def _members(opened: zipfile.ZipFile, names: Collection[str], max_bytes: int) ->
         relative = member.filename.partition("/")[2]
         if relative in names and not member.is_dir():
             found[relative] = member
-    if any(member.flag_bits & 1 for member in found.values()):
-        raise DownloadError("it is encrypted")
     if absent := [name for name in names if name not in found]:
         raise DownloadError(f"it lacks {', '.join(absent)}")
     total = sum(member.file_size for member in found.values())  # zipfile reads no further than the size it announces

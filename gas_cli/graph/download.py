@@ -116,7 +116,8 @@ def _fetch(remote: RemoteFile, part: Path, progress: bool, timeout: float) -> No
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 416:
-                return _range_refused(part, have, error.headers.get("Content-Range", ""))
+                _range_refused(part, have, error.headers.get("Content-Range", ""))
+                return
             kind = _TransientError if error.code in (408, 429) or error.code >= 500 else DownloadError
             raise kind(f"{remote.url} answered {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:

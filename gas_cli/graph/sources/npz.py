@@ -70,7 +70,7 @@ def _read(name: str, path: Path, num_classes: int) -> Graph:
 def _matrix(arrays: Any, prefix: str) -> sp.csr_array:
     """The CSR matrix stored as `<prefix>_data`, `_indices`, `_indptr` and `_shape`, checked before scipy's C code reads it."""
     data, indices, indptr, shape = (arrays[f"{prefix}_{part}"] for part in ("data", "indices", "indptr", "shape"))
-    matrix = sp.csr_array((data.astype(np.float32), indices, indptr), shape=tuple(int(size) for size in shape))
+    matrix = sp.csr_array((data.astype(np.float32), indices, indptr), shape=tuple(np.ravel(shape).tolist()))
     matrix.check_format(full_check=True)
     matrix.sum_duplicates()
     return matrix

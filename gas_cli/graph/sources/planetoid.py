@@ -22,7 +22,9 @@ from gas_cli.graph.topology import build_adjacency
 
 ADDRESS = "https://github.com/kimiyoung/planetoid/raw/master/data"
 FOLDERS = {"cora": "Cora", "citeseer": "CiteSeer", "pubmed": "PubMed"}
-PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")
+PARTS = ("tx", "allx", "y", "ty", "ally", "graph", "test.index")
+"""Of the eight published files; `x` repeats the first rows of `allx`."""
+
 NUM_VAL = 500
 
 
@@ -92,7 +94,7 @@ def _read_test_index(path: Path) -> NDArray[np.int64]:
 def _check_shapes(prefix: Path, allx: sp.csr_array, tx: sp.csr_array, y: Any, ally: Any, ty: Any, test: NDArray[np.int64]) -> None:
     """Corrupt files may still be readable: the eight have to agree."""
     agreements = (
-        ("x and y", y.ndim == ally.ndim == ty.ndim == 2),
+        ("y, ally and ty", y.ndim == ally.ndim == ty.ndim == 2),
         ("allx and tx", allx.shape[1] == tx.shape[1]),
         ("allx and ally", allx.shape[0] == ally.shape[0]),
         ("tx and ty", tx.shape[0] == ty.shape[0]),

@@ -29,5 +29,6 @@ def reading(path: Path) -> Iterator[None]:
     """Turn what a truncated or corrupt file raises while it is read into a `UserError` with its path and the reason."""
     try:
         yield
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        # RuntimeError: zipfile's word for a damaged header that seems to ask for a password or an unknown compression
         raise damaged(path, f"{type(error).__name__}: {error}") from error

@@ -29,18 +29,41 @@ class SparseState:
         return matrix
 
 
+def _encode(text: str, encoding: str) -> bytes:
+    """What Python 3 writes for bytes in protocol 2; the general form would load any codec."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}, which no graph needs")
+    return text.encode("latin1")
+
+
 _ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("collections", "defaultdict"): collections.defaultdict,
     ("__builtin__", "list"): list,
     ("builtins", "list"): list,
+    ("_codecs", "encode"): _encode,
     ("scipy.sparse.csr", "csr_matrix"): SparseState,
     ("scipy.sparse._csr", "csr_matrix"): SparseState,
     # numpy's own constructor of unpickled arrays, whose module differs between versions
     ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
 }
+
+
+_RAISED_BY_DAMAGE = (
+    pickle.UnpicklingError,
+    EOFError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+)
+"""The pickle module names the first five "and others"; the rest come from damaged opcodes and sizes."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -86,16 +109,5 @@ def _read(path: Path) -> Any:
         content = path.read_bytes()
     try:
         return _Unpickler(io.BytesIO(content), encoding="latin1").load()  # written by Python 2
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        AttributeError,
-        ImportError,
-        IndexError,
-        KeyError,
-        TypeError,
-        ValueError,
-        OverflowError,
-        MemoryError,
-    ) as error:
-        raise damaged(path, f"{type(error).__name__}: {error}") from error  # the list of what the pickle module says it may raise, and more
+    except _RAISED_BY_DAMAGE as error:
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
