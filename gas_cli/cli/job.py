@@ -61,7 +61,9 @@ def guarded(folder: Path, work: Callable[[], dict[str, Any]], fresh: bool = True
     except Exception as error:
         _append_log(folder, traceback.format_exc())
         _record(folder, "failed", f"{type(error).__name__}: {error}", started)
-        raise JobFailed(f"failed unexpectedly ({type(error).__name__}: {error}). The traceback is in {_shown(folder / LOG_NAME)}") from error
+        raise JobFailed(
+            f"failed unexpectedly ({type(error).__name__}: {error}). The traceback is in {_shown(folder / LOG_NAME)}"
+        ) from error
     finally:
         _release_memory()
     log.info("Run folder: %s", _shown(folder))
@@ -79,7 +81,9 @@ def _start_or_continue(config: Config, folder: Path) -> dict[str, Any]:
 
     again = config.resume == "auto"
     if config.resume not in ("", "auto"):
-        raise UserError(f"resume={config.resume} must stand on the command line of a single run; in sweeps and config files use resume=auto.")
+        raise UserError(
+            f"resume={config.resume} must stand on the command line of a single run; in sweeps and config files use resume=auto."
+        )
     config.resume = ""
     if again and has_checkpoint(folder):
         from gas_cli.run import resume
@@ -87,7 +91,7 @@ def _start_or_continue(config: Config, folder: Path) -> dict[str, Any]:
         check_unchanged(load_config(folder / "config.yaml"), config)
         log.info("Continuing the run in %s", _shown(folder))
         return resume(folder, config)
-    if not again and (folder / "config.yaml").exists():
+    if not again and has_checkpoint(folder):
         raise NotStarted(
             f"{folder} already holds a run: continue it with resume={folder} (a sweep's jobs with resume=auto), or choose another "
             "folder with hydra.run.dir=DIR (hydra.sweep.dir=DIR with -m)."
@@ -103,7 +107,7 @@ def _record(folder: Path, status: str, error: str, started: float) -> None:
 
     path = folder / "summary.json"
     summary = read_summary(path) if path.exists() else {}
-    if summary.get("status") in (None, "running", "finished"):
+    if summary.get("status") in (None, "running"):
         summary |= {"status": status, "error": error}
     summary.setdefault("seconds", time.monotonic() - started)
     _attempt(lambda: write_summary(path, summary))

@@ -46,7 +46,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MissingConfigException):
         return _unknown_choice(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} is not a valid override: expected key=value (quote values that hold spaces, commas, brackets or '=')."
+        return f"{error.override!r} is not a valid override: expected key=value, with special characters (~ , = and brackets) quoted: \"key='~/a'\"."
     if str(error).startswith("Config group override must be"):
         return "A group takes the name of one of its files, as in dataset=cora; the value of one override is not a name."
     return _bad_setting(cause) if cause is not None else _plain(str(error))

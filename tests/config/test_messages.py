@@ -1,0 +1,60 @@
+"""Every mistake on the command line gets one message that names the key, what was expected and what is near."""
+
+from __future__ import annotations
+
+import pytest
+
+from gas_cli.config.compose import compose_config
+from gas_cli.config.messages import nearest, nearest_setting, setting_names
+from gas_cli.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("dataset=corra", ["dataset=corra is unknown", "Did you mean cora?", "citeseer"]),
+        ("model=gat", ["model=gat is unknown", "appnp, gcn, gcnii"]),
+        ("experiment=none-such", ["experiment=none-such is unknown", "demo"]),
+        ("trainer.epoch=3", ["trainer.epoch is not a setting", "Did you mean trainer.epochs?"]),
+        ("epochs=3", ["epochs is not a setting", "Did you mean trainer.epochs?"]),
+        ("datasett=cora", ["datasett is not a setting", "Did you mean dataset?"]),
+        ("model.alpha=0.1", ["model.alpha is not a setting of the chosen model", "hidden_channels"]),
+        ("+trainer.speed=1", ["trainer.speed is not a setting"]),
+        ("+speed=1", ["speed is not a setting"]),
+        ("trainer.epochs=abc", ["trainer.epochs=abc", "a whole number"]),
+        ("trainer.epochs=1.5", ["trainer.epochs=1.5", "a whole number"]),
+        ("trainer.epochs=null", ["trainer.epochs=null", "a whole number"]),
+        ("optimizer.lr=fast", ["optimizer.lr=fast", "a number"]),
+        ("deterministic=maybe", ["deterministic=maybe", "true or false"]),
+        ("trainer.epochs=-1", ["trainer.epochs=-1", "above 0"]),
+        ("device=gpu", ["device=gpu", "auto, cpu, cuda"]),
+        ("trainer.batch_parts=50", ["trainer.batch_parts=50", "at most partitioner.num_parts=40"]),
+        ("partitioner=file", ["partitioner.file", "a path"]),
+        ("dataset.name=../x", ["dataset.name", "letters"]),
+        ("trainer=3", ["takes the name of one of its files"]),
+        ("model=null", ["takes the name of one of its files"]),
+        ("seed=${foo}", ["seed", "foo"]),
+        ("seed=1,2", ["seed=1,2", "--multirun"]),
+        ("seed", ["'seed' is not a valid override", "key=value"]),
+        ("seed=[1,", ["is not a valid override"]),
+        ("hydra/launcher=none-such", ["hydra/launcher=none-such is unknown", "basic"]),
+        ("~model", ["model"]),
+    ],
+)
+def test_message(override: str, parts: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        compose_config([override])
+    message = str(caught.value)
+    assert [part for part in parts if part not in message] == []
+    assert "\n" not in message and "full_key" not in message
+
+
+def test_nearest_is_silent_without_a_near_choice() -> None:
+    assert nearest("zzz", ["cora", "pubmed"]) == ""
+    assert nearest_setting("zzz") == ""
+
+
+def test_setting_names_cover_every_type_of_a_group() -> None:
+    names = setting_names()
+    assert {"seed", "trainer.epochs", "model.alpha", "model.linear", "dataset.num_nodes"} <= set(names)
+    assert len(names) == len(set(names))
