@@ -24,7 +24,9 @@ def read_parts(file: str, num_nodes: int) -> NDArray[np.int64]:
     path, content = Path(file), _content(file)
     parts = _parse_npy(path, content) if path.suffix == ".npy" else _parse_text(path, content)
     if len(parts) != num_nodes:
-        raise UserError(f"{path} holds {len(parts)} part ids for a graph of {num_nodes} nodes: expected one id per node, in the order of the node ids.")
+        raise UserError(
+            f"{path} holds {len(parts)} part ids for a graph of {num_nodes} nodes: expected one id per node, in the order of the node ids."
+        )
     return parts
 
 
@@ -37,9 +39,13 @@ def _content(file: str) -> bytes:
     try:
         return Path(file).expanduser().read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"partitioner.file={file}: there is no such file; expected an .npy or .txt file with one part id per node.") from error
+        raise UserError(
+            f"partitioner.file={file}: there is no such file; expected an .npy or .txt file with one part id per node."
+        ) from error
     except OSError as error:
-        raise UserError(f"partitioner.file={file} cannot be read ({error.strerror or error}): expected an .npy or .txt file with one part id per node.") from error
+        raise UserError(
+            f"partitioner.file={file} cannot be read ({error.strerror or error}): expected an .npy or .txt file with one part id per node."
+        ) from error
 
 
 def _parse_npy(path: Path, content: bytes) -> NDArray[np.int64]:

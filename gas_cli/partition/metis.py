@@ -58,7 +58,9 @@ def metis_version() -> str:
     try:
         return version("pymetis")
     except PackageNotFoundError as error:
-        raise UserError(f"partitioner=metis needs the package pymetis, which is not installed: pip install pymetis, {WITHOUT_METIS}.") from error
+        raise UserError(
+            f"partitioner=metis needs the package pymetis, which is not installed: pip install pymetis, {WITHOUT_METIS}."
+        ) from error
 
 
 def _write_graph(folder: Path, adj: CSR) -> None:

@@ -33,7 +33,8 @@ def divide(folder: Path, num_parts: int, seed: int, recursive: bool) -> np.ndarr
     import pymetis
 
     adjacency = pymetis.CSRAdjacency(_open(folder / "rowptr.bin"), _open(folder / "col.bin"))
-    _, parts = pymetis.part_graph(num_parts, adjacency, recursive=recursive, options=pymetis.Options(seed=seed))
+    # + 1: METIS seeds C's generator, to which 0 and 1 are the same seed (and -1 stands for METIS' default)
+    _, parts = pymetis.part_graph(num_parts, adjacency, recursive=recursive, options=pymetis.Options(seed=seed + 1))
     return np.asarray(parts, np.int64)
 
 
