@@ -1,0 +1,113 @@
+"""The shipped configuration: every file composes, the published numbers are the published ones, every experiment trains."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+
+from gas_cli.config.compose import compose_config, config_directory
+from gas_cli.config.root import Config
+
+CONF = config_directory()
+PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "paper" / "hyperparameters.csv"
+DATASETS = {
+    "Cora": "cora",
+    "CiteSeer": "citeseer",
+    "PubMed": "pubmed",
+    "CoauthorCS": "coauthor-cs",
+    "CoauthorPhysics": "coauthor-physics",
+    "AmazonComputers": "amazon-computers",
+    "AmazonPhoto": "amazon-photo",
+    "arxiv": "ogbn-arxiv",
+    "products": "ogbn-products",
+}
+MODELS = {"GCN": "gcn", "GCN2": "gcnii", "APPNP": "appnp"}
+MODEL_COLUMNS = ("num_layers", "hidden_channels", "dropout", "alpha", "theta", "drop_input", "batch_norm", "residual", "linear", "shared_weights")
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def pairs() -> list[tuple[str, str]]:
+    return sorted((path.parent.name, path.stem) for path in (CONF / "tuned").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("group", ["dataset", "model", "history", "method", "optimizer", "trainer", "evaluation", "logger", "experiment"])
+def test_every_choice_composes(group: str) -> None:
+    for choice in choices(group):
+        config = compose_config([f"{group}={choice}"])
+        if group in ("dataset", "model", "method", "optimizer", "logger"):
+            assert getattr(config, group).name == choice
+
+
+@pytest.mark.parametrize("choice", choices("partitioner"))
+def test_every_partitioner_composes(choice: str) -> None:
+    assert compose_config([f"partitioner={choice}", "partitioner.file=parts.npy"]).partitioner.name == choice
+
+
+@pytest.mark.parametrize(("dataset", "model"), pairs())
+def test_a_pair_composes_with_both_methods_and_gives_way_to_overrides(dataset: str, model: str) -> None:
+    chosen = [f"dataset={dataset}", f"model={model}"]
+    tuned, plain = compose_config(chosen), compose_config([*chosen, "~tuned"])
+    assert tuned.history.refresh == "epoch" and tuned.trainer.loss_weighting == "batch_mean"
+    assert plain.trainer == Config().trainer
+    full = compose_config([*chosen, "method=full_batch"])
+    assert (full.model, full.optimizer) == (tuned.model, tuned.optimizer)
+    changed = compose_config([*chosen, "trainer.epochs=3", "model.dropout=0.25", "history.refresh=never"])
+    assert (changed.trainer.epochs, changed.model.dropout, changed.history.refresh) == (3, 0.25, "never")
+
+
+def test_an_unknown_pair_takes_the_defaults() -> None:
+    assert ("generated", "gcn") not in pairs()
+    assert compose_config(["dataset=generated", "model=gcn"]).trainer == Config().trainer
+
+
+def published_rows() -> list[dict[str, str]]:
+    if not PUBLISHED.exists():
+        return []
+    with PUBLISHED.open() as file:
+        return [row for row in csv.DictReader(file) if row["dataset"] in DATASETS and row["model"] in MODELS]
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="needs ../shared/paper/hyperparameters.csv, the published table")
+def test_every_published_pair_has_its_file() -> None:
+    assert pairs() == sorted((DATASETS[row["dataset"]], MODELS[row["model"]]) for row in published_rows())
+
+
+@pytest.mark.parametrize("row", published_rows(), ids=lambda row: f"{row['dataset']}-{row['model']}")
+def test_a_pair_has_the_published_numbers(row: dict[str, str]) -> None:
+    config = compose_config([f"dataset={DATASETS[row['dataset']]}", f"model={MODELS[row['model']]}"])
+    found = {
+        **{name: getattr(config.model, name) for name in MODEL_COLUMNS if row[name]},
+        "norm": config.model.normalization == "sym",
+        "num_parts": config.partitioner.num_parts,
+        "batch_size": config.trainer.batch_parts,
+        "lr": config.optimizer.lr,
+        "reg_weight_decay": config.optimizer.reg_weight_decay,
+        "nonreg_weight_decay": config.optimizer.weight_decay,
+        "grad_norm": config.optimizer.grad_norm,
+        "epochs": config.trainer.epochs,
+        "max_steps": config.trainer.max_steps,
+        "edge_dropout": config.trainer.edge_dropout,
+    }
+    wrong = {name: (value, row[name]) for name, value in found.items() if not math.isclose(float(value), number(row[name]))}
+    assert wrong == {}
+
+
+def number(cell: str) -> float:
+    """An empty cell turns the option off; True and False are 1 and 0."""
+    return {"": 0.0, "True": 1.0, "False": 0.0}.get(cell) if cell in ("", "True", "False") else float(cell)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_trains_for_two_epochs(experiment: str, tmp_path: Path) -> None:
+    from gas_cli.run import run
+
+    small = ["dataset.num_nodes=400", "dataset.average_degree=6", "partitioner.num_parts=8", "trainer.batch_parts=4", "model.hidden_channels=8"]
+    config = compose_config([f"experiment={experiment}", *small, "trainer.epochs=2", "partitioner.cache=''", "device=cpu"])
+    summary = run(config, tmp_path)
+    assert summary["status"] == "finished" and math.isfinite(summary["val"])
