@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gas_cli.config.partitioner import PartitionerConfig
+from gas_cli.files import write_atomically
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.from_file import file_digest
 from gas_cli.partition.metis import metis_version
@@ -95,8 +95,10 @@ class PartitionCache:
         path = self.path(key)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write(path, lambda file: np.save(file, ids, allow_pickle=False))
-            _write(path.with_suffix(".json"), lambda file: file.write(json.dumps(entry, indent=2).encode()))
+            array = io.BytesIO()
+            np.save(array, ids, allow_pickle=False)
+            write_atomically(path, array.getvalue())
+            write_atomically(path.with_suffix(".json"), json.dumps(entry, indent=2))
         except OSError as error:
             log.warning(
                 "The partition cannot be cached in %s (%s): set partitioner.cache to a folder you can write to, or to '' for none.",
@@ -118,15 +120,3 @@ def _checksum(parts: NDArray[np.int32], quality: Quality) -> str:
     digest = hashlib.blake2b(json.dumps(asdict(quality)).encode(), digest_size=16)
     digest.update(parts.data)
     return digest.hexdigest()
-
-
-def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write `path` whole or not at all."""
-    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -211,7 +211,7 @@ def test_a_full_disk_is_a_warning_and_leaves_no_half_entry(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     cache = PartitionCache(str(tmp_path))
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(os, "fsync", full)
     cache.store("key", np.zeros(3, np.int32), QUALITY)
     assert "No space left on device" in caplog.text
     assert list(tmp_path.iterdir()) == []
