@@ -22,7 +22,6 @@ from gas_cli.graph.graph import Split
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
 from gas_cli.model.registry import build_model
-from gas_cli.ops import kernels
 from gas_cli.partition.make import make_partition
 from gas_cli.partition.permute import permute_adjacency, permute_graph
 from gas_cli.report.curves import plot_curves
@@ -182,8 +181,7 @@ def _partitioner(config: Config) -> PartitionerConfig:
 
 @contextlib.contextmanager
 def _environment(config: Config) -> Iterator[None]:
-    """Threads and determinism for one run; left as they were found, since the jobs of a sweep share a process."""
-    kernels.set_num_threads(torch.get_num_threads())
+    """Determinism for one run; left as it was found, since the jobs of a sweep share a process."""
     before = torch.are_deterministic_algorithms_enabled()
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for before it calls cuBLAS deterministic

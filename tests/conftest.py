@@ -1,7 +1,12 @@
 """Tests marked `gpu` need a CUDA device and say so where there is none."""
 
 import pytest
-import torch
+
+from gas_cli.cli.environment import prepare_process
+
+prepare_process()  # as the command line does: before torch is loaded
+
+import torch  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

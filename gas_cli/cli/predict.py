@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gas_cli
+from gas_cli.cli.environment import prepare_process
 from gas_cli.config.checks import require
 from gas_cli.config.compose import parse_settings
 from gas_cli.config.root import DEVICES
@@ -57,6 +58,7 @@ class PredictConfig:
 
 def main() -> None:
     """The console script."""
+    prepare_process()
     sys.exit(command_line(sys.argv[1:]))
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import gas_cli
+from gas_cli.cli.environment import prepare_process
 from gas_cli.cli.job import JobFailed, run_job
 from gas_cli.cli.resume import resume_run, resume_target
 from gas_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Interrupted, UserError
@@ -13,6 +14,7 @@ from gas_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Interrupte
 
 def main() -> None:
     """The console script."""
+    prepare_process()
     sys.exit(command_line(sys.argv[1:]))
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gas_cli.ops import kernels
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.threads import over_equal_rows, over_rows
 
 _WORD = 0xFFFFFFFF
 
@@ -59,8 +60,9 @@ def dropout_csr(x: CSR, p: float, noise: Noise, site: int, ids: Tensor) -> CSR:
         value = x.value * _keep(_words(ids[rows], x.col, key0, key1), p) / (1 - p)
     else:
         value = torch.empty_like(x.value)
-        arrays = (t.contiguous().numpy() for t in (x.rowptr, x.col, x.value, ids))
-        kernels.dropout_sparse(*arrays, np.uint32(key0), np.uint32(key1), _threshold(p), np.float32(1 / (1 - p)), value.numpy())
+        rowptr, *arrays = (t.contiguous().numpy() for t in (x.rowptr, x.col, x.value, ids))
+        arguments = (rowptr, *arrays, np.uint32(key0), np.uint32(key1), _threshold(p), np.float32(1 / (1 - p)), value.numpy())
+        over_rows(lambda start, stop: kernels.dropout_sparse(*arguments, start, stop), rowptr, 1)
     return CSR(x.rowptr, x.col, value, x.num_cols)
 
 
@@ -121,6 +123,7 @@ def _drop(x: Tensor, p: float, key: tuple[int, int], ids: Tensor) -> Tensor:
     dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32  # numba knows no bfloat16
     wide = x.detach().to(dtype).contiguous()
     out = torch.empty_like(wide)
-    ids_np = ids.contiguous().numpy()
-    kernels.dropout_dense(wide.numpy(), ids_np, np.uint32(key[0]), np.uint32(key[1]), _threshold(p), np.float32(1 / (1 - p)), out.numpy())
+    words = np.uint32(key[0]), np.uint32(key[1]), _threshold(p), np.float32(1 / (1 - p))
+    arguments = (wide.numpy(), ids.contiguous().numpy(), *words, out.numpy())
+    over_equal_rows(lambda start, stop: kernels.dropout_dense(*arguments, start, stop), *x.shape)
     return out.to(x.dtype)

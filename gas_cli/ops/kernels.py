@@ -1,24 +1,18 @@
 """Compiled loops for the CPU (numba: machine code without a compiler on the user's machine).
 
-`parallel=True` kernels run on the training thread only. The others are serial and release the GIL, because the batch builder
-runs them on its own thread and numba's default thread pool must not be entered twice at a time.
-Rows are independent in every parallel loop and each is summed in order, so results do not depend on the number of threads.
+Every kernel is serial and releases the GIL. Those that take a range of rows [start, stop) are run on several threads by `threads.py`: rows are
+independent and each is summed in order, so results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from numba import njit, prange
-from numpy.typing import NDArray
+from numba import njit
 
-Array = NDArray[np.generic]
-
-
-@njit(parallel=True, nogil=True, cache=True, fastmath={"contract"})  # type: ignore[untyped-decorator]
-def spmm(rowptr, col, value, x, out, accumulate):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True, fastmath={"contract"})  # type: ignore[untyped-decorator]
+def spmm(rowptr, col, value, x, out, accumulate, start, stop):  # type: ignore[no-untyped-def]
     """out[i] (+)= Σ_e value[e] · x[col[e]] over the entries e of row i; x [m, C], out [n, C]."""
-    for i in prange(rowptr.shape[0] - 1):
+    for i in range(start, stop):
         row = out[i]
         if not accumulate:
             row[:] = 0
@@ -78,10 +72,10 @@ def mix(h):  # type: ignore[no-untyped-def]
     return np.uint32(h ^ (h >> np.uint32(16)))
 
 
-@njit(parallel=True, nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def dropout_dense(x, ids, key0, key1, threshold, scale, out):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def dropout_dense(x, ids, key0, key1, threshold, scale, out, first, stop):  # type: ignore[no-untyped-def]
     """out[i, c] = scale · x[i, c] where the word of (ids[i], c) is at least `threshold`, else 0."""
-    for i in prange(x.shape[0]):
+    for i in range(first, stop):
         start = mix(np.uint32(np.uint32(ids[i]) ^ key0))
         stride = np.uint32(mix(np.uint32(start ^ key1)) | np.uint32(1))
         for c in range(x.shape[1]):
@@ -89,10 +83,10 @@ def dropout_dense(x, ids, key0, key1, threshold, scale, out):  # type: ignore[no
             out[i, c] = x[i, c] * scale if word >= threshold else np.float32(0)
 
 
-@njit(parallel=True, nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def dropout_sparse(rowptr, col, value, ids, key0, key1, threshold, scale, out):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def dropout_sparse(rowptr, col, value, ids, key0, key1, threshold, scale, out, first, stop):  # type: ignore[no-untyped-def]
     """The same on the stored entries of a CSR matrix: equal to dropping its dense form, where zeros stay zeros."""
-    for i in prange(rowptr.shape[0] - 1):
+    for i in range(first, stop):
         start = mix(np.uint32(np.uint32(ids[i]) ^ key0))
         stride = np.uint32(mix(np.uint32(start ^ key1)) | np.uint32(1))
         for e in range(rowptr[i], rowptr[i + 1]):
@@ -158,8 +152,3 @@ def split_rows(rowptr, col, value, starts, stops, local):  # type: ignore[no-unt
     for k in range(num_halo):
         local[halo[k]] = -1
     return inner_rowptr, inner_col, inner_value, outer_rowptr, outer_col, outer_value, halo
-
-
-def set_num_threads(count: int) -> None:
-    """Let the kernels use `count` threads (as many as torch does)."""
-    numba.set_num_threads(max(1, min(count, numba.config.NUMBA_NUM_THREADS)))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gas_cli.ops import kernels
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.threads import over_rows
 
 
 def spmm(a: CSR, x: Tensor) -> Tensor:
@@ -42,8 +43,9 @@ def multiply(a: CSR, x: Tensor, onto: Tensor | None = None) -> Tensor:
         product = matrix @ x
         return product if onto is None else onto.add_(product)
     out = x.new_empty(a.num_rows, x.shape[1]) if onto is None else onto
-    arrays = (t.detach().contiguous().numpy() for t in (a.rowptr, a.col, a.value, x))
-    kernels.spmm(*arrays, out.numpy(), onto is not None)
+    rowptr, col, value, rows = (t.detach().contiguous().numpy() for t in (a.rowptr, a.col, a.value, x))
+    result, accumulate = out.numpy(), onto is not None
+    over_rows(lambda start, stop: kernels.spmm(rowptr, col, value, rows, result, accumulate, start, stop), rowptr, x.shape[1])
     return out
 
 

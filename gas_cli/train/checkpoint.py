@@ -46,8 +46,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"The checkpoint {path} cannot be read ({str(error).splitlines()[0]}): it is truncated or not a checkpoint of gas-train. "
+            f"The checkpoint {path} cannot be read ({reason}): it is truncated or not a checkpoint of gas-train. "
             "Delete it; another one may lie beside it (checkpoint=last or best)."
         ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:

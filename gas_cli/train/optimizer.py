@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import torch
@@ -53,7 +54,10 @@ class Optimizer:
     def epoch_end(self, val: float) -> None:
         """Advance the schedule; `val` is the latest validation metric (nan before the first evaluation)."""
         if not isinstance(self._scheduler, lr_scheduler.ReduceLROnPlateau):
-            self._scheduler.step()
+            with warnings.catch_warnings():
+                # A run resumed at the very end of an epoch steps the schedule before this process' first update: that is in order.
+                warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+                self._scheduler.step()
         elif not math.isnan(val):
             self._scheduler.step(val)
 

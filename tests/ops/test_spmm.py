@@ -1,10 +1,12 @@
 """Sparse-dense products: the compiled kernel against its slow twin, forward and backward."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gas_cli.ops import threads
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.spmm import block_spmm, spmm, spmm_reference
 from tests.builders import adjacencies, random_adjacency
@@ -56,15 +58,37 @@ def test_rows_without_gradient_build_no_transpose():
     assert outer._transposed is None
 
 
-def test_result_does_not_depend_on_threads():
-    from gas_cli.ops import kernels
-
+def test_result_does_not_depend_on_threads(monkeypatch):
+    monkeypatch.setattr(threads, "SERIAL_WORK", 0)
     a, x = weighted(n=200), torch.randn(200, 16)
-    kernels.set_num_threads(2)
-    two = spmm(a, x)
-    kernels.set_num_threads(1)
-    assert torch.equal(two, spmm(a, x))
-    kernels.set_num_threads(2)
+    results = []
+    for count in (1, 2, 5):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
+        results.append(spmm(a, x))
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+def test_an_error_on_a_worker_thread_is_raised_where_the_work_was_given(monkeypatch):
+    monkeypatch.setattr(threads, "SERIAL_WORK", 0)
+
+    def fail_in_the_end(start: int, stop: int) -> None:
+        if stop == 64:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        threads.over_equal_rows(fail_in_the_end, 64, 1)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 7))
+def test_pieces_cover_every_row_once(degrees, count):
+    rowptr = np.concatenate([[0], np.cumsum(degrees)])
+    seen: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "SERIAL_WORK", 0)
+        patch.setattr(torch, "get_num_threads", lambda: count)
+        threads.over_rows(lambda start, stop: seen.extend(range(start, stop)), rowptr, 1)
+    assert sorted(seen) == list(range(len(degrees)))
 
 
 def test_low_precision_is_widened():

@@ -1,0 +1,163 @@
+"""Loss, metrics, optimizer, clock and stop requests."""
+
+import math
+import os
+import signal
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score
+
+from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig
+from gas_cli.config.training import OptimizerConfig
+from gas_cli.errors import Interrupted, UserError
+from gas_cli.model.registry import build_model
+from gas_cli.train.clock import PHASES, Clock
+from gas_cli.train.loss import Loss, probabilities
+from gas_cli.train.metrics import accuracy, make_metric, micro_f1
+from gas_cli.train.optimizer import Optimizer
+from gas_cli.train.progress import Progress
+from gas_cli.train.stop import StopRequest
+
+
+@given(st.integers(1, 50), st.integers(2, 6), st.integers(0, 9))
+def test_metrics_equal_scikit_learn(n, classes, seed):
+    rng = np.random.default_rng(seed)
+    scores, y = torch.from_numpy(rng.standard_normal((n, classes))), rng.integers(0, classes, n)
+    assert accuracy(scores, torch.from_numpy(y)) == pytest.approx(accuracy_score(y, scores.argmax(1)))
+    labels = rng.integers(0, 2, (n, classes))
+    expected = f1_score(labels, (scores > 0).numpy(), average="micro", zero_division=0)
+    assert micro_f1(scores, torch.from_numpy(labels).float()) == pytest.approx(expected)
+
+
+def test_metrics_of_nothing_are_nan_and_unknown_ones_are_refused():
+    assert math.isnan(accuracy(torch.zeros(0, 3), torch.zeros(0)))
+    assert math.isnan(micro_f1(torch.zeros(0, 3), torch.zeros(0, 3)))
+    with pytest.raises(UserError, match="micro_f1"):
+        make_metric("f2")
+
+
+def test_ogb_metric_equals_accuracy():
+    scores, y = torch.randn(30, 40), torch.randint(0, 40, (30,))
+    assert make_metric("ogb:ogbn-arxiv")(scores, y) == pytest.approx(accuracy(scores, y))
+    assert math.isnan(make_metric("ogb:ogbn-arxiv")(scores[:0], y[:0]))
+
+
+def fake_batch(train: list[bool], y: list[int]) -> SimpleNamespace:
+    return SimpleNamespace(train_mask=torch.tensor(train), y=torch.tensor(y), num_train=sum(train))
+
+
+def test_full_batch_weighting_is_unbiased_where_batches_are_uneven_and_batch_mean_is_not():
+    scores, y = torch.randn(6, 3), [0, 1, 2, 0, 1, 2]
+    train = [True, True, True, True, False, True]
+    batches = [slice(0, 4), slice(4, 6)]
+    whole = torch.nn.functional.cross_entropy(scores[train], torch.tensor(y)[train])
+
+    def mean(weighting: str) -> torch.Tensor:
+        loss = Loss(weighting, num_train=5)
+        return torch.stack([loss(scores[part], fake_batch(train[part], y[part]), 2) for part in batches]).mean()
+
+    torch.testing.assert_close(mean("full_batch"), whole)
+    assert not torch.isclose(mean("batch_mean"), whole)
+
+
+def test_multilabel_loss_and_probabilities():
+    scores = torch.randn(4, 3)
+    batch = SimpleNamespace(train_mask=torch.ones(4, dtype=torch.bool), y=torch.ones(4, 3), num_train=4)
+    expected = -torch.log(torch.sigmoid(scores)).mean()
+    torch.testing.assert_close(Loss("batch_mean", 4)(scores, batch, 1), expected)
+    torch.testing.assert_close(probabilities(scores, multilabel=True), torch.sigmoid(scores))
+    torch.testing.assert_close(probabilities(scores, multilabel=False).sum(1), torch.ones(4))
+
+
+@pytest.mark.parametrize("config", [GCNConfig(), GCNConfig(linear=True, batch_norm=True), GCNIIConfig(num_layers=2, shared_weights=False), APPNPConfig()])
+def test_the_two_groups_hold_every_parameter_once_with_its_decay(config):
+    model = build_model(config, 5, 3, seed=0)
+    optimizer = Optimizer(model, OptimizerConfig(reg_weight_decay=0.3, weight_decay=0.2), epochs=9)
+    groups = optimizer.adam.param_groups
+    ids = [id(p) for group in groups for p in group["params"]]
+    assert sorted(ids) == sorted(id(p) for p in model.parameters())
+    assert {group["weight_decay"] for group in groups} == {0.3, 0.2}
+    regularized = {id(p) for p in model.regularized()}
+    assert {id(p) for p in groups[0]["params"]} == regularized
+    last = {GCNConfig: "weights.1" if not getattr(config, "linear", False) else "lin_out.weight", GCNIIConfig: "lin_in.weight", APPNPConfig: "lin_out.weight"}
+    assert id(dict(model.named_parameters())[last[type(config)]]) not in regularized
+
+
+def test_clipping_bounds_the_gradient():
+    model = build_model(GCNConfig(), 5, 3, seed=0)
+    optimizer = Optimizer(model, OptimizerConfig(grad_norm=0.5), epochs=9)
+    for p in model.parameters():
+        p.grad = torch.full_like(p, 10.0)
+    optimizer.step()
+    assert torch.cat([p.grad.flatten() for p in model.parameters()]).norm() == pytest.approx(0.5, rel=1e-4)
+
+
+def rates(schedule: str, vals: list[float], **settings: float) -> list[float]:
+    optimizer = Optimizer(build_model(GCNConfig(), 5, 3, 0), OptimizerConfig(lr=1.0, schedule=schedule, gamma=0.5, **settings), epochs=len(vals))
+    seen = []
+    for val in vals:
+        optimizer.step()
+        optimizer.epoch_end(val)
+        seen.append(optimizer.lr)
+    return seen
+
+
+def test_schedules():
+    assert rates("none", [0.1] * 3) == [1, 1, 1]
+    assert rates("step", [0.1] * 4, step_epochs=2) == [1, 0.5, 0.5, 0.25]
+    assert rates("cosine", [0.1] * 2, min_lr=0.1) == pytest.approx([0.55, 0.1])
+    assert rates("plateau", [0.1, 0.2, 0.2, 0.2, math.nan, 0.2], step_epochs=1) == [1, 1, 1, 0.5, 0.5, 0.5]
+
+
+def test_a_model_is_a_function_of_its_seed_and_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one, same, other = (build_model(GCNConfig(), 5, 3, seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(one.weights[0], same.weights[0])
+    assert not torch.equal(one.weights[0], other.weights[0])
+
+
+def test_nested_phases_are_counted_once():
+    clock = Clock()
+    started = time.perf_counter()
+    with clock.phase("compute"):
+        time.sleep(0.01)
+        with clock.phase("pull"):
+            time.sleep(0.02)
+        time.sleep(0.01)
+    elapsed = time.perf_counter() - started
+    seconds = clock.take()
+    assert set(seconds) == set(PHASES)
+    assert seconds["pull"] >= 0.02
+    assert seconds["compute"] >= 0.02
+    assert sum(seconds.values()) <= elapsed
+    assert sum(clock.take().values()) == 0
+
+
+def test_the_first_signal_asks_and_the_second_stops_at_once():
+    before = signal.getsignal(signal.SIGINT)
+    with StopRequest() as stop:
+        stop.check()
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted):
+            stop.check()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_progress_keeps_the_first_of_equals_and_every_evaluation_without_validation_nodes():
+    progress = Progress(epoch=1)
+    assert progress.offer(0.5, 0.4, 0.3)
+    progress.next_epoch()
+    assert not progress.offer(0.9, 0.4, 0.9)
+    assert progress.best.epoch == 1
+    assert progress.offer(0.9, math.nan, 0.9)
+    assert Progress.from_state_dict(progress.state_dict()).best.epoch == 2
