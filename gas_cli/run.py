@@ -56,6 +56,8 @@ def prepare(config: Config, progress: bool = False) -> Problem:
     """Load, partition, permute and normalise: what every run of `config` shares."""
     graph = load_graph(config.dataset, progress)
     partition = make_partition(graph.adj, _partitioner(config), progress)
+    if config.partitioner.name == "file" and config.method.name == "gas" and config.trainer.batch_parts > partition.num_parts:
+        raise UserError(f"trainer.batch_parts={config.trainer.batch_parts} is more than the {partition.num_parts} parts of {config.partitioner.file}.")
     fingerprint = hashlib.blake2b((graph.fingerprint() + partition.fingerprint()).encode(), digest_size=16).hexdigest()
     adj = permute_adjacency(normalize(graph.adj, config.model.normalization, config.model.self_loops), partition.node_perm)
     return Problem(permute_graph(graph, partition), adj, partition, fingerprint)

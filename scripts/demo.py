@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from gas_cli.cli.environment import prepare_process
 from gas_cli.cli.train import command_line
 from gas_cli.report.summary import read_summary
 from gas_cli.report.table import markdown
@@ -37,12 +38,11 @@ def rows(summaries: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         "validation": lambda s: _percent(s.get("val")),
         "test": lambda s: _percent(s.get("test")),
         "best epoch": lambda s: s.get("best_epoch"),
-        "seconds per epoch": lambda s: _number(s.get("seconds_per_epoch", {}).get("total"), "{:.3f}"),
+        "seconds per training epoch": lambda s: _number(s.get("seconds_per_epoch", {}).get("train"), "{:.3f}"),
         "parts": lambda s: (s.get("partition") or {}).get("num_parts"),
         "edge cut": lambda s: _percent((s.get("partition") or {}).get("edge_cut")),
         "halo ratio": lambda s: _number((s.get("partition") or {}).get("halo_ratio"), "{:.2f}"),
         "history memory": lambda s: _megabytes(s.get("history_bytes")),
-        "peak memory": lambda s: _megabytes(s.get("peak_memory")),
     }
     return [{"": name, **{method: value(summary) for method, summary in summaries.items()}} for name, value in quantities.items()]
 
@@ -60,4 +60,5 @@ def _megabytes(value: float | None) -> str | None:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,10 @@ from gas_cli.cli.environment import prepare_process
 prepare_process()  # as the command line does: before torch is loaded
 
 import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("gas-cli", deadline=None)  # the first example of a test may compile a kernel
+settings.load_profile("gas-cli")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -29,12 +29,12 @@ class APPNP(Model):
 
     def encode(self, x: Features, ids: Tensor, noise: Noise) -> Tensor:
         x = self.drop_input(x, ids, noise)
-        hidden = (transform(x, self.lin_in.weight.t()) + self.lin_in.bias).relu()
+        hidden = transform(x, self.lin_in.weight.t()).add_(self.lin_in.bias).relu_()
         return self.lin_out(self.drop_hidden(hidden, ids, noise))  # type: ignore[no-any-return]
 
     def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
         assert isinstance(state.initial, Tensor)
-        return (1 - self.alpha) * propagate(rows, block) + self.alpha * state.initial
+        return propagate(rows, block).mul_(1 - self.alpha).add_(state.initial, alpha=self.alpha)
 
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
         return h

@@ -47,18 +47,19 @@ class GCN(Model):
         x = self.drop_input(x, ids, noise)
         if self.lin_in is None:
             return x
-        return (transform(x, self.lin_in.weight.t()) + self.lin_in.bias).relu()
+        return transform(x, self.lin_in.weight.t()).add_(self.lin_in.bias).relu_()
 
     def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
         dropped = self.drops[index].rows(rows, block, state.noise)
-        out = propagate_and_transform(dropped, block, self.weights[index]) + self.biases[index]
+        # In place where autograd does not need the value before: a fresh table per operation costs more than the operation.
+        out = propagate_and_transform(dropped, block, self.weights[index]).add_(self.biases[index])
         if index == self.num_layers - 1 and not self.linear:
             return out
         if len(self.norms):
             out = self.norms[index](out)
         if self.residual and not isinstance(dropped.target, CSR) and dropped.target.shape == out.shape:
-            out = out + dropped.target
-        return out.relu()
+            out = out.add_(dropped.target)
+        return out.relu_()
 
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
         if self.lin_out is None:

@@ -40,24 +40,25 @@ class GCNII(Model):
 
     def encode(self, x: Features, ids: Tensor, noise: Noise) -> Tensor:
         x = self.drop_input(x, ids, noise)
-        return (transform(x, self.lin_in.weight.t()) + self.lin_in.bias).relu()
+        return transform(x, self.lin_in.weight.t()).add_(self.lin_in.bias).relu_()
 
     def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
         dropped = self.drops[index].rows(rows, block, state.noise)
         assert isinstance(state.initial, Tensor) and isinstance(dropped.target, Tensor)
-        propagated = (1 - self.alpha) * propagate(dropped, block)
-        initial = self.alpha * state.initial
         beta = self.betas[index]
+        mixed = propagate(dropped, block).mul_(1 - self.alpha)
         if len(self.initial_weights):
-            mapped = propagated @ self.weights[index] + initial @ self.initial_weights[index]
+            mapped = mixed @ self.weights[index] + self.alpha * (state.initial @ self.initial_weights[index])
+            mixed = mixed.add(state.initial, alpha=self.alpha)
         else:
-            mapped = (propagated + initial) @ self.weights[index]
-        out = torch.add(propagated + initial, mapped - (propagated + initial), alpha=beta)
+            mixed = mixed.add_(state.initial, alpha=self.alpha)
+            mapped = mixed @ self.weights[index]
+        out = torch.lerp(mixed, mapped.to(mixed.dtype), beta)  # (1-β) s + β s W
         if len(self.norms):
             out = self.norms[index](out)
         if self.residual:
-            out = out + dropped.target
-        return out.relu()
+            out = out.add_(dropped.target)
+        return out.relu_()
 
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
         return self.lin_out(self.drops[self.num_layers](h, block.target_ids, state.noise))  # type: ignore[no-any-return]

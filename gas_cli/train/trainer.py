@@ -89,7 +89,7 @@ class Trainer:
             try:
                 self._fill()
                 while self.progress.epoch <= self.config.trainer.epochs and not self._out_of_patience():
-                    self._train_epoch()
+                    self.train_epoch()
                     recorder.epoch(self._finish_epoch())  # before the checkpoint, whose epochs all have their record then
                     if (self.progress.epoch - 1) % self.config.trainer.checkpoint_every == 0:
                         self._save()
@@ -98,7 +98,8 @@ class Trainer:
                 raise
         self._save()
 
-    def _train_epoch(self) -> None:
+    def train_epoch(self) -> None:
+        """The steps of the epoch in progress, or what is left of them; no refresh, no evaluation."""
         self.model.train()
         groups = self._groups()
         for batch, upcoming in _with_next(self._batches(groups[self.progress.batch :])):

@@ -17,7 +17,7 @@ from gas_cli.errors import Interrupted, UserError
 from gas_cli.model.registry import build_model
 from gas_cli.train.checkpoint import load_checkpoint
 from gas_cli.train.trainer import Trainer
-from tests.builders import make_config, make_graph, make_problem, random_adjacency
+from tests.builders import MODEL_IDS, MODELS, make_config, make_graph, make_problem, random_adjacency
 
 GCN = GCNConfig(num_layers=3, hidden_channels=8)
 PATHS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -218,9 +218,10 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, what):
         other.restore(state)
 
 
-def test_bfloat16_trains_and_stays_close(tmp_path):
-    exact = fitted(trainer(tmp_path / "a", epochs=5))
-    rounded = fitted(trainer(tmp_path / "b", epochs=5, precision="bfloat16"))
+@pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
+def test_bfloat16_trains_and_stays_close(tmp_path, model):
+    exact = fitted(trainer(tmp_path / "a", model, epochs=5))
+    rounded = fitted(trainer(tmp_path / "b", model, epochs=5, precision="bfloat16"))
     assert rounded[-1]["loss"] == pytest.approx(exact[-1]["loss"], rel=0.1)
     assert rounded[-1]["loss"] != exact[-1]["loss"]
 
