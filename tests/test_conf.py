@@ -25,7 +25,18 @@ DATASETS = {
     "products": "ogbn-products",
 }
 MODELS = {"GCN": "gcn", "GCN2": "gcnii", "APPNP": "appnp"}
-MODEL_COLUMNS = ("num_layers", "hidden_channels", "dropout", "alpha", "theta", "drop_input", "batch_norm", "residual", "linear", "shared_weights")
+MODEL_COLUMNS = (
+    "num_layers",
+    "hidden_channels",
+    "dropout",
+    "alpha",
+    "theta",
+    "drop_input",
+    "batch_norm",
+    "residual",
+    "linear",
+    "shared_weights",
+)
 
 
 def choices(group: str) -> list[str]:
@@ -107,7 +118,13 @@ def number(cell: str) -> float:
 def test_every_experiment_trains_for_two_epochs(experiment: str, tmp_path: Path) -> None:
     from gas_cli.run import run
 
-    small = ["dataset.num_nodes=400", "dataset.average_degree=6", "partitioner.num_parts=8", "trainer.batch_parts=4", "model.hidden_channels=8"]
+    small = [
+        "dataset.num_nodes=400",
+        "dataset.average_degree=6",
+        "partitioner.num_parts=8",
+        "trainer.batch_parts=4",
+        "model.hidden_channels=8",
+    ]
     config = compose_config([f"experiment={experiment}", *small, "trainer.epochs=2", "partitioner.cache=''", "device=cpu"])
     summary = run(config, tmp_path)
     assert summary["status"] == "finished" and math.isfinite(summary["val"])

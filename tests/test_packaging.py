@@ -41,7 +41,18 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("environment")
     venv.create(root, with_pip=False)
     site = next((root / "lib").glob("python*")) / "site-packages"
-    command = [sys.executable, "-m", "pip", "--python", str(root / "bin" / "python"), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(root / "bin" / "python"),
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        str(wheel),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
@@ -83,7 +94,14 @@ def test_the_configs_are_those_of_the_installed_package(environment: Path, tmp_p
 
 
 def test_the_installed_program_trains(environment: Path, tmp_path: Path) -> None:
-    small = ["dataset.num_nodes=300", "trainer.epochs=1", "partitioner.num_parts=4", "trainer.batch_parts=2", "partitioner.cache=", "device=cpu"]
+    small = [
+        "dataset.num_nodes=300",
+        "trainer.epochs=1",
+        "partitioner.num_parts=4",
+        "trainer.batch_parts=2",
+        "partitioner.cache=",
+        "device=cpu",
+    ]
     trained = console(environment, "gas-train", *small, "hydra.run.dir=here", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     predicted = console(environment, "gas-predict", "run=here", "device=cpu", cwd=tmp_path)

@@ -46,7 +46,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MissingConfigException):
         return _unknown_choice(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} is not a valid override: expected key=value, with special characters (~ , = and brackets) quoted: \"key='~/a'\"."
+        return f"{error.override!r} is not a valid override: expected key=value, special characters quoted, as in \"key='~/a'\"."
     if str(error).startswith("Config group override must be"):
         return "A group takes the name of one of its files, as in dataset=cora; the value of one override is not a name."
     return _bad_setting(cause) if cause is not None else _plain(str(error))
@@ -145,7 +145,10 @@ def _plain(message: str) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
+    """The exception and its causes, each once: under a debugger OmegaConf links them in a circle."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

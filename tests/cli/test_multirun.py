@@ -74,7 +74,7 @@ def test_the_mode_can_be_set_instead_of_the_flag(gas_train: Command) -> None:
 
 def test_the_folder_can_be_chosen_by_a_config(gas_train: Command) -> None:
     Path("my/experiment").mkdir(parents=True)
-    Path("my/experiment/mine.yaml").write_text("# @package _global_\nhydra:\n  sweep:\n    dir: \"it's mine\"\n")
+    Path("my/experiment/mine.yaml").write_text('# @package _global_\nhydra:\n  sweep:\n    dir: "it\'s mine"\n')
     assert gas_train("--config-dir", "my", "-m", "experiment=mine", "seed=1,2") == 0
     assert len(rows("it's mine")) == 3
 

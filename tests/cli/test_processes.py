@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 PROGRAM = "import sys; from gas_cli.cli.train import main; main()"
-TINY = ("dataset.num_nodes=300", "partitioner=random", "partitioner.num_parts=4", "trainer.batch_parts=2", "partitioner.cache=''", "device=cpu")
+TINY = (
+    "dataset.num_nodes=300",
+    "partitioner=random",
+    "partitioner.num_parts=4",
+    "trainer.batch_parts=2",
+    "partitioner.cache=''",
+    "device=cpu",
+)
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -30,7 +37,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     for _ in range(1200):
-        if path.exists() and path.stat().st_size or process.poll() is not None:
+        if (path.exists() and path.stat().st_size) or process.poll() is not None:
             return
         time.sleep(0.05)
 
@@ -70,7 +77,9 @@ def test_jobs_of_one_process_do_not_influence_each_other(tmp_path: Path) -> None
     assert code == 0, err
     code, _, err = finish(start(tmp_path, *TINY, "hydra.run.dir=alone", "trainer.epochs=2", "seed=0"))
     assert code == 0, err
-    losses = [[json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in ("sweep/1", "alone")]
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in ("sweep/1", "alone")
+    ]
     assert losses[0] == losses[1]
 
 

@@ -31,7 +31,9 @@ def test_a_run_gets_a_folder_of_its_own(gas_train: Command, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_exits_2_with_one_message_and_no_folder(mistake: str, gas_train: Command, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_mistake_exits_2_with_one_message_and_no_folder(
+    mistake: str, gas_train: Command, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     assert gas_train(mistake) == 2
     out, err = capfd.readouterr()
     assert out == ""
@@ -154,7 +156,9 @@ def test_main_exits_with_the_code(gas_train: Command, monkeypatch: pytest.Monkey
     assert caught.value.code == 2
 
 
-def test_a_failure_is_reported_even_when_it_cannot_be_recorded(gas_train: Command, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_reported_even_when_it_cannot_be_recorded(
+    gas_train: Command, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     from gas_cli.cli import job
 
     def full(path: Path, summary: object) -> None:

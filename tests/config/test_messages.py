@@ -49,6 +49,17 @@ def test_message(override: str, parts: list[str]) -> None:
     assert "\n" not in message and "full_key" not in message
 
 
+@pytest.mark.parametrize("override", ["trainer.epoch=3", "trainer.epochs=abc", "seed=${foo}"])
+def test_messages_are_the_same_under_a_debugger(override: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = []
+    for cause in ("0", "1"):
+        monkeypatch.setenv("OC_CAUSE", cause)  # OmegaConf keeps causes then, and links them in a circle
+        with pytest.raises(UserError) as caught:
+            compose_config([override])
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
 def test_nearest_is_silent_without_a_near_choice() -> None:
     assert nearest("zzz", ["cora", "pubmed"]) == ""
     assert nearest_setting("zzz") == ""
