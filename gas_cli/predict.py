@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.history.store import HistoryStore
 from gas_cli.model.registry import build_model
-from gas_cli.run import pick_device, pick_split, prepare
+from gas_cli.run import pick_device, pick_split, prepare, run_folder
 from gas_cli.train.checkpoint import load_checkpoint
 from gas_cli.train.evaluator import Evaluator
 from gas_cli.train.loss import probabilities
@@ -29,7 +31,10 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
     `mode`: `exact` runs all layers on the whole graph, `history` only the last one on the checkpoint's histories. `nodes` is a .npy or text
     file of node ids; all nodes without it. Raises UserError for a folder, checkpoint or node file that does not fit.
     """
-    config, state = load_config(run / "config.yaml"), load_checkpoint(run / "checkpoints" / f"{checkpoint}.pt")
+    config = load_config(run / "config.yaml")
+    if config.runs > 1:
+        raise UserError(f"run={run} holds {config.runs} runs: choose one of them, such as run={run / run_folder(0)}.")
+    state = load_checkpoint(run / "checkpoints" / f"{checkpoint}.pt")
     if mode == "history" and config.method.name == "full_batch":
         raise UserError("mode=history: this run was trained with method=full_batch, which keeps no histories. Use mode=exact.")
     problem = prepare(config, progress=True)
@@ -64,16 +69,28 @@ def _scores(config: Config, problem: Problem, state: dict[str, object], mode: st
 def _read_nodes(path: Path | None, num_nodes: int) -> NDArray[np.int64]:
     if path is None:
         return np.arange(num_nodes)
-    try:
-        ids = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, ndmin=1)
-    except (OSError, ValueError) as error:
-        raise UserError(f"nodes={path} cannot be read ({error}): expected an .npy array or a text file with one node id per line.") from error
-    if ids.ndim != 1 or not np.all(np.isfinite(ids)) or np.any(ids != np.floor(ids)):
+    ids = _load_ids(path)
+    if ids.ndim != 1 or ids.dtype.kind not in "iuf" or not np.all(np.isfinite(ids)) or np.any(ids != np.floor(ids)):
         raise UserError(f"nodes={path} holds an array of shape {ids.shape} and type {ids.dtype}: expected one whole number per node.")
+    if not ids.size:
+        raise UserError(f"nodes={path} holds no node ids: expected at least one, or leave `nodes` out for all nodes.")
     bad = np.flatnonzero((ids < 0) | (ids >= num_nodes))
     if bad.size:
         raise UserError(f"nodes={path}: entry {bad[0]} is {ids[bad[0]]:g}, expected node ids from 0 to {num_nodes - 1}.")
     return ids.astype(np.int64)
+
+
+def _load_ids(path: Path) -> NDArray[Any]:
+    """The array in an .npy file, or the numbers in a text file."""
+    try:
+        if path.suffix != ".npy":
+            return np.array([line for line in path.read_text().splitlines() if line.strip()], dtype=np.float64)
+        ids = np.load(path, allow_pickle=False)
+        if not isinstance(ids, np.ndarray):
+            raise ValueError("it is an archive of several arrays")
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"nodes={path} cannot be read ({error}): expected an .npy array or a text file with one node id per line.") from error
+    return ids
 
 
 def _write(out: Path, nodes: NDArray[np.int64], values: Tensor) -> Path:
@@ -85,6 +102,7 @@ def _write(out: Path, nodes: NDArray[np.int64], values: Tensor) -> Path:
             np.savez(file, nodes=nodes, probabilities=values.numpy())
         temporary.replace(out)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where it could not even be made
+            temporary.unlink()
         raise UserError(f"out={out} cannot be written: {error.strerror}. Choose another path.") from error
     return out

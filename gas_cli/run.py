@@ -7,14 +7,14 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from gas_cli.config.compose import save_config
+from gas_cli.config.compose import load_config, save_config
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
@@ -32,6 +32,7 @@ from gas_cli.report.summary import aggregate_runs, read_summary, write_summary
 from gas_cli.train.checkpoint import load_checkpoint
 from gas_cli.train.problem import Problem
 from gas_cli.train.progress import Progress
+from gas_cli.train.stop import termination_as_ctrl_c
 from gas_cli.train.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -72,35 +73,54 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
     trainer = Trainer(config, problem, split, model, seed, device, folder)
     if trainer.last_checkpoint.exists():
         trainer.restore(load_checkpoint(trainer.last_checkpoint))
-    recorder = _recorder(config, folder, after=trainer.progress.epoch - 1)
-    with _summarized(folder, _describe(config, problem, trainer, seed), trainer.progress) as summary:
-        try:
-            trainer.fit(recorder)
-        finally:
-            recorder.close()
-    plot_curves(folder / "metrics.jsonl", folder / "curves.png")
+    _write_first(replace(config, runs=1, seed=seed), folder)
+    metrics = folder / "metrics.jsonl"
+    with (
+        _summarized(folder, _describe(config, problem, trainer, seed), lambda: _result(trainer.progress, metrics)) as summary,
+        contextlib.closing(_recorder(config, folder, after=trainer.progress.epoch - 1)) as recorder,
+    ):
+        trainer.fit(recorder)
+    _plot(metrics, folder / "curves.png")
     return summary
 
 
 @contextlib.contextmanager
-def _summarized(folder: Path, summary: dict[str, Any], progress: Progress) -> Iterator[dict[str, Any]]:
-    """summary.json tells the truth at every moment: `running` at first, then how the work in this context ended, and why."""
-    started = time.monotonic()
-    write_summary(folder / "summary.json", summary)
-    end = {"status": "failed", "error": "unknown"}
+def _summarized(folder: Path, summary: dict[str, Any], result: Callable[[], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """summary.json tells the truth at every moment: `running` at first, then how the work in this context ended, and why.
+
+    `result` gives what the work has brought by then. An OSError becomes a UserError.
+    """
+    started, path = time.monotonic(), folder / "summary.json"
+
+    def end(status: str, **error: str) -> None:
+        summary.update({"seconds": time.monotonic() - started} | result() | {"status": status} | error)
+        write_summary(path, summary)
+
     try:
+        write_summary(path, summary | {"status": "running"})
         yield summary
-        end = {"status": "finished"}
+        end("finished")
     except (Interrupted, KeyboardInterrupt) as stopped:
-        end = {"status": "interrupted", "error": str(stopped) or "interrupted"}
+        with contextlib.suppress(OSError):  # what happened matters more than that it cannot be written down
+            end("interrupted", error=str(stopped) or "interrupted")
         raise
+    except OSError as failure:
+        unwritable = _unwritable(folder, failure)
+        with contextlib.suppress(OSError):
+            end("failed", error=str(unwritable))
+        raise unwritable from failure
     except Exception as failure:
-        end = {"status": "failed", "error": str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {failure}"}
+        with contextlib.suppress(OSError):
+            end("failed", error=str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {failure}")
         raise
-    finally:
-        summary |= _result(progress) | summarize_records(read_metrics(folder / "metrics.jsonl"))
-        summary |= end | {"seconds": time.monotonic() - started}
-        write_summary(folder / "summary.json", summary)
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    """While a run trains it reads no file and writes only its own: an OSError is a full disk, or a folder taken away."""
+    return UserError(
+        f"Cannot write into the run's folder {folder}: {error.strerror or error}. Make room (or the folder writable), "
+        f"then continue with: gas-train resume={folder}"
+    )
 
 
 def pick_device(name: str) -> torch.device:
@@ -122,7 +142,7 @@ def pick_split(config: Config, problem: Problem, seed: int) -> Split:
 
 def _run_all(config: Config, folder: Path) -> dict[str, Any]:
     pick_device(config.device)  # before minutes of loading, not after
-    with _environment(config):
+    with termination_as_ctrl_c(), _environment(config):
         problem = prepare(config, progress=True)
         _log_problem(problem)
         if config.runs == 1:
@@ -132,22 +152,29 @@ def _run_all(config: Config, folder: Path) -> dict[str, Any]:
 
 def _run_many(config: Config, problem: Problem, folder: Path) -> dict[str, Any]:
     summaries: list[dict[str, Any]] = []
-    combined: dict[str, Any] = {}
-    for number in range(config.runs):
-        log.info("Run %d of %d", number + 1, config.runs)
-        summaries.append(_one_of_many(config, problem, folder / "runs" / f"{number:02d}", config.seed + number))
-        combined = _combine(summaries, "finished" if len(summaries) == config.runs else "running")
-        write_summary(folder / "summary.json", combined)
+    shared = {"status": "running", "dataset": config.dataset.name, "model": config.model.name, "method": config.method.name, "seed": config.seed}
+    with _summarized(folder, shared, lambda: _combine(summaries)) as combined:
+        for number in range(config.runs):
+            log.info("Run %d of %d", number + 1, config.runs)
+            summaries.append(_one_of_many(config, problem, folder / run_folder(number), config.seed + number))
+            save_config(config, folder / "config.yaml")  # a continued one may have new settings
+            write_summary(folder / "summary.json", _combine(summaries) | {"status": "running"})
     return combined
 
 
-def _combine(summaries: list[dict[str, Any]], status: str) -> dict[str, Any]:
-    """What the runs share, with mean and standard deviation of what differs."""
+def run_folder(number: int) -> Path:
+    """Where run `number` of several is, below their common folder."""
+    return Path("runs") / f"{number:02d}"
+
+
+def _combine(summaries: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the runs share, with mean and standard deviation of what differs; nothing before the first has finished."""
+    if not summaries:
+        return {}
     phases = [s["seconds_per_epoch"] for s in summaries]
     return {
         **summaries[0],
         **aggregate_runs(summaries),
-        "status": status,
         "seconds": sum(s["seconds"] for s in summaries),
         "seconds_per_epoch": {name: sum(p[name] for p in phases) / len(phases) for name in phases[0]},
         "peak_memory": max(s["peak_memory"] for s in summaries),
@@ -156,11 +183,10 @@ def _combine(summaries: list[dict[str, Any]], status: str) -> dict[str, Any]:
 
 
 def _one_of_many(config: Config, problem: Problem, folder: Path, seed: int) -> dict[str, Any]:
-    """One of several runs; a finished one of a resumed set is not trained again unless it is to train longer."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """One of several runs, in a folder like that of a single one; a finished one of a resumed set is trained again only to train longer."""
     if (folder / "summary.json").exists():
         done = read_summary(folder / "summary.json")
-        if done.get("status") == "finished" and done.get("epochs") == config.trainer.epochs:
+        if done.get("status") == "finished" and load_config(folder / "config.yaml").trainer == config.trainer:
             return done
     return train_once(config, problem, folder, seed)
 
@@ -239,6 +265,15 @@ def _describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> 
     }
 
 
-def _result(progress: Progress) -> dict[str, Any]:
+def _result(progress: Progress, metrics: Path) -> dict[str, Any]:
+    """The part of the summary that is known at the end."""
     best = progress.best
-    return {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
+    measured = {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
+    return measured | summarize_records(read_metrics(metrics) if metrics.exists() else [])
+
+
+def _plot(metrics: Path, out: Path) -> None:
+    try:
+        plot_curves(metrics, out)
+    except OSError as error:
+        log.warning("%s could not be drawn: %s.", out, error.strerror or error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 from pathlib import Path
@@ -31,7 +32,8 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where it could not even be made
+            temporary.unlink()
         kept = f" The previous checkpoint {path} is intact." if path.exists() else ""
         raise UserError(
             f"Cannot write the checkpoint {path}: {os.strerror(cause.errno or 0)}.{kept} "
@@ -48,10 +50,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"The checkpoint {path} cannot be read ({reason}): it is truncated or not a checkpoint of gas-train. "
-            "Delete it; another one may lie beside it (checkpoint=last or best)."
+            f"The checkpoint {path} cannot be read ({reason}): it is truncated or not a checkpoint of gas-train. {_remedy(path)}"
         ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__
         raise UserError(f"The checkpoint {path} has format {found}: expected {FORMAT}. It was written by another version of gas-train.")
     return state
+
+
+def _remedy(path: Path) -> str:
+    other = path.with_name("last.pt" if path.name == "best.pt" else "best.pt")
+    if other.is_file():
+        return f"{other.name} beside it is a whole checkpoint of another epoch: put a copy of it in the place of {path.name}."
+    return "Bring an intact copy back, or start the run again."

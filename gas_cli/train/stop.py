@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -43,3 +45,24 @@ class StopRequest:
     def check(self) -> None:
         if self.requested:
             raise Interrupted("stopped by a signal; the run is saved")
+
+
+@contextmanager
+def termination_as_ctrl_c() -> Iterator[None]:
+    """While entered, SIGTERM and SIGUSR1 do at once what Ctrl-C does, so that files are cleaned up and the status is written.
+
+    For the time in which there is nothing to save yet: loading and partitioning. `StopRequest` takes over inside.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
+
+    previous = {number: signal.signal(number, interrupt) for number in _SIGNALS if number != signal.SIGINT}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -136,14 +136,19 @@ class Trainer:
         progress = self.progress
         for value in (float(loss) for loss in self._losses):
             if not math.isfinite(value):
-                self._save_best()
-                raise UserError(
-                    f"The loss became {value} in epoch {progress.epoch}: training stopped, and the best state so far (epoch {progress.best.epoch}) "
-                    "is kept. Try a smaller optimizer.lr, or optimizer.grad_norm=1."
-                )
+                raise self._diverged(f"The loss became {value}")
             progress.loss_sum += value
             progress.loss_count += 1
         self._losses.clear()
+
+    def _diverged(self, what: str) -> UserError:
+        """The end of a training that cannot go on, with the best state on the disk."""
+        self._save_best()
+        best = self.progress.best.epoch
+        kept = f"the best state so far (epoch {best}) is kept" if best else "there is no earlier state to keep"
+        return UserError(
+            f"{what} in epoch {self.progress.epoch}: training stopped, and {kept}. Try a smaller optimizer.lr, or optimizer.grad_norm=1."
+        )
 
     def _finish_epoch(self) -> dict[str, Any]:
         """Refresh and evaluate where due, step the schedule; the epoch's record."""
@@ -154,6 +159,8 @@ class Trainer:
         scores = self._refresh_or_evaluate()
         improved = False
         if scores is not None:
+            if not bool(torch.isfinite(scores).all()):  # a metric of them would look like any other number, even like the best
+                raise self._diverged("The class scores became infinite or NaN")
             with self.clock.phase("evaluate"):
                 values = self.evaluator.measure(scores, self.split)
             improved = progress.offer(**values)
