@@ -1,0 +1,262 @@
+"""The documentation is true: links lead somewhere, commands run, examples work, the reference is that of the code."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gas_cli.config.compose import MODEL_SCHEMAS, compose_config, parse_settings, save_config
+from gas_cli.config.messages import EXTRAS
+from gas_cli.config.root import Config
+from gas_cli.graph.load import SOURCES, dataset_names
+from tests.cli.conftest import gas_train  # noqa: F401 - a fixture
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PLACEHOLDERS = ("RUN_DIR", "DIR", "FILE")
+Command = Callable[..., int]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced code blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def prose(page: Path) -> str:
+    """A page without its code blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments that the headings of a page can be reached by."""
+    titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def commands(program: str) -> list[list[str]]:
+    """The command lines of one program in the bash blocks of all pages, as arguments, each once."""
+    lines = [words_of(line) for page in PAGES for block in blocks(page, "bash") for line in block.splitlines()]
+    found = [words[1:] for words in lines if words[:1] == [program]]
+    return [arguments for number, arguments in enumerate(found) if arguments not in found[:number]]
+
+
+def words_of(line: str) -> list[str]:
+    return shlex.split(line, comments=True)
+
+
+# -- pages ---------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    assert targets
+    for target in targets:
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), target
+
+
+def test_the_tree_lists_what_is_there() -> None:
+    (tree,) = (block for block in blocks(README, "text") if block.startswith("gas_cli/"))
+    listed, parents = set(), [ROOT]
+    for line in tree.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        parents[depth + 1 :] = [parents[depth] / line.split()[0]]
+        assert parents[-1].exists(), line
+        listed.add(parents[-1])
+    packages = {path.parent for path in (ROOT / "gas_cli").rglob("__init__.py")}
+    assert packages <= listed
+    assert {*(ROOT / "docs").glob("*.md"), *(ROOT / "scripts").glob("*.py")} <= listed
+
+
+def test_the_tables_name_every_model_and_every_dataset() -> None:
+    text = README.read_text(encoding="utf-8").partition("## Models and datasets")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `([\w-]+)`", text, re.MULTILINE) == [*sorted(MODEL_SCHEMAS, key=list(MODEL_SCHEMAS).index), *dataset_names()]
+
+
+# -- commands ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_line_of_bash_is_a_command_that_exists() -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    constraints = (ROOT / "constraints.txt").read_text().splitlines()
+    for page in PAGES:
+        for line in "".join(blocks(page, "bash")).splitlines():
+            match words_of(line):
+                case ["gas-train" | "gas-predict", *_] | []:
+                    pass  # the tests below run them
+                case ["make", target]:
+                    assert target in targets, line
+                case ["pip", "install", what]:
+                    assert what == "." or what in constraints, line
+                case ["python", "-m", module, *options]:
+                    source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
+                    assert all(f'"{option}"' in source for option in options if option.startswith("--")), line
+                case _:
+                    pytest.fail(f"{page.name}: nothing checks this line: {line}")
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> dict[str, str]:
+    """What the placeholders in commands stand for, and the files that the pages show."""
+    run = tmp_path / "a-run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "last.pt").touch()
+    save_config(Config(), run / "config.yaml")
+    np.save(tmp_path / "nodes.npy", np.arange(3))
+    write_shown_files(tmp_path)
+    return {"RUN_DIR": str(run), "DIR": str(tmp_path / "raw"), "FILE": str(tmp_path / "nodes.npy")}
+
+
+def write_shown_files(folder: Path) -> None:
+    """Every yaml block names its file in its first comment, after Hydra's own line."""
+    for page in PAGES:
+        for block in blocks(page, "yaml"):
+            path = folder / next(line for line in block.splitlines() if not line.startswith("# @")).removeprefix("# ")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block, encoding="utf-8")
+
+
+def filled(arguments: list[str], values: dict[str, str]) -> list[str]:
+    pattern = re.compile(rf"\b({'|'.join(PLACEHOLDERS)})\b")
+    return [pattern.sub(lambda match: values[match[0]], argument) for argument in arguments]
+
+
+@pytest.mark.parametrize("arguments", commands("gas-train"), ids=" ".join)
+def test_every_gas_train_command_runs(arguments: list[str], gas_train: Command, prepared: dict[str, str]) -> None:  # noqa: F811
+    """Through the real command line, Hydra and every job of a sweep included; only the training itself is a stand-in."""
+    launcher = [argument for argument in arguments if argument.startswith(("hydra/launcher=", "hydra.launcher."))]
+    if launcher:  # its processes would train in earnest
+        assert launcher[0].partition("=")[2] in EXTRAS
+        compose_config(launcher)
+    assert gas_train(*(argument for argument in filled(arguments, prepared) if argument not in launcher)) == 0
+
+
+@pytest.mark.parametrize("arguments", commands("gas-predict"), ids=" ".join)
+def test_every_gas_predict_command_is_understood(arguments: list[str], prepared: dict[str, str]) -> None:
+    from gas_cli.cli.predict import PredictConfig
+
+    settings = parse_settings(PredictConfig, filled(arguments, prepared))
+    assert settings.run == prepared["RUN_DIR"]
+
+
+def shown_settings() -> list[str]:
+    """`key=a|b` in the README's list of settings as key=a and key=b; N is a number."""
+    (listed,) = (block for block in blocks(README, "text") if not block.startswith("gas_cli/"))
+    pairs = [word.split("=") for word in listed.split()]
+    return [f"{key}={'7' if value == 'N' else value}" for key, values in pairs for value in values.split("|")]
+
+
+@pytest.mark.parametrize("setting", shown_settings())
+def test_every_listed_choice_composes(setting: str) -> None:
+    compose_config([setting, "partitioner.file=parts.npy"] if setting == "partitioner=file" else [setting])
+
+
+def test_configs_of_ones_own_do_what_the_page_says(tmp_path: Path) -> None:
+    write_shown_files(tmp_path)
+    config = compose_config(["experiment=wide"], [tmp_path / "my_configs"])
+    assert (config.model.hidden_channels, config.history.dtype, config.optimizer.lr) == (512, "bfloat16", 0.005)
+
+
+# -- recipes -------------------------------------------------------------------------------------------------------------------------------
+
+
+def execute(number: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Run one of the README's Python blocks in `folder`; the names it defines."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder))  # the partition cache
+    monkeypatch.setattr("gas_cli.graph.load.SOURCES", dict(SOURCES))
+    names: dict[str, Any] = {"__name__": "recipe"}
+    exec(compile(blocks(README, "python")[number], f"README block {number}", "exec"), names)
+    return names
+
+
+def test_there_are_two_recipes() -> None:
+    assert [len(blocks(page, "python")) for page in PAGES] == [2] + [0] * (len(PAGES) - 1)
+
+
+def test_the_recipe_for_a_graph_trains_and_predicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = execute(0, tmp_path, monkeypatch)
+    assert names["summary"]["status"] == "finished" and names["summary"]["dataset"] == "mine"
+    with np.load(tmp_path / "predictions.npz") as out:
+        assert out["nodes"].tolist() == list(range(300))
+        np.testing.assert_allclose(out["probabilities"].sum(1), 1, rtol=1e-5)
+
+
+def test_the_recipe_for_a_layer_gives_a_model_that_every_driver_agrees_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained by the recipe with histories; then layer-wise inference in parts equals one full-batch forward pass."""
+    from gas_cli.batch.builder import BatchBuilder
+    from gas_cli.history.exchange import NoExchange
+    from gas_cli.ops.dropout import Noise
+    from gas_cli.train.drivers import forward
+    from tests.builders import in_original_order, make_graph, make_problem, random_adjacency
+
+    names = execute(1, tmp_path, monkeypatch)
+    assert (tmp_path / "runs" / "sage" / "checkpoints" / "best.pt").is_file()
+    trainer, problem = names["trainer"], names["problem"]
+    assert trainer.progress.epoch == names["config"].trainer.epochs + 1
+    scores = in_original_order(problem, trainer.evaluator.exact())
+
+    original = make_graph(random_adjacency(30, 4, 0))
+    model = names["SAGE"](names["config"].model, original.num_features, original.num_classes).eval()
+    whole, parts = (make_problem(original, count, names["config"].model) for count in (1, 5))
+    batch = BatchBuilder(whole.graph, whole.adj, whole.partition, whole.graph.splits[0]).build([0])
+    with torch.no_grad():
+        expected = in_original_order(whole, forward(model, batch, NoExchange(model.widths, torch.device("cpu")), Noise.off()))
+    torch.testing.assert_close(in_original_order(parts, layerwise_scores(model, parts)), expected, rtol=1e-4, atol=1e-5)
+    assert torch.isfinite(scores).all()
+
+
+def layerwise_scores(model: Any, problem: Any) -> torch.Tensor:
+    from gas_cli.batch.builder import BatchBuilder
+    from gas_cli.train.drivers import layerwise
+
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
+    batches = [builder.build([part]) for part in range(builder.num_parts)]
+    return layerwise(model, lambda: batches, problem.graph.num_nodes, torch.device("cpu"))
+
+
+# -- the reference of the settings ---------------------------------------------------------------------------------------------------------
+
+
+def document_settings() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("document_settings", ROOT / "scripts" / "document_settings.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_of_the_settings_is_that_of_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert document_settings().main(["--check"]) == 0, "run python scripts/document_settings.py"
+    assert "up to date" in capsys.readouterr().out
+
+
+def test_a_page_that_drifted_is_noticed_and_mended() -> None:
+    script = document_settings()
+    page = script.PAGE.read_text(encoding="utf-8")
+    drifted = page.replace("| `trainer.epochs` | `200` |", "| `trainer.epochs` | `100` |")
+    assert drifted != page and script.with_reference(drifted) == page
+
+
+@pytest.mark.parametrize("change", ["seed", "trainer.unknown"])
+def test_meanings_and_settings_match_one_to_one(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = document_settings()
+    meanings = {key: text for key, text in script.MEANINGS.items() if key != change}
+    monkeypatch.setattr(script, "MEANINGS", meanings if change in script.MEANINGS else {**meanings, change: "?"})
+    with pytest.raises(ValueError, match=change):
+        script.reference()
