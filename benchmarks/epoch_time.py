@@ -2,8 +2,8 @@
 
     python -m benchmarks.epoch_time [--root ../shared/datasets] [--cases arxiv-size cora ...] [--rounds 3] [--device cpu]
 
-Every variant runs in a process of its own, so that peak memory is its own, and the variants take turns round by round, so that a machine whose
-speed drifts slows all of them: read the ratios. Training steps only: evaluation, refreshes and start-up are not in the epoch.
+Every variant runs in a process of its own, so that peak memory is its own, and the variants take turns round by round, so that a
+machine whose speed drifts slows all of them: read the ratios. Training steps only: evaluation, refreshes and start-up are not in it.
 Writes results/epoch-time-<device>.md and .json.
 """
 
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ EPOCHS = {"arxiv-size": 4, "arxiv-size-10-parts": 4, "cora": 60, "coauthor-physi
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=Path("../shared/datasets"), help="folder of the real datasets; cases without files are left out")
+    parser.add_argument(
+        "--root", type=Path, default=Path("../shared/datasets"), help="folder of the real datasets; cases without files are left out"
+    )
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--rounds", type=int, default=3)
@@ -77,15 +80,17 @@ def combine(case: str, variant: str, outcomes: list[dict[str, Any]], measured: d
     row["spread"] = [min(o["seconds"] for o in outcomes), max(o["seconds"] for o in outcomes)]
     row["peak_memory"] = max(o["peak_memory"] for o in outcomes)
     for other in ("pyg", "pyg-sparse-tensor"):
-        if other in measured and measured[other]:
-            row[f"ratio_to_{other}"] = statistics.median(a["seconds"] / b["seconds"] for a, b in zip(outcomes, measured[other], strict=True))
+        if measured.get(other):
+            pairs = zip(outcomes, measured[other], strict=True)
+            row[f"ratio_to_{other}"] = statistics.median(a["seconds"] / b["seconds"] for a, b in pairs)
     if "phases" in outcomes[0]:
         row["phases"] = {name: statistics.median(o["phases"][name] for o in outcomes) for name in PHASES}
     return row
 
 
 def in_process(case: str, variant: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.epoch_time", "--worker", case, variant, "--root", str(arguments.root), "--device", arguments.device]
+    options = ["--root", str(arguments.root), "--device", arguments.device]
+    command = [sys.executable, "-m", "benchmarks.epoch_time", "--worker", case, variant, *options]
     # PyG runs with whatever the user's shell has; ours sets its own environment, as the command line does.
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ)
     if done.returncode:
@@ -95,7 +100,8 @@ def in_process(case: str, variant: str, arguments: argparse.Namespace) -> dict[s
 
 def work(case: str, variant: str, root: Path, device: str) -> dict[str, Any]:
     """One measurement, in the process of its own."""
-    overrides = [*CASES[case], f"dataset.root={root}", f"device={device}", "evaluation.every=0", f"trainer.epochs={EPOCHS[case] + 1}", "history.refresh=never"]
+    training_only = ["evaluation.every=0", "history.refresh=never", f"trainer.epochs={EPOCHS[case] + 1}"]
+    overrides = [*CASES[case], f"dataset.root={root}", f"device={device}", *training_only]
     if variant in ("gas", "full_batch"):
         return work_ours([*overrides, f"method={variant}"])
     return work_pyg(overrides, variant, EPOCHS[case])
@@ -113,7 +119,8 @@ def work_ours(overrides: list[str]) -> dict[str, Any]:
         run(compose_config([*overrides, "trainer.checkpoint_every=100000"]), Path(folder))
         records = read_metrics(Path(folder) / "metrics.jsonl")[1:]
     phases = {name: statistics.median(r["seconds"][name] for r in records) for name in PHASES}
-    return {"seconds": statistics.median(sum(r["seconds"][name] for name in PHASES) for r in records), "phases": phases, "peak_memory": records[-2]["peak_memory"]}
+    seconds = statistics.median(sum(r["seconds"][name] for name in PHASES) for r in records)
+    return {"seconds": seconds, "phases": phases, "peak_memory": records[-2]["peak_memory"]}  # before the last epoch's evaluation
 
 
 def work_pyg(overrides: list[str], variant: str, epochs: int) -> dict[str, Any]:
@@ -141,7 +148,7 @@ def work_pyg(overrides: list[str], variant: str, epochs: int) -> dict[str, Any]:
     class Plain(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.convs = torch.nn.ModuleList(GCNConv(a, b, cached=True) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+            self.convs = torch.nn.ModuleList(GCNConv(a, b, cached=True) for a, b in pairwise(sizes))
             self.norms = torch.nn.ModuleList(torch.nn.BatchNorm1d(c) for c in sizes[1:-1]) if settings.batch_norm else None
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -176,7 +183,8 @@ def report(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
     lines = [
         "# Seconds per training epoch",
         "",
-        f"GCN, {arguments.device}; medians of {arguments.rounds} rounds in turns (smallest to largest in brackets); ratios are medians of the ratios within a round.",
+        f"GCN, {arguments.device}; medians of {arguments.rounds} rounds in turns (smallest to largest in brackets).",
+        "Ratios are medians of the ratios within a round.",
         "Peak memory of the process, dataset and libraries included.",
         "",
         "| graph | variant | seconds | to PyG on edge_index | to PyG on SparseTensor | peak GiB | batch / pull / compute / push, % |",
@@ -187,7 +195,8 @@ def report(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
         phases = row.get("phases")
         shares = " / ".join(f"{100 * phases[name] / sum(phases.values()):.1f}" for name in PHASES) if phases else "–"
         spread = f"{row['seconds']:.4f} ({row['spread'][0]:.4f}–{row['spread'][1]:.4f})"
-        lines.append(f"| {row['case']} | {row['variant']} | {spread} | {' | '.join(ratios)} | {row['peak_memory'] / 2**30:.2f} | {shares} |")
+        peak = f"{row['peak_memory'] / 2**30:.2f}"
+        lines.append(f"| {row['case']} | {row['variant']} | {spread} | {' | '.join(ratios)} | {peak} | {shares} |")
     print("\n".join(lines))
     write(f"epoch-time-{arguments.device}", rows, "\n".join(lines))
 

@@ -2,7 +2,8 @@
 
     python -m benchmarks.history_placement [--rounds 3]
 
-The targets: pinned and pipelined at most 1.05x of histories on the device. Needs a CUDA device. Writes results/history-placement.md and .json.
+The target: pinned and pipelined at most 1.05x of histories on the device. Needs a CUDA device.
+Writes results/history-placement.md and .json.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def report(measured: dict[str, list[dict[str, Any]]], rounds: int) -> None:
     for name, outcomes in measured.items():
         ratio = statistics.median(a["seconds"] / b["seconds"] for a, b in zip(outcomes, measured["device"], strict=True))
         seconds = statistics.median(o["seconds"] for o in outcomes)
-        rows.append({"histories": name, "seconds": seconds, "ratio_to_device": ratio, "peak_memory": max(o["peak_memory"] for o in outcomes)})
+        rows.append(
+            {"histories": name, "seconds": seconds, "ratio_to_device": ratio, "peak_memory": max(o["peak_memory"] for o in outcomes)}
+        )
     lines = [
         "# Histories on a GPU: seconds per epoch",
         "",

@@ -34,7 +34,8 @@ def write(name: str, rows: list[dict[str, Any]], markdown: str, results: Path = 
     machine = describe()
     (results / f"{name}.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
     versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())
-    where = f"Measured on {machine['date']}: {machine['cores']} cores ({machine['cpu']}), GPU {machine['gpu']}, Python {machine['python']}, {versions}."
+    hardware = f"{machine['cores']} cores ({machine['cpu']}), GPU {machine['gpu']}"
+    where = f"Measured on {machine['date']}: {hardware}, Python {machine['python']}, {versions}."
     (results / f"{name}.md").write_text(f"{markdown}\n\n{where}\n")
 
 

@@ -63,7 +63,9 @@ def adjacencies(draw: st.DrawFn, max_nodes: int = 24) -> tuple[sp.csr_array, boo
     return sp.csr_array(matrix), directed
 
 
-def make_graph(matrix: sp.csr_array, directed: bool = False, sparse_features: bool = False, num_features: int = 5, classes: int = 3, seed: int = 0) -> Graph:
+def make_graph(
+    matrix: sp.csr_array, directed: bool = False, sparse_features: bool = False, num_features: int = 5, classes: int = 3, seed: int = 0
+) -> Graph:
     """A graph with random features, labels and masks on a given adjacency."""
     rng = np.random.default_rng(seed)
     n = matrix.shape[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -42,10 +42,15 @@ class Block:
         return self.inner.nnz + self.outer.nnz
 
     def to(self, device: torch.device) -> Block:
-        return Block(*(a.to(device, non_blocking=True) for a in (self.inner, self.outer, self.target_ids, self.halo_ids)))
+        return Block(
+            self.inner.to(device, non_blocking=True),
+            self.outer.to(device, non_blocking=True),
+            self.target_ids.to(device, non_blocking=True),
+            self.halo_ids.to(device, non_blocking=True),
+        )
 
     def pin_memory(self) -> Block:
-        return Block(*(a.pin_memory() for a in (self.inner, self.outer, self.target_ids, self.halo_ids)))
+        return Block(self.inner.pin_memory(), self.outer.pin_memory(), self.target_ids.pin_memory(), self.halo_ids.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,24 @@ class Batch:
         """The batch on `device`; itself where it already is there."""
         if self.halo.device == device:
             return self
-        halo, x_target, x_halo, y, mask = (
-            a.to(device, non_blocking=True) for a in (self.halo, self.x_target, self.x_halo, self.y, self.train_mask)
+        return replace(
+            self,
+            halo=self.halo.to(device, non_blocking=True),
+            block=self.block.to(device),
+            x_target=self.x_target.to(device, non_blocking=True),
+            x_halo=self.x_halo.to(device, non_blocking=True),
+            y=self.y.to(device, non_blocking=True),
+            train_mask=self.train_mask.to(device, non_blocking=True),
         )
-        return Batch(self.parts, self.ranges, halo, self.block.to(device), x_target, x_halo, y, mask, self.num_train)
 
     def pin_memory(self) -> Batch:
-        halo, x_target, x_halo, y, mask = (a.pin_memory() for a in (self.halo, self.x_target, self.x_halo, self.y, self.train_mask))
-        return Batch(self.parts, self.ranges, halo, self.block.pin_memory(), x_target, x_halo, y, mask, self.num_train)
+        """A copy in page-locked memory, made on the building thread so that the transfer to a GPU runs asynchronously."""
+        return replace(
+            self,
+            halo=self.halo.pin_memory(),
+            block=self.block.pin_memory(),
+            x_target=self.x_target.pin_memory(),
+            x_halo=self.x_halo.pin_memory(),
+            y=self.y.pin_memory(),
+            train_mask=self.train_mask.pin_memory(),
+        )

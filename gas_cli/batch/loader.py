@@ -77,7 +77,7 @@ class BatchLoader:
                 for group in groups:
                     if not offer(self._get(group, keep)):
                         return
-            except BaseException as error:  # noqa: BLE001 - handed over, not swallowed: the consumer raises it
+            except BaseException as error:  # handed over, not swallowed: the consumer raises it
                 offer(error)
 
         thread = threading.Thread(target=work, name="batch-builder", daemon=True)

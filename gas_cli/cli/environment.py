@@ -6,9 +6,11 @@ import os
 
 
 def prepare_process() -> None:
-    """Let idle threads of torch sleep instead of spin (unless the user has chosen).
+    """Environment variables of torch and its libraries, where the user has not set them.
 
-    Torch's threads alternate with the kernels' own, and spinning ones keep the cores that the others need: on two cores a step on
-    a small graph took five times as long (docs/log.md), and far longer beside any other process.
+    Idle threads of torch sleep instead of spin: they alternate with the kernels' own, and spinning ones keep the cores that the others
+    need. Large tensors lie on huge pages: a step allocates gigabytes anew, and touching them page by page was a third of its time.
+    Both are measured in docs/log.md.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -84,7 +84,10 @@ class Graph:
         self._check(bool(self.splits), "has no split", "at least one train/val/test split")
         for i, split in enumerate(self.splits):
             for kind, mask in (("train", split.train), ("val", split.val), ("test", split.test)):
-                self._check(mask.dtype == torch.bool and mask.shape == (n,), f"has a {kind} mask of shape {tuple(mask.shape)}", f"a boolean mask of shape ({n},)")
+                fits = mask.dtype == torch.bool and mask.shape == (n,)
+                self._check(
+                    fits, f"has a {kind} mask of shape {tuple(mask.shape)} and type {mask.dtype}", f"a boolean mask of shape ({n},)"
+                )
             self._check(bool(split.train.any()), f"has an empty training mask in split {i}", "at least one training node")
             overlap = (split.train & split.val) | (split.train & split.test) | (split.val & split.test)
             self._check(not bool(overlap.any()), f"has node {_first(overlap)} in two masks of split {i}", "disjoint masks")
@@ -101,7 +104,8 @@ class Graph:
 
     def _check_labels(self) -> None:
         if self.y.dim() == 2:
-            self._check(int(self.y.shape[1]) == self.num_classes, f"has {int(self.y.shape[1])} label columns", f"{self.num_classes} columns")
+            columns = int(self.y.shape[1])
+            self._check(columns == self.num_classes, f"has {columns} label columns", f"{self.num_classes} columns")
             return
         labelled = torch.zeros(self.num_nodes, dtype=torch.bool)
         for split in self.splits:

@@ -26,7 +26,9 @@ class Lanes(ABC):
         """A mark of all that the computing stream was given so far."""
 
     @abstractmethod
-    def submit(self, lane: str, operation: Operation, after: Sequence[Mark], reads: Sequence[Tensor], label: str) -> tuple[Tensor | None, Mark]:
+    def submit(
+        self, lane: str, operation: Operation, after: Sequence[Mark], reads: Sequence[Tensor], label: str
+    ) -> tuple[Tensor | None, Mark]:
         """Run `operation` on `lane` after the marks; `reads` are tensors of the computing stream that it uses."""
 
     @abstractmethod
@@ -47,7 +49,9 @@ class InlineLanes(Lanes):
     def now(self) -> Mark:
         return None
 
-    def submit(self, lane: str, operation: Operation, after: Sequence[Mark], reads: Sequence[Tensor], label: str) -> tuple[Tensor | None, Mark]:
+    def submit(
+        self, lane: str, operation: Operation, after: Sequence[Mark], reads: Sequence[Tensor], label: str
+    ) -> tuple[Tensor | None, Mark]:
         self.journal.append(f"{lane} {label}")
         return operation(), None
 
@@ -63,12 +67,14 @@ class CudaLanes(Lanes):
 
     def __init__(self, device: torch.device, delay_cycles: int = 0) -> None:
         self.device, self.delay_cycles = device, delay_cycles
-        self._streams = {lane: torch.cuda.Stream(device) for lane in ("pull", "push")}
+        self._streams = {lane: torch.cuda.Stream(device) for lane in ("pull", "push")}  # type: ignore[no-untyped-call]
 
     def now(self) -> Mark:
         return torch.cuda.current_stream(self.device).record_event()
 
-    def submit(self, lane: str, operation: Operation, after: Sequence[Mark], reads: Sequence[Tensor], label: str) -> tuple[Tensor | None, Mark]:
+    def submit(
+        self, lane: str, operation: Operation, after: Sequence[Mark], reads: Sequence[Tensor], label: str
+    ) -> tuple[Tensor | None, Mark]:
         stream = self._streams[lane]
         for mark in after:
             stream.wait_event(mark)
@@ -110,5 +116,5 @@ def device_view(pinned: Tensor, device: torch.device) -> Tensor:
     bits = pinned.view(torch.int16) if pinned.element_size() == 2 else pinned
     view = torch.as_tensor(_HostPointer(bits, "<i2" if bits.dtype == torch.int16 else "<f4"), device=device)
     if view.data_ptr() != pinned.data_ptr():
-        raise RuntimeError(f"torch copied the pinned table instead of viewing it (host {pinned.data_ptr():#x}, device {view.data_ptr():#x})")
+        raise RuntimeError(f"torch copied the pinned table at {pinned.data_ptr():#x} to {view.data_ptr():#x} instead of viewing it")
     return view.view(pinned.dtype)

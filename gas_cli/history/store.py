@@ -42,9 +42,10 @@ class HistoryStore:
                 return torch.zeros(rows, width, dtype=self.dtype, device=self.device)
             return torch.zeros(rows, width, dtype=self.dtype, pin_memory=self.placement == "pinned")
         except (RuntimeError, MemoryError) as error:
+            size = rows * width * self.dtype.itemsize / 2**30
             raise UserError(
-                f"history.placement={self.placement}: no room for a history of {rows} x {width} {self.dtype} "
-                f"({rows * width * self.dtype.itemsize / 2**30:.2f} GiB): {str(error).splitlines()[0]} Try history.placement=host or history.dtype=float16."
+                f"history.placement={self.placement}: no room for a history of {rows} x {width} {self.dtype} ({size:.2f} GiB): "
+                f"{str(error).splitlines()[0]} Try history.placement=host or history.dtype=float16."
             ) from error
 
     @property
@@ -60,7 +61,8 @@ class HistoryStore:
         """Write rows [B, widths[layer]] of the targets at `ranges`; refuses rows of another width, which would corrupt the table."""
         table = self.tables[layer - 1]
         if rows.shape != (sum(stop - start for start, stop in ranges), table.shape[1]):
-            raise ValueError(f"History of layer {layer} is {table.shape[1]} wide; got rows of shape {tuple(rows.shape)} for ranges {ranges}")
+            found = f"rows of shape {tuple(rows.shape)} for ranges {ranges}"
+            raise ValueError(f"History of layer {layer} is {table.shape[1]} wide; got {found}")
         offset = 0
         for start, stop in ranges:
             table[start:stop].copy_(rows[offset : offset + stop - start])
@@ -82,7 +84,9 @@ class HistoryStore:
         found = [(tuple(t.shape), t.dtype) for t in state["tables"]]
         expected = [(tuple(t.shape), t.dtype) for t in self.tables]
         if found != expected or state["pushed_at"].shape != self.pushed_at.shape:
-            raise UserError(f"The checkpoint's histories are {found}; this run's are {expected}. Resume with the settings of the run that wrote it.")
+            raise UserError(
+                f"The checkpoint's histories are {found}; this run's are {expected}. Resume with the settings of the run that wrote it."
+            )
         for table, stored in zip(self.tables, state["tables"], strict=True):
             table.copy_(stored)
         self.pushed_at.copy_(state["pushed_at"])
@@ -92,7 +96,9 @@ def _placement(wanted: str, device: torch.device, nbytes: int) -> str:
     """Resolve `auto`: on a GPU the device where the tables take at most half of its free memory, else pinned; on a CPU plain memory."""
     if device.type == "cpu":
         if wanted == "pinned":
-            raise UserError("history.placement=pinned needs a CUDA device, and this run computes on the CPU: use history.placement=auto or host.")
+            raise UserError(
+                "history.placement=pinned needs a CUDA device, and this run computes on the CPU: use history.placement=auto or host."
+            )
         return "host" if wanted == "auto" else wanted
     if wanted != "auto":
         return wanted

@@ -41,7 +41,7 @@ class GCN(Model):
         self.lin_out = nn.Linear(hidden, out_channels) if config.linear else None
         self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)
         # Without input layers the first convolution's own dropout is the input dropout.
-        self.drops = nn.ModuleList(Drop(config.dropout if l > 0 or config.linear else 0.0, site=l + 1) for l in range(depth + 1))
+        self.drops = [Drop(config.dropout if index > 0 or config.linear else 0.0, site=index + 1) for index in range(depth + 1)]
 
     def encode(self, x: Features, ids: Tensor, noise: Noise) -> Features:
         x = self.drop_input(x, ids, noise)

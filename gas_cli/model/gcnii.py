@@ -29,14 +29,14 @@ class GCNII(Model):
         depth, hidden = config.num_layers, config.hidden_channels
         self.num_layers, self.widths = depth, (hidden,) * depth
         self.alpha, self.residual = config.alpha, config.residual
-        self.betas = [math.log(config.theta / (l + 1) + 1) for l in range(depth)]
+        self.betas = [math.log(config.theta / (index + 1) + 1) for index in range(depth)]
         self.lin_in = nn.Linear(in_channels, hidden)
         self.lin_out = nn.Linear(hidden, out_channels)
         self.weights = nn.ParameterList(_glorot(hidden) for _ in range(depth))
         self.initial_weights = nn.ParameterList(_glorot(hidden) for _ in range(0 if config.shared_weights else depth))
         self.norms = nn.ModuleList(BatchNorm(hidden) for _ in range(depth if config.batch_norm else 0))
         self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)
-        self.drops = nn.ModuleList(Drop(config.dropout, site=l + 1) for l in range(depth + 1))
+        self.drops = [Drop(config.dropout, site=index + 1) for index in range(depth + 1)]
 
     def encode(self, x: Features, ids: Tensor, noise: Noise) -> Tensor:
         x = self.drop_input(x, ids, noise)

@@ -67,17 +67,14 @@ class Model(nn.Module, ABC):
         """The parameters of the `reg_weight_decay` group; all others are in the `weight_decay` group."""
 
 
-class Drop(nn.Module):
-    """Dropout by global node ids. `site` numbers the places of a network, so that each draws its own masks."""
+@dataclass(frozen=True)
+class Drop:
+    """Dropout with probability `p` by global node ids. `site` numbers the places of a network, so that each draws its own masks."""
 
-    def __init__(self, p: float, site: int) -> None:
-        super().__init__()
-        self.p, self.site = p, site
+    p: float
+    site: int
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}, site={self.site}"
-
-    def forward(self, x: Features, ids: Tensor, noise: Noise) -> Features:
+    def __call__(self, x: Features, ids: Tensor, noise: Noise) -> Features:
         if isinstance(x, CSR):
             return dropout_csr(x, self.p, noise, self.site, ids)
         return dropout(x, self.p, noise, self.site, ids)
@@ -87,7 +84,7 @@ class Drop(nn.Module):
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation over the targets [B, C] of a step; a batch of a single node, whose variance is nothing, takes the running statistics."""
+    """Batch normalisation over the targets [B, C] of a step; a single node has no variance, so it takes the running statistics."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.shape[0] == 1:

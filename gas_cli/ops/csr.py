@@ -73,9 +73,9 @@ class CSR:
         """The matrix on `device`; a transpose already built travels with it."""
         if self.device == torch.device(device):
             return self
-        moved = (t.to(device, non_blocking=non_blocking) for t in (self.rowptr, self.col, self.value))
+        rowptr, col, value = (t.to(device, non_blocking=non_blocking) for t in (self.rowptr, self.col, self.value))
         other = self._transposed.to(device, non_blocking) if self._transposed is not None else None
-        return CSR(*moved, self.num_cols, self.symmetric, other)
+        return CSR(rowptr, col, value, self.num_cols, self.symmetric, other)
 
     def pin_memory(self) -> CSR:
         """A copy in page-locked memory, from which transfers to a GPU run asynchronously."""
@@ -89,13 +89,15 @@ class CSR:
         if self._transposed is None:
             host = self.to("cpu")
             arrays = kernels.transpose(host.rowptr.numpy(), host.col.numpy(), host.value.numpy(), self.num_cols)
-            self._transposed = CSR(*(torch.from_numpy(a) for a in arrays), self.num_rows).to(self.device)
+            rowptr, col, value = (torch.from_numpy(a) for a in arrays)
+            self._transposed = CSR(rowptr, col, value, self.num_rows).to(self.device)
         return self._transposed
 
     def rows(self, index: Tensor) -> CSR:
         """The rows with the ids `index` int64 [k], in that order."""
         arrays = kernels.gather_rows(self.rowptr.numpy(), self.col.numpy(), self.value.numpy(), index.numpy())
-        return CSR(*(torch.from_numpy(a) for a in arrays), self.num_cols)
+        rowptr, col, value = (torch.from_numpy(a) for a in arrays)
+        return CSR(rowptr, col, value, self.num_cols)
 
     def row_ranges(self, ranges: list[tuple[int, int]]) -> CSR:
         """The rows of several half-open ranges, one after the other; a single range is a view of `col` and `value`."""

@@ -10,6 +10,7 @@ part equals full batch with dropout on, and the backward pass recomputes it. The
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,16 @@ def dropout_csr(x: CSR, p: float, noise: Noise, site: int, ids: Tensor) -> CSR:
     else:
         value = torch.empty_like(x.value)
         rowptr, *arrays = (t.contiguous().numpy() for t in (x.rowptr, x.col, x.value, ids))
-        arguments = (rowptr, *arrays, np.uint32(key0), np.uint32(key1), _threshold(p), np.float32(1 / (1 - p)), value.numpy())
-        over_rows(lambda start, stop: kernels.dropout_sparse(*arguments, start, stop), rowptr, 1)
+        arguments: tuple[Any, ...] = (
+            rowptr,
+            *arrays,
+            np.uint32(key0),
+            np.uint32(key1),
+            _threshold(p),
+            np.float32(1 / (1 - p)),
+            value.numpy(),
+        )
+        over_rows(partial(kernels.dropout_sparse, *arguments), rowptr, 1)
     return CSR(x.rowptr, x.col, value, x.num_cols)
 
 
@@ -125,5 +134,5 @@ def _drop(x: Tensor, p: float, key: tuple[int, int], ids: Tensor) -> Tensor:
     out = torch.empty_like(wide)
     words = np.uint32(key[0]), np.uint32(key[1]), _threshold(p), np.float32(1 / (1 - p))
     arguments = (wide.numpy(), ids.contiguous().numpy(), *words, out.numpy())
-    over_equal_rows(lambda start, stop: kernels.dropout_dense(*arguments, start, stop), *x.shape)
+    over_equal_rows(partial(kernels.dropout_dense, *arguments), *x.shape)
     return out.to(x.dtype)

@@ -1,7 +1,7 @@
 """Compiled loops for the CPU (numba: machine code without a compiler on the user's machine).
 
-Every kernel is serial and releases the GIL. Those that take a range of rows [start, stop) are run on several threads by `threads.py`: rows are
-independent and each is summed in order, so results do not depend on the number of threads.
+Every kernel is serial and releases the GIL. Those that take a range of rows [start, stop) are run on several threads by `threads.py`:
+rows are independent and each is summed in order, so results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-@njit(nogil=True, cache=True, fastmath={"contract"})  # type: ignore[untyped-decorator]
+
+@njit(nogil=True, cache=True, fastmath={"contract"})
 def spmm(rowptr, col, value, x, out, accumulate, start, stop):  # type: ignore[no-untyped-def]
     """out[i] (+)= Σ_e value[e] · x[col[e]] over the entries e of row i; x [m, C], out [n, C]."""
     for i in range(start, stop):
@@ -23,7 +24,7 @@ def spmm(rowptr, col, value, x, out, accumulate, start, stop):  # type: ignore[n
                 row[c] += weight * source[c]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def transpose(rowptr, col, value, num_cols):  # type: ignore[no-untyped-def]
     """CSR of the transpose by counting sort: O(nnz + n), columns ascending within each row."""
     num_rows = rowptr.shape[0] - 1
@@ -44,7 +45,7 @@ def transpose(rowptr, col, value, num_cols):  # type: ignore[no-untyped-def]
     return t_rowptr, t_col, t_value
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def gather_rows(rowptr, col, value, index):  # type: ignore[no-untyped-def]
     """CSR of the rows `index`, in that order."""
     out_rowptr = np.zeros(index.shape[0] + 1, np.int64)
@@ -59,7 +60,7 @@ def gather_rows(rowptr, col, value, index):  # type: ignore[no-untyped-def]
     return out_rowptr, out_col, out_value
 
 
-@njit(inline="always", cache=True)  # type: ignore[untyped-decorator]
+@njit(inline="always", cache=True)
 def mix(h):  # type: ignore[no-untyped-def]
     """A bijection of 32-bit words in which every input bit flips every output bit with probability close to 1/2.
 
@@ -72,7 +73,7 @@ def mix(h):  # type: ignore[no-untyped-def]
     return np.uint32(h ^ (h >> np.uint32(16)))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def dropout_dense(x, ids, key0, key1, threshold, scale, out, first, stop):  # type: ignore[no-untyped-def]
     """out[i, c] = scale · x[i, c] where the word of (ids[i], c) is at least `threshold`, else 0."""
     for i in range(first, stop):
@@ -83,7 +84,7 @@ def dropout_dense(x, ids, key0, key1, threshold, scale, out, first, stop):  # ty
             out[i, c] = x[i, c] * scale if word >= threshold else np.float32(0)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def dropout_sparse(rowptr, col, value, ids, key0, key1, threshold, scale, out, first, stop):  # type: ignore[no-untyped-def]
     """The same on the stored entries of a CSR matrix: equal to dropping its dense form, where zeros stay zeros."""
     for i in range(first, stop):
@@ -94,8 +95,8 @@ def dropout_sparse(rowptr, col, value, ids, key0, key1, threshold, scale, out, f
             out[e] = value[e] * scale if word >= threshold else np.float32(0)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def split_rows(rowptr, col, value, starts, stops, local):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def split_rows(rowptr, col, value, starts, stops, local):  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass, not many functions
     """Cut the rows of the ranges [starts, stops) out of a matrix and divide them into in-batch and halo columns.
 
     `local` int32 [N] is scratch that holds -1 everywhere, on entry as on return. The ranges ascend.

@@ -9,6 +9,7 @@ On the CPU both run the compiled kernel; on CUDA, torch's CSR product (cuSPARSE)
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ def multiply(a: CSR, x: Tensor, onto: Tensor | None = None) -> Tensor:
     out = x.new_empty(a.num_rows, x.shape[1]) if onto is None else onto
     rowptr, col, value, rows = (t.detach().contiguous().numpy() for t in (a.rowptr, a.col, a.value, x))
     result, accumulate = out.numpy(), onto is not None
-    over_rows(lambda start, stop: kernels.spmm(rowptr, col, value, rows, result, accumulate, start, stop), rowptr, x.shape[1])
+    over_rows(partial(kernels.spmm, rowptr, col, value, rows, result, accumulate), rowptr, x.shape[1])
     return out
 
 

@@ -1,7 +1,8 @@
 """Runs row-parallel kernels on several threads.
 
-Kernels release the GIL, so plain Python threads suffice, and there is no second OpenMP beside torch's: two of them spin for each other's cores and made
-small steps five times slower. Rows are divided so that every piece has about the same work; pieces are taken as threads come free.
+Kernels release the GIL, so plain Python threads suffice, and there is no second OpenMP beside torch's: two of them spin for each
+other's cores and made small steps five times slower. Rows are divided so that every piece has about the same work; pieces are taken as
+threads come free.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class _Job:
             try:
                 if taken[0] < taken[1]:
                     self.piece(*taken)
-            except BaseException as error:  # noqa: BLE001 - handed over to `wait`, which raises it
+            except BaseException as error:  # handed over to `wait`, which raises it
                 self._error = self._error or error
             with self._lock:
                 self._left -= 1

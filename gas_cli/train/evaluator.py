@@ -24,7 +24,14 @@ class Evaluator:
     """
 
     def __init__(
-        self, model: Model, graph: Graph, loader: BatchLoader, batch_parts: int, device: torch.device, precision: str, between: Callable[[], None]
+        self,
+        model: Model,
+        graph: Graph,
+        loader: BatchLoader,
+        batch_parts: int,
+        device: torch.device,
+        precision: str,
+        between: Callable[[], None],
     ) -> None:
         self.model, self.graph, self.loader, self.device = model, graph, loader, device
         self.precision, self.between = precision, between

@@ -50,9 +50,7 @@ class Trainer:
     `restore` are the whole of a resume.
     """
 
-    def __init__(
-        self, config: Config, problem: Problem, split: Split, model: Model, seed: int, device: torch.device, folder: Path
-    ) -> None:
+    def __init__(self, config: Config, problem: Problem, split: Split, model: Model, seed: int, device: torch.device, folder: Path) -> None:
         self.config, self.problem, self.split, self.seed = config, problem, split, seed
         self.device = device
         self.last_checkpoint, self.best_checkpoint = folder / "checkpoints" / "last.pt", folder / "checkpoints" / "best.pt"
@@ -82,8 +80,8 @@ class Trainer:
     def fit(self, recorder: Recorder) -> None:
         """Train to the last epoch, or until patience ends.
 
-        Raises Interrupted after a signal, with everything saved; UserError where the loss is not finite or a checkpoint cannot be written, with
-        the best state and the last checkpoint kept.
+        Raises Interrupted after a signal, with everything saved; UserError where the loss is not finite or a checkpoint cannot be
+        written, with the best state and the last checkpoint kept.
         """
         with self.stop:
             try:
@@ -248,7 +246,8 @@ class Trainer:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise UserError(f"The checkpoint is of another model: {' '.join(str(error).split())[:300]} Resume with the settings of its run.") from error
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"The checkpoint is of another model: {reason} Resume with the settings of its run.") from error
         if self.store is not None:
             self.store.load_state_dict(state["history"])
         self.progress = Progress.from_state_dict(state["progress"])

@@ -36,7 +36,9 @@ def test_prefetched_batches_equal_batches_built_in_place(prefetch):
     groups = epoch_groups(12, 5, True, 0, 1)
     ahead, here = list(loader(prefetch).batches(groups, keep=False)), list(loader(0).batches(groups, keep=False))
     assert [a.parts for a in ahead] == [b.parts for b in here]
-    assert all(torch.equal(a.halo, b.halo) and torch.equal(a.block.inner.value, b.block.inner.value) for a, b in zip(ahead, here, strict=True))
+    for a, b in zip(ahead, here, strict=True):
+        assert torch.equal(a.halo, b.halo)
+        assert torch.equal(a.block.inner.value, b.block.inner.value)
 
 
 def test_an_error_while_building_reaches_the_consumer():

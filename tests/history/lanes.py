@@ -17,7 +17,7 @@ class Ticket:
 
     lane: str
     run: Callable[[], None]
-    after: list["Ticket"]
+    after: list[Ticket]
 
 
 class LateLanes(Lanes):

@@ -5,6 +5,8 @@ import copy
 import pytest
 import torch
 
+from gas_cli.batch.builder import BatchBuilder
+from gas_cli.batch.loader import epoch_groups
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.model import GCNConfig, GCNIIConfig
 from gas_cli.history.exchange import Exchange, SynchronousExchange
@@ -13,8 +15,6 @@ from gas_cli.history.pipeline import PipelinedExchange, make_exchange
 from gas_cli.history.store import HistoryStore
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
-from gas_cli.batch.builder import BatchBuilder
-from gas_cli.batch.loader import epoch_groups
 from gas_cli.train.drivers import forward
 from tests.builders import make_graph, make_problem, random_adjacency
 from tests.history.lanes import LateLanes
@@ -43,7 +43,7 @@ def train(builder, network, store, exchange: Exchange, epochs: int = 3, device=C
             loss.backward()
             with torch.no_grad():
                 for parameter in network.parameters():
-                    parameter -= 0.1 * parameter.grad
+                    parameter.sub_(0.1 * parameter.grad)
             exchange.end(step)
             losses.append(loss.detach())
             step += 1

@@ -64,7 +64,7 @@ def test_state_survives_a_round_trip_and_does_not_fit_another_shape():
 
 
 def test_pinned_needs_cuda():
-    with pytest.raises(UserError, match="history.placement=auto"):
+    with pytest.raises(UserError, match=r"history\.placement=auto"):
         store("pinned")
 
 

@@ -13,7 +13,8 @@ from gas_cli.train.checkpoint import load_checkpoint, save_checkpoint
 
 
 def test_round_trip(tmp_path):
-    state = {"model": {"w": torch.randn(3)}, "progress": {"epoch": 2, "val": float("nan")}, "history": {"tables": [torch.zeros(2, 2).bfloat16()]}}
+    histories = {"tables": [torch.zeros(2, 2).bfloat16()]}
+    state = {"model": {"w": torch.randn(3)}, "progress": {"epoch": 2, "val": float("nan")}, "history": histories}
     save_checkpoint(tmp_path / "deep" / "last.pt", state)
     loaded = load_checkpoint(tmp_path / "deep" / "last.pt")
     assert torch.equal(loaded["model"]["w"], state["model"]["w"])

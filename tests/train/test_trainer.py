@@ -64,7 +64,7 @@ def assert_same(one: Any, other: Any, where: str = "state") -> None:
         for index, (a, b) in enumerate(zip(one, other, strict=True)):
             assert_same(a, b, f"{where}[{index}]")
     else:
-        assert one == other or (one != one and other != other), f"{where}: {one} != {other}"
+        assert one == other or (math.isnan(one) and math.isnan(other)), f"{where}: {one} != {other}"
 
 
 def stop_after(subject: Trainer, checks: int) -> None:
@@ -81,7 +81,9 @@ def stop_after(subject: Trainer, checks: int) -> None:
     subject.evaluator.between = check
 
 
-@pytest.mark.parametrize("model", [GCN, GCNIIConfig(num_layers=3, hidden_channels=6, batch_norm=True), APPNPConfig(num_layers=3, hidden_channels=6)])
+@pytest.mark.parametrize(
+    "model", [GCN, GCNIIConfig(num_layers=3, hidden_channels=6, batch_norm=True), APPNPConfig(num_layers=3, hidden_channels=6)]
+)
 @PATHS
 @given(data=st.data())
 def test_a_run_stopped_anywhere_and_resumed_equals_one_never_stopped(tmp_path_factory, model, data):
@@ -119,8 +121,8 @@ def test_a_run_stopped_anywhere_and_resumed_equals_one_never_stopped(tmp_path_fa
 
 @pytest.mark.parametrize("model", [GCN, GCNIIConfig(num_layers=3, hidden_channels=6), APPNPConfig(num_layers=3, hidden_channels=6)])
 def test_learning_rate_zero_makes_histories_exact_through_the_training_path(tmp_path, model):
-    quiet = replace(model, dropout=0.0)
-    subject = trainer(tmp_path, quiet, epochs=3, optimizer__lr=0.0, optimizer__reg_weight_decay=0.0, history__fill=False, trainer__batch_parts=1)
+    frozen: dict[str, object] = {"optimizer__lr": 0.0, "optimizer__reg_weight_decay": 0.0}
+    subject = trainer(tmp_path, replace(model, dropout=0.0), epochs=3, history__fill=False, trainer__batch_parts=1, **frozen)
     fitted(subject)
     after_training = [table.clone() for table in subject.store.tables]
     subject.evaluator.exact(refresh=subject.store)
@@ -214,7 +216,8 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, what):
         state["fingerprint"] = "0"
     if what == "histories":
         state["history"]["tables"][0] = torch.zeros(60, 9)
-    with pytest.raises(UserError, match={"graph": "another graph or partition", "model": "another model", "histories": "histories are"}[what]):
+    reasons = {"graph": "another graph or partition", "model": "another model", "histories": "histories are"}
+    with pytest.raises(UserError, match=reasons[what]):
         other.restore(state)
 
 
