@@ -73,12 +73,12 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
     trainer = Trainer(config, problem, split, model, seed, device, folder)
     if trainer.last_checkpoint.exists():
         trainer.restore(load_checkpoint(trainer.last_checkpoint))
-    _write_first(replace(config, runs=1, seed=seed), folder)
     metrics = folder / "metrics.jsonl"
     with (
         _summarized(folder, _describe(config, problem, trainer, seed), lambda: _result(trainer.progress, metrics)) as summary,
         contextlib.closing(_recorder(config, folder, after=trainer.progress.epoch - 1)) as recorder,
     ):
+        save_config(replace(config, runs=1, seed=seed), folder / "config.yaml")  # a continued run may have new settings
         trainer.fit(recorder)
     _plot(metrics, folder / "curves.png")
     return summary
@@ -97,6 +97,7 @@ def _summarized(folder: Path, summary: dict[str, Any], result: Callable[[], dict
         write_summary(path, summary)
 
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         write_summary(path, summary | {"status": "running"})
         yield summary
         end("finished")
@@ -157,7 +158,7 @@ def _run_many(config: Config, problem: Problem, folder: Path) -> dict[str, Any]:
         for number in range(config.runs):
             log.info("Run %d of %d", number + 1, config.runs)
             summaries.append(_one_of_many(config, problem, folder / run_folder(number), config.seed + number))
-            save_config(config, folder / "config.yaml")  # a continued one may have new settings
+            save_config(config, folder / "config.yaml")
             write_summary(folder / "summary.json", _combine(summaries) | {"status": "running"})
     return combined
 

@@ -37,6 +37,7 @@ REASONS = {
     "optimizer": "the optimizer's state in the checkpoint belongs to it",
 }
 IGNORED = ("resume",)
+log = logging.getLogger(__name__)
 
 
 def resume_target(argv: Sequence[str]) -> str | None:
@@ -57,9 +58,9 @@ def resume_run(target: str, arguments: Sequence[str]) -> float:
     saved = load_config(folder / "config.yaml")
     config = load_config(folder / "config.yaml", _dotted(arguments))
     check_unchanged(saved, config)
-    if not has_checkpoint(folder):
-        raise UserError(f"resume={target}: the run stopped before its first checkpoint; start it again instead.")
     _log_to(folder)
+    if not has_checkpoint(folder):
+        log.info("The run stopped before its first checkpoint: it begins again.")
     from gas_cli.run import resume
 
     return guarded(folder, lambda: resume(folder, config), fresh=False)

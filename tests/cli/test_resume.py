@@ -74,9 +74,13 @@ def test_an_error_in_resuming_does_not_mark_the_run_as_failed(stopped: Command) 
 def test_folders_that_hold_no_run(gas_train: Command, capfd: pytest.CaptureFixture[str]) -> None:
     assert gas_train("resume=none") == 2
     assert "expected the folder of a run" in capfd.readouterr().err
+
+
+def test_a_run_that_stopped_before_its_first_checkpoint_begins_again(gas_train: Command, capfd: pytest.CaptureFixture[str]) -> None:
     assert gas_train("hydra.run.dir=here", "seed=14") == 2
-    assert gas_train("resume=here") == 2
-    assert "before its first checkpoint" in capfd.readouterr().err
+    assert gas_train("resume=here") == 0
+    assert "begins again" in capfd.readouterr().out
+    assert summary()["status"] == "finished"
 
 
 def test_a_damaged_configuration(stopped: Command, capfd: pytest.CaptureFixture[str]) -> None:
