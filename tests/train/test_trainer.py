@@ -130,9 +130,11 @@ def test_learning_rate_zero_makes_histories_exact_through_the_training_path(tmp_
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_gas_with_one_part_equals_full_batch_with_dropout(tmp_path, sparse):
-    gas = trainer(tmp_path / "gas", num_parts=1, batch_parts=1, sparse=sparse, epochs=5)
-    full = trainer(tmp_path / "full", sparse=sparse, epochs=5, method__name="full_batch")
+@pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
+def test_gas_with_one_part_equals_full_batch_with_dropout(tmp_path, model, sparse):
+    """Bit for bit over several epochs of training, so in every gradient."""
+    gas = trainer(tmp_path / "gas", model, num_parts=1, batch_parts=1, sparse=sparse, epochs=5)
+    full = trainer(tmp_path / "full", model, sparse=sparse, epochs=5, method__name="full_batch")
     losses = [[record["loss"] for record in fitted(subject)] for subject in (gas, full)]
     assert losses[0] == losses[1]
     assert_same(dict(gas.model.state_dict()), dict(full.model.state_dict()))
