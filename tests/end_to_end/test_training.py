@@ -1,0 +1,191 @@
+"""A configuration in; metrics, checkpoints and a summary out, and what must be equal is equal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gas_cli.config.compose import compose_config, load_config
+from gas_cli.graph.load import load_graph
+from gas_cli.predict import predict
+from gas_cli.run import run
+from gas_cli.train.checkpoint import load_checkpoint
+from tests.end_to_end.conftest import Command
+from tests.end_to_end.runs import SMALL, differences, essence, lines, summary, timeless, train
+
+PROMISED = (
+    "status dataset model method seed metric best_epoch train val test seconds_per_epoch peak_memory partition"  # the fixed surface
+).split()
+MODELS = ["gcn", "gcnii", "appnp"]
+
+
+def best_of(folder: Path) -> dict[str, Any]:
+    """The first record with the highest validation metric."""
+    return max(lines(folder), key=lambda record: (record["val"], -record["epoch"]))
+
+
+def test_a_run_leaves_configuration_metrics_summary_checkpoints_and_curves(tmp_path: Path) -> None:
+    config = compose_config([*SMALL, "partitioner=metis"])
+    run(config, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "metrics.jsonl", "summary.json", "checkpoints", "curves.png"}
+    assert load_config(tmp_path / "config.yaml") == config
+    assert [record["epoch"] for record in lines(tmp_path)] == [1, 2, 3]
+    for record in lines(tmp_path):
+        assert math.isfinite(record["loss"]) and all(0 <= record[mask] <= 1 for mask in ("train", "val", "test"))
+        assert record["seconds"]["total"] == pytest.approx(sum(s for phase, s in record["seconds"].items() if phase != "total"))
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("method", ["gas", "full_batch"])
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_with_every_method_sums_up_its_best_epoch(model: str, method: str, tmp_path: Path) -> None:
+    returned = train(tmp_path, f"model={model}", f"method={method}", "trainer.epochs=8", "optimizer.lr=0.05")
+    found = summary(tmp_path)
+    assert set(PROMISED) <= found.keys() and found == returned
+    assert [found[key] for key in ("status", "dataset", "model", "method", "seed", "metric")] == [
+        "finished", "generated", model, method, 0, "accuracy",
+    ]  # fmt: skip
+    best = best_of(tmp_path)
+    assert [found[key] for key in ("best_epoch", "train", "val", "test")] == [best[key] for key in ("epoch", "train", "val", "test")]
+    assert found["partition"]["num_parts"] == (6 if method == "gas" else 1)
+    assert (
+        (found["partition"]["edge_cut"] > 0) == (found["partition"]["halo_ratio"] > 0) == (found["history_bytes"] > 0) == (method == "gas")
+    )
+    assert found["seconds_per_epoch"]["train"] > 0 and found["peak_memory"] > 1 << 20
+    checkpoints = {name: load_checkpoint(tmp_path / "checkpoints" / name)["progress"] for name in ("last.pt", "best.pt")}
+    assert (checkpoints["last.pt"]["epoch"], checkpoints["best.pt"]["epoch"]) == (9, best["epoch"] + 1)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_gas_with_one_part_is_full_batch(model: str, tmp_path: Path) -> None:
+    train(tmp_path / "gas", f"model={model}", "partitioner.num_parts=1", "trainer.batch_parts=1")
+    train(tmp_path / "full", f"model={model}", "method=full_batch")
+    gas, full = (
+        [{key: record[key] for key in ("loss", "train", "val", "test")} for record in lines(tmp_path / name)] for name in ("gas", "full")
+    )
+    assert gas == full
+
+
+def test_several_runs_are_the_single_runs_with_those_seeds(tmp_path: Path) -> None:
+    together = train(tmp_path / "together", "runs=3", "seed=4")
+    for number, seed in enumerate((4, 5, 6)):
+        train(tmp_path / str(seed), f"seed={seed}")
+        one, other = essence(tmp_path / "together" / "runs" / f"{number:02d}"), essence(tmp_path / str(seed))
+        assert differences(one, other) == []
+        assert differences(timeless(together["runs"][number]), other["summary"]) == []
+        assert load_config(tmp_path / "together/runs" / f"{number:02d}" / "config.yaml") == load_config(
+            tmp_path / str(seed) / "config.yaml"
+        )
+    for key in ("train", "val", "test"):
+        values = [found[key] for found in together["runs"]]
+        assert together[key] == pytest.approx(np.mean(values))
+        assert together["std"][key] == pytest.approx(np.std(values, ddof=1))
+    assert set(PROMISED) <= together.keys() and together["num_runs"] == 3
+
+
+def test_a_multirun_over_seeds_equals_several_runs(tmp_path: Path, gas_train: Command) -> None:
+    assert gas_train("-m", *SMALL, "hydra.sweep.dir=sweep", "seed=0,1").code == 0
+    together = train(tmp_path / "together", "runs=2")
+    for number in (0, 1):
+        assert differences(essence(tmp_path / "sweep" / str(number)), essence(tmp_path / "together" / "runs" / f"{number:02d}")) == []
+    mean = [row for row in (tmp_path / "sweep" / "sweep.csv").read_text().splitlines() if row.startswith("mean")]
+    assert len(mean) == 1 and str(together["val"]) in mean[0]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    for name, seed in (("one", 0), ("again", 0), ("other", 1)):
+        train(tmp_path / name, "deterministic=true", f"seed={seed}")
+    assert differences(essence(tmp_path / "one"), essence(tmp_path / "again")) == []
+    assert [record["loss"] for record in lines(tmp_path / "one")] != [record["loss"] for record in lines(tmp_path / "other")]
+    assert not torch.are_deterministic_algorithms_enabled(), "the next job of a sweep would inherit it"
+
+
+def test_what_costs_time_but_not_results(tmp_path: Path) -> None:
+    """Prefetching, the pipeline, the placement and the cache of partitions leave every bit as it is."""
+    train(tmp_path / "plain", "trainer.prefetch=0", "history.pipeline=false", "history.placement=host")
+    cached = f"partitioner.cache={tmp_path / 'cache'}"
+    for name in ("first", "second"):
+        train(tmp_path / name, "trainer.prefetch=3", cached)
+        assert differences(essence(tmp_path / "plain"), essence(tmp_path / name)) == []
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_smaller_histories_take_half_the_memory_and_stay_close(dtype: str, tmp_path: Path) -> None:
+    full, half = train(tmp_path / "full", "trainer.epochs=6"), train(tmp_path / "half", "trainer.epochs=6", f"history.dtype={dtype}")
+    assert half["history_bytes"] == full["history_bytes"] / 2
+    losses = [np.array([record["loss"] for record in lines(tmp_path / name)]) for name in ("full", "half")]
+    assert (losses[0] != losses[1]).any()
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_after_a_refresh_evaluation_from_histories_is_exact(model: str, tmp_path: Path) -> None:
+    for mode in ("exact", "history"):
+        train(tmp_path / mode, f"model={model}", f"evaluation.mode={mode}", "history.refresh=epoch", "trainer.epochs=5")
+    metrics = [[timeless(record) for record in lines(tmp_path / mode)] for mode in ("exact", "history")]
+    assert differences(metrics[0], metrics[1]) == []
+
+
+def test_evaluation_from_histories_leaves_training_as_it_is(tmp_path: Path) -> None:
+    for mode in ("exact", "history"):
+        train(tmp_path / mode, f"evaluation.mode={mode}", "trainer.epochs=5")
+    losses, values = ([[record[key] for record in lines(tmp_path / mode)] for mode in ("exact", "history")] for key in ("loss", "test"))
+    assert losses[0] == losses[1]
+    assert values[0] != values[1], "stale histories give other scores, or this test is empty"
+
+
+def test_raising_the_number_of_epochs_continues_as_if_it_had_been_asked_for_at_once(tmp_path: Path, gas_train: Command) -> None:
+    train(tmp_path / "here")
+    assert gas_train("resume=here", "trainer.epochs=7").code == 0
+    train(tmp_path / "whole", "trainer.epochs=7")
+    assert differences(essence(tmp_path / "here"), essence(tmp_path / "whole")) == []
+    assert gas_train("resume=here").code == 0  # nothing left to do, and nothing is done
+    assert differences(essence(tmp_path / "here"), essence(tmp_path / "whole")) == []
+
+
+def test_raising_the_number_of_epochs_of_several_runs(tmp_path: Path, gas_train: Command) -> None:
+    train(tmp_path / "here", "runs=2")
+    assert gas_train("resume=here", "trainer.epochs=5").code == 0
+    whole = train(tmp_path / "whole", "trainer.epochs=5", "runs=2")
+    for number in ("00", "01"):
+        assert differences(essence(tmp_path / "here" / "runs" / number), essence(tmp_path / "whole" / "runs" / number)) == []
+    assert summary(tmp_path / "here")["val"] == whole["val"]
+
+
+def test_an_ogb_dataset_is_measured_by_its_official_evaluator(fake_ogb: Callable[..., Any], tmp_path: Path) -> None:
+    from gas_cli.graph.sources.ogb_library import ogb_evaluator
+
+    data = fake_ogb("arxiv")
+    words = (
+        "dataset=ogbn-arxiv",
+        f"dataset.root={tmp_path}",
+        "dataset.download=false",
+        "~tuned",
+        "partitioner.num_parts=4",
+        "model.hidden_channels=8",
+    )
+    found = train(tmp_path / "run", *words, "trainer.epochs=4", "trainer.batch_parts=2", "partitioner.cache=''", base=())
+    assert (found["status"], found["num_nodes"]) == ("finished", 20)
+    scores = np.load(predict(tmp_path / "run", "exact", tmp_path / "p.npz"))["probabilities"]
+    assert scores.shape == (20, 40)
+    for mask, part in (("train", "train"), ("val", "valid"), ("test", "test")):
+        ids = data.split[part]
+        official = ogb_evaluator("ogbn-arxiv").eval({"y_true": data.y[ids], "y_pred": scores[ids].argmax(1)[:, None]})
+        assert found[mask] == official["acc"]
+
+
+def test_cora_takes_its_published_settings_and_learns(real_data: Path, tmp_path: Path) -> None:
+    words = ("dataset=cora", f"dataset.root={real_data}", "dataset.download=false", "trainer.epochs=30", "partitioner.cache=''")
+    found = train(tmp_path, *words, base=())
+    config = load_config(tmp_path / "config.yaml")
+    assert (config.model.hidden_channels, config.history.refresh, config.trainer.loss_weighting) == (16, "epoch", "batch_mean")
+    labels = load_graph(config.dataset).y
+    assert found["partition"]["num_parts"] == 40
+    assert found["test"] > 2 * labels.bincount().max().item() / labels.numel()
