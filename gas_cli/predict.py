@@ -39,7 +39,7 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
         raise UserError("mode=history: this run was trained with method=full_batch, which keeps no histories. Use mode=exact.")
     problem = prepare(config, progress=True)
     if state["fingerprint"] != problem.fingerprint:
-        raise UserError(f"{run}: the dataset's files or the partition have changed since this run, so its checkpoint does not fit. Put them back.")
+        raise UserError(f"{run}: the dataset's files or the partition have changed since, so its checkpoint does not fit. Put them back.")
     wanted = _read_nodes(nodes, problem.graph.num_nodes)
     scores = _scores(config, problem, state, mode, pick_device(device))
     original = torch.empty_like(scores)
@@ -89,7 +89,7 @@ def _load_ids(path: Path) -> NDArray[Any]:
         if not isinstance(ids, np.ndarray):
             raise ValueError("it is an archive of several arrays")
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"nodes={path} cannot be read ({error}): expected an .npy array or a text file with one node id per line.") from error
+        raise UserError(f"nodes={path} cannot be read ({error}): expected an .npy array or a text file, one node id per line.") from error
     return ids
 
 

@@ -6,8 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,20 @@ import torch
 from gas_cli.config.compose import load_config, save_config
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.config.root import Config
-from gas_cli.errors import Interrupted, UserError
-from gas_cli.graph.graph import Split
+from gas_cli.errors import UserError
+from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
 from gas_cli.model.registry import build_model
 from gas_cli.partition.make import make_partition
 from gas_cli.partition.permute import permute_adjacency, permute_graph
 from gas_cli.report.curves import plot_curves
-from gas_cli.report.phases import summarize_records
+from gas_cli.report.outcome import combine, describe, result, summarized
 from gas_cli.report.progress import ProgressRecorder
-from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders, read_metrics
-from gas_cli.report.summary import aggregate_runs, read_summary, write_summary
+from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders
+from gas_cli.report.summary import read_summary, write_summary
 from gas_cli.train.checkpoint import load_checkpoint
 from gas_cli.train.problem import Problem
-from gas_cli.train.progress import Progress
 from gas_cli.train.stop import termination_as_ctrl_c
 from gas_cli.train.trainer import Trainer
 
@@ -55,10 +53,13 @@ def resume(folder: Path, config: Config) -> dict[str, Any]:
 
 def prepare(config: Config, progress: bool = False) -> Problem:
     """Load, partition, permute and normalise: what every run of `config` shares."""
-    graph = load_graph(config.dataset, progress)
+    return prepare_graph(load_graph(config.dataset, progress), config, progress)
+
+
+def prepare_graph(graph: Graph, config: Config, progress: bool = False) -> Problem:
+    """The same for a graph at hand; `config.dataset` then is only a name. This is the entry for one's own data."""
     partition = make_partition(graph.adj, _partitioner(config), progress)
-    if config.partitioner.name == "file" and config.method.name == "gas" and config.trainer.batch_parts > partition.num_parts:
-        raise UserError(f"trainer.batch_parts={config.trainer.batch_parts} is more than the {partition.num_parts} parts of {config.partitioner.file}.")
+    _check_batch_parts(config, partition.num_parts)
     fingerprint = hashlib.blake2b((graph.fingerprint() + partition.fingerprint()).encode(), digest_size=16).hexdigest()
     adj = permute_adjacency(normalize(graph.adj, config.model.normalization, config.model.self_loops), partition.node_perm)
     return Problem(permute_graph(graph, partition), adj, partition, fingerprint)
@@ -75,53 +76,13 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
         trainer.restore(load_checkpoint(trainer.last_checkpoint))
     metrics = folder / "metrics.jsonl"
     with (
-        _summarized(folder, _describe(config, problem, trainer, seed), lambda: _result(trainer.progress, metrics)) as summary,
+        summarized(folder, describe(config, problem, trainer, seed), lambda: result(trainer.progress, metrics)) as summary,
         contextlib.closing(_recorder(config, folder, after=trainer.progress.epoch - 1)) as recorder,
     ):
         save_config(replace(config, runs=1, seed=seed), folder / "config.yaml")  # a continued run may have new settings
         trainer.fit(recorder)
     _plot(metrics, folder / "curves.png")
     return summary
-
-
-@contextlib.contextmanager
-def _summarized(folder: Path, summary: dict[str, Any], result: Callable[[], dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """summary.json tells the truth at every moment: `running` at first, then how the work in this context ended, and why.
-
-    `result` gives what the work has brought by then. An OSError becomes a UserError.
-    """
-    started, path = time.monotonic(), folder / "summary.json"
-
-    def end(status: str, **error: str) -> None:
-        summary.update({"seconds": time.monotonic() - started} | result() | {"status": status} | error)
-        write_summary(path, summary)
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_summary(path, summary | {"status": "running"})
-        yield summary
-        end("finished")
-    except (Interrupted, KeyboardInterrupt) as stopped:
-        with contextlib.suppress(OSError):  # what happened matters more than that it cannot be written down
-            end("interrupted", error=str(stopped) or "interrupted")
-        raise
-    except OSError as failure:
-        unwritable = _unwritable(folder, failure)
-        with contextlib.suppress(OSError):
-            end("failed", error=str(unwritable))
-        raise unwritable from failure
-    except Exception as failure:
-        with contextlib.suppress(OSError):
-            end("failed", error=str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {failure}")
-        raise
-
-
-def _unwritable(folder: Path, error: OSError) -> UserError:
-    """While a run trains it reads no file and writes only its own: an OSError is a full disk, or a folder taken away."""
-    return UserError(
-        f"Cannot write into the run's folder {folder}: {error.strerror or error}. Make room (or the folder writable), "
-        f"then continue with: gas-train resume={folder}"
-    )
 
 
 def pick_device(name: str) -> torch.device:
@@ -137,7 +98,7 @@ def pick_split(config: Config, problem: Problem, seed: int) -> Split:
     splits = problem.graph.splits
     number = config.dataset.split
     if number >= len(splits):
-        raise UserError(f"dataset.split={number}: {problem.graph.name} has {len(splits)} split(s), numbered from 0. Use -1 to follow the seed.")
+        raise UserError(f"dataset.split={number}: {problem.graph.name} has {len(splits)} split(s) from 0 on. Use -1 to follow the seed.")
     return splits[seed % len(splits) if number < 0 else number]
 
 
@@ -153,34 +114,25 @@ def _run_all(config: Config, folder: Path) -> dict[str, Any]:
 
 def _run_many(config: Config, problem: Problem, folder: Path) -> dict[str, Any]:
     summaries: list[dict[str, Any]] = []
-    shared = {"status": "running", "dataset": config.dataset.name, "model": config.model.name, "method": config.method.name, "seed": config.seed}
-    with _summarized(folder, shared, lambda: _combine(summaries)) as combined:
+    shared = {
+        "status": "running",
+        "dataset": config.dataset.name,
+        "model": config.model.name,
+        "method": config.method.name,
+        "seed": config.seed,
+    }
+    with summarized(folder, shared, lambda: combine(summaries)) as combined:
         for number in range(config.runs):
             log.info("Run %d of %d", number + 1, config.runs)
             summaries.append(_one_of_many(config, problem, folder / run_folder(number), config.seed + number))
             save_config(config, folder / "config.yaml")
-            write_summary(folder / "summary.json", _combine(summaries) | {"status": "running"})
+            write_summary(folder / "summary.json", combine(summaries) | {"status": "running"})
     return combined
 
 
 def run_folder(number: int) -> Path:
     """Where run `number` of several is, below their common folder."""
     return Path("runs") / f"{number:02d}"
-
-
-def _combine(summaries: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the runs share, with mean and standard deviation of what differs; nothing before the first has finished."""
-    if not summaries:
-        return {}
-    phases = [s["seconds_per_epoch"] for s in summaries]
-    return {
-        **summaries[0],
-        **aggregate_runs(summaries),
-        "seconds": sum(s["seconds"] for s in summaries),
-        "seconds_per_epoch": {name: sum(p[name] for p in phases) / len(phases) for name in phases[0]},
-        "peak_memory": max(s["peak_memory"] for s in summaries),
-        "num_runs": len(summaries),
-    }
 
 
 def _one_of_many(config: Config, problem: Problem, folder: Path, seed: int) -> dict[str, Any]:
@@ -198,7 +150,14 @@ def _write_first(config: Config, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         save_config(config, folder / "config.yaml")
     except OSError as error:
-        raise UserError(f"Cannot write into the run's folder {folder}: {error.strerror}. Choose another one with hydra.run.dir=DIR.") from error
+        raise UserError(f"Cannot write into {folder}: {error.strerror}. Choose another folder with hydra.run.dir=DIR.") from error
+
+
+def _check_batch_parts(config: Config, num_parts: int) -> None:
+    """A file decides on its own how many parts there are, so only now can its number be checked."""
+    if config.partitioner.name == "file" and config.method.name == "gas" and config.trainer.batch_parts > num_parts:
+        given = f"trainer.batch_parts={config.trainer.batch_parts}"
+        raise UserError(f"{given} is not valid: expected at most the {num_parts} parts of {config.partitioner.file}.")
 
 
 def _partitioner(config: Config) -> PartitionerConfig:
@@ -238,39 +197,6 @@ def _log_problem(problem: Problem) -> None:
         graph.name, graph.num_nodes, graph.num_edges, graph.num_features, graph.num_classes,
         partition.num_parts, 100 * partition.quality.edge_cut, partition.quality.halo_ratio,
     )  # fmt: skip
-
-
-def _describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> dict[str, Any]:
-    """The part of the summary that is known before the first epoch."""
-    graph, partition, store = problem.graph, problem.partition, trainer.store
-    return {
-        "status": "running",
-        "dataset": config.dataset.name,
-        "model": config.model.name,
-        "method": config.method.name,
-        "seed": seed,
-        "metric": graph.metric.removeprefix("ogb:"),
-        "device": str(trainer.device),
-        "epochs": config.trainer.epochs,
-        "num_nodes": graph.num_nodes,
-        "num_edges": graph.num_edges,
-        "num_parameters": sum(p.numel() for p in trainer.model.parameters()),
-        "history_bytes": store.nbytes if store is not None else 0,
-        "history_placement": store.placement if store is not None else "none",
-        "partition": {
-            "num_parts": partition.num_parts,
-            "edge_cut": partition.quality.edge_cut,
-            "halo_ratio": partition.quality.halo_ratio,
-            "balance": partition.quality.balance,
-        },
-    }
-
-
-def _result(progress: Progress, metrics: Path) -> dict[str, Any]:
-    """The part of the summary that is known at the end."""
-    best = progress.best
-    measured = {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
-    return measured | summarize_records(read_metrics(metrics) if metrics.exists() else [])
 
 
 def _plot(metrics: Path, out: Path) -> None:

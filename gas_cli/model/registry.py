@@ -13,14 +13,15 @@ from gas_cli.model.gcn import GCN
 from gas_cli.model.gcnii import GCNII
 from gas_cli.model.model import Model
 
-_BUILDERS: dict[type[ModelConfig], Callable[..., Model]] = {GCNConfig: GCN, GCNIIConfig: GCNII, APPNPConfig: APPNP}
+BUILDERS: dict[type[ModelConfig], Callable[..., Model]] = {GCNConfig: GCN, GCNIIConfig: GCNII, APPNPConfig: APPNP}
+"""The class of an architecture by the class of its settings; called with (config, in_channels, out_channels)."""
 
 
 def build_model(config: ModelConfig, in_channels: int, out_channels: int, seed: int) -> Model:
     """The architecture that `config`'s class stands for, its parameters a function of `seed`; leaves torch's global generator as it was."""
-    builder = _BUILDERS.get(type(config))
+    builder = BUILDERS.get(type(config))
     if builder is None:
-        known = ", ".join(sorted(c().name for c in _BUILDERS))
+        known = ", ".join(sorted(c().name for c in BUILDERS))
         raise UserError(f"model={config.name} is not known: expected one of {known}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

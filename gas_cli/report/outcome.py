@@ -1,0 +1,106 @@
+"""How a run ended and what it brought: the contents of summary.json, kept true from the first moment to the last."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gas_cli.config.root import Config
+from gas_cli.errors import Interrupted, UserError
+from gas_cli.report.phases import summarize_records
+from gas_cli.report.recorder import read_metrics
+from gas_cli.report.summary import aggregate_runs, write_summary
+from gas_cli.train.problem import Problem
+from gas_cli.train.progress import Progress
+from gas_cli.train.trainer import Trainer
+
+
+@contextlib.contextmanager
+def summarized(folder: Path, summary: dict[str, Any], result: Callable[[], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """summary.json tells the truth at every moment: `running` at first, then how the work in this context ended, and why.
+
+    `result` gives what the work has brought by then. An OSError becomes a UserError.
+    """
+    started, path = time.monotonic(), folder / "summary.json"
+
+    def end(status: str, **error: str) -> None:
+        summary.update({"seconds": time.monotonic() - started} | result() | {"status": status} | error)
+        write_summary(path, summary)
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_summary(path, summary | {"status": "running"})
+        yield summary
+        end("finished")
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        with contextlib.suppress(OSError):  # what happened matters more than that it cannot be written down
+            end("interrupted", error=str(stopped) or "interrupted")
+        raise
+    except OSError as failure:
+        unwritable = _unwritable(folder, failure)
+        with contextlib.suppress(OSError):
+            end("failed", error=str(unwritable))
+        raise unwritable from failure
+    except Exception as failure:
+        with contextlib.suppress(OSError):
+            end("failed", error=str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {failure}")
+        raise
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    """While a run trains it reads no file and writes only its own: an OSError is a full disk, or a folder taken away."""
+    return UserError(
+        f"Cannot write into the run's folder {folder}: {error.strerror or error}. Make room (or the folder writable), "
+        f"then continue with: gas-train resume={folder}"
+    )
+
+
+def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> dict[str, Any]:
+    """The part of the summary that is known before the first epoch."""
+    graph, partition, store = problem.graph, problem.partition, trainer.store
+    return {
+        "status": "running",
+        "dataset": config.dataset.name,
+        "model": config.model.name,
+        "method": config.method.name,
+        "seed": seed,
+        "metric": graph.metric.removeprefix("ogb:"),
+        "device": str(trainer.device),
+        "epochs": config.trainer.epochs,
+        "num_nodes": graph.num_nodes,
+        "num_edges": graph.num_edges,
+        "num_parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "history_bytes": store.nbytes if store is not None else 0,
+        "history_placement": store.placement if store is not None else "none",
+        "partition": {
+            "num_parts": partition.num_parts,
+            "edge_cut": partition.quality.edge_cut,
+            "halo_ratio": partition.quality.halo_ratio,
+            "balance": partition.quality.balance,
+        },
+    }
+
+
+def result(progress: Progress, metrics: Path) -> dict[str, Any]:
+    """The part of the summary that is known at the end."""
+    best = progress.best
+    measured = {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
+    return measured | summarize_records(read_metrics(metrics) if metrics.exists() else [])
+
+
+def combine(summaries: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the runs share, with mean and standard deviation of what differs; nothing before the first has finished."""
+    if not summaries:
+        return {}
+    phases = [s["seconds_per_epoch"] for s in summaries]
+    return {
+        **summaries[0],
+        **aggregate_runs(summaries),
+        "seconds": sum(s["seconds"] for s in summaries),
+        "seconds_per_epoch": {name: sum(p[name] for p in phases) / len(phases) for name in phases[0]},
+        "peak_memory": max(s["peak_memory"] for s in summaries),
+        "num_runs": len(summaries),
+    }
