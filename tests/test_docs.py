@@ -180,6 +180,7 @@ def execute(number: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(folder))  # the partition cache
     monkeypatch.setattr("gas_cli.graph.load.SOURCES", dict(SOURCES))
+    monkeypatch.setattr("gas_cli.model.registry.BUILDERS", dict(BUILDERS))
     names: dict[str, Any] = {"__name__": "recipe"}
     exec(compile(blocks(README, "python")[number], f"README block {number}", "exec"), names)
     return names
@@ -207,9 +208,7 @@ def test_the_recipe_for_a_layer_gives_a_model_that_every_driver_agrees_on(tmp_pa
 
     names = execute(1, tmp_path, monkeypatch)
     assert (tmp_path / "runs" / "sage" / "checkpoints" / "best.pt").is_file()
-    trainer, problem = names["trainer"], names["problem"]
-    assert trainer.progress.epoch == names["config"].trainer.epochs + 1
-    scores = in_original_order(problem, trainer.evaluator.exact())
+    assert names["summary"]["status"] == "finished" and names["summary"]["model"] == "sage"
 
     original = make_graph(random_adjacency(30, 4, 0))
     model = names["SAGE"](names["config"].model, original.num_features, original.num_classes).eval()
@@ -218,7 +217,6 @@ def test_the_recipe_for_a_layer_gives_a_model_that_every_driver_agrees_on(tmp_pa
     with torch.no_grad():
         expected = in_original_order(whole, forward(model, batch, NoExchange(model.widths, torch.device("cpu")), Noise.off()))
     torch.testing.assert_close(in_original_order(parts, layerwise_scores(model, parts)), expected, rtol=1e-4, atol=1e-5)
-    assert torch.isfinite(scores).all()
 
 
 def layerwise_scores(model: Any, problem: Any) -> torch.Tensor:
