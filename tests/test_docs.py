@@ -180,6 +180,8 @@ def execute(number: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(folder))  # the partition cache
     monkeypatch.setattr("gas_cli.graph.load.SOURCES", dict(SOURCES))
+    from gas_cli.model.registry import BUILDERS
+
     monkeypatch.setattr("gas_cli.model.registry.BUILDERS", dict(BUILDERS))
     names: dict[str, Any] = {"__name__": "recipe"}
     exec(compile(blocks(README, "python")[number], f"README block {number}", "exec"), names)
