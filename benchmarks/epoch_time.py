@@ -35,7 +35,7 @@ CASES: dict[str, list[str]] = {
     "cora": ["dataset=cora", "model=gcn"],
     "coauthor-physics": ["dataset=coauthor-physics", "model=gcn"],
 }
-EPOCHS = {"arxiv-size": 4, "arxiv-size-10-parts": 4, "cora": 60, "coauthor-physics": 12}
+EPOCHS = {"arxiv-size": 4, "arxiv-size-10-parts": 4, "cora": 60, "coauthor-physics": 5}
 
 
 def main() -> None:
