@@ -56,7 +56,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-@pytest.mark.parametrize("room", range(0, 72, 12))
+@pytest.mark.parametrize("room", [0, 12, 36, 60])
 def test_a_disk_with_hardly_any_room(room: int, small_disk: Path, gas_train: Command, whole: Path) -> None:
     """Whichever file it is that does not fit any more."""
     train(small_disk / "here", "trainer.epochs=3")
