@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -41,6 +42,27 @@ class Block:
     def num_edges(self) -> int:
         return self.inner.nnz + self.outer.nnz
 
+    @cached_property
+    def edge_source(self) -> Tensor:
+        """int64 [E_b]: the source of each edge, counting targets first and then halo nodes, as PyG's bipartite graphs do."""
+        return torch.cat([self.inner.col.long(), self.outer.col.long() + self.num_targets])
+
+    @cached_property
+    def edge_target(self) -> Tensor:
+        """int64 [E_b]: the target of each edge, in the order of `edge_source`."""
+        return torch.cat([_row_ids(self.inner), _row_ids(self.outer)])
+
+    @cached_property
+    def edge_weight(self) -> Tensor:
+        """float32 [E_b], in the order of `edge_source`."""
+        return torch.cat([self.inner.value, self.outer.value])
+
+    @cached_property
+    def edge_ids(self) -> Tensor:
+        """int64 [E_b]: a 32-bit key of each edge from the node ids of its ends, the same in every batch and partition: for masks on edges."""
+        source = torch.cat([self.target_ids, self.halo_ids])[self.edge_source]
+        return (self.target_ids[self.edge_target] * 0x9E3779B1 + source * 0x85EBCA77) & 0xFFFFFFFF
+
     def to(self, device: torch.device) -> Block:
         return Block(
             self.inner.to(device, non_blocking=True),
@@ -51,6 +73,10 @@ class Block:
 
     def pin_memory(self) -> Block:
         return Block(self.inner.pin_memory(), self.outer.pin_memory(), self.target_ids.pin_memory(), self.halo_ids.pin_memory())
+
+
+def _row_ids(a: CSR) -> Tensor:
+    return torch.repeat_interleave(torch.arange(a.num_rows, device=a.device), a.rowptr.diff(), output_size=a.nnz)
 
 
 @dataclass(frozen=True)

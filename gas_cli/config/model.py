@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from gas_cli.config.checks import require, require_between, require_name, require_positive
 
+ACTIVATIONS = ("relu", "elu")
 NORMALIZATIONS = ("sym", "mean", "none")
 
 
@@ -36,11 +38,74 @@ class ModelConfig:
 
 
 @dataclass
-class GCNConfig(ModelConfig):
-    """GCN; `linear` adds a linear layer before the first and after the last convolution."""
+class StackConfig(ModelConfig):
+    """Models made of like layers; `linear` adds a linear layer before the first and after the last convolution."""
+
+    linear: bool = False
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.activation in ACTIVATIONS, "model.activation", self.activation, "one of " + ", ".join(ACTIVATIONS))
+
+
+@dataclass
+class GCNConfig(StackConfig):
+    """GCN: symmetric normalisation with self-loops."""
 
     name: str = "gcn"
-    linear: bool = False
+
+
+@dataclass
+class SAGEConfig(StackConfig):
+    """GraphSAGE with mean aggregation: a matrix for the node itself and one for the mean of its neighbours."""
+
+    name: str = "sage"
+    normalization: str = "mean"
+    self_loops: bool = False
+
+
+@dataclass
+class GINConfig(StackConfig):
+    """GIN: sums of neighbours through a two-layer perceptron per layer; `batch_norm` also normalises inside it."""
+
+    name: str = "gin"
+    normalization: str = "none"
+    self_loops: bool = False
+
+
+@dataclass
+class GATConfig(StackConfig):
+    """GAT (`version` 1) and GATv2 (`version` 2): hidden layers concatenate `heads`, the last one averages `out_heads`.
+
+    `hidden_channels` are per head.
+    """
+
+    name: str = "gat"
+    hidden_channels: int = 8
+    dropout: float = 0.6
+    heads: int = 8
+    out_heads: int = 1
+    version: int = 1
+    activation: str = "elu"
+    normalization: str = "none"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive("model.heads", self.heads)
+        require_positive("model.out_heads", self.out_heads)
+        require(self.version in (1, 2), "model.version", self.version, "1 (GAT) or 2 (GATv2)")
+
+
+@dataclass
+class ConvConfig(StackConfig):
+    """Any bipartite convolution of torch_geometric.nn by its class name, with further arguments of its constructor in `conv_args`."""
+
+    name: str = "conv"
+    conv: str = "SAGEConv"
+    conv_args: dict[str, Any] = field(default_factory=dict)
+    normalization: str = "none"
+    self_loops: bool = False
 
 
 @dataclass

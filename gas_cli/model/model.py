@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -90,6 +91,15 @@ class BatchNorm(nn.BatchNorm1d):
         if self.training and x.shape[0] == 1:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps)
         return super().forward(x)
+
+
+class Projection(nn.Module):
+    """A weight [in_channels, out_channels] that multiplies from the right, dense or sparse rows alike, and a bias (Glorot, zeros)."""
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(in_channels, out_channels)))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
 
 def transform(x: Features, weight: Tensor) -> Tensor:

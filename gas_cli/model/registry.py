@@ -6,14 +6,26 @@ from collections.abc import Callable
 
 import torch
 
-from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig, ModelConfig
+from gas_cli.config.model import APPNPConfig, ConvConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
 from gas_cli.errors import UserError
 from gas_cli.model.appnp import APPNP
+from gas_cli.model.conv import Conv
+from gas_cli.model.gat import GAT
 from gas_cli.model.gcn import GCN
 from gas_cli.model.gcnii import GCNII
+from gas_cli.model.gin import GIN
 from gas_cli.model.model import Model
+from gas_cli.model.sage import SAGE
 
-BUILDERS: dict[type[ModelConfig], Callable[..., Model]] = {GCNConfig: GCN, GCNIIConfig: GCNII, APPNPConfig: APPNP}
+BUILDERS: dict[type[ModelConfig], Callable[..., Model]] = {
+    GCNConfig: GCN,
+    GATConfig: GAT,
+    SAGEConfig: SAGE,
+    GINConfig: GIN,
+    ConvConfig: Conv,
+    GCNIIConfig: GCNII,
+    APPNPConfig: APPNP,
+}
 """The class of an architecture by the class of its settings; called with (config, in_channels, out_channels)."""
 
 

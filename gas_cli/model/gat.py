@@ -1,0 +1,78 @@
+"""GAT and GATv2."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gas_cli.batch.batch import Block
+from gas_cli.config.model import GATConfig, StackConfig
+from gas_cli.model.model import Drop, Rows, State, transform
+from gas_cli.model.stack import Stack
+from gas_cli.ops.attention import attend, edge_softmax
+
+ATTENTION_SITE = 1 << 16
+"""Beyond the sites of the layers' dropouts."""
+
+
+class GATConv(nn.Module):
+    """Parameters of one layer: projections of sources and targets, and one attention vector per head."""
+
+    def __init__(self, in_channels: int, channels: int, heads: int, concat: bool, second_version: bool) -> None:
+        super().__init__()
+        self.heads, self.channels, self.concat = heads, channels, concat
+        self.source = nn.Parameter(_glorot(in_channels, heads * channels))
+        self.target = nn.Parameter(_glorot(in_channels, heads * channels)) if second_version else None
+        self.att_source = nn.Parameter(_glorot(heads, channels))
+        self.att_target = None if second_version else nn.Parameter(_glorot(heads, channels))
+        self.bias = nn.Parameter(torch.zeros(heads * channels if concat else channels))
+
+
+class GAT(Stack):
+    """Graph attention networks (Veličković et al., ICLR 2018; version 2: Brody et al., ICLR 2022).
+
+        conv_l(h)_v = ∥_k or mean_k  Σ_{w ∈ N(v)} α^k_vw W^k h_w,    α^k_vw = softmax_w e^k_vw
+        GAT:   e^k_vw = LeakyReLU(a_s · W^k h_w + a_t · W^k h_v)
+        GATv2: e^k_vw = a · LeakyReLU(W_s^k h_w + W_t^k h_v)
+
+    Hidden layers concatenate their `heads`, the last one averages `out_heads`. Dropout falls on the inputs and on α. The adjacency has
+    self-loops; its weights are not used. History per node and layer: heads * hidden_channels values.
+    """
+
+    def __init__(self, config: GATConfig, in_channels: int, out_channels: int) -> None:
+        self._out_channels = out_channels
+        super().__init__(config, in_channels, out_channels, width=config.heads * config.hidden_channels)
+        self.attention_drops = [Drop(config.dropout, ATTENTION_SITE + index) for index in range(config.num_layers)]
+
+    def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
+        assert isinstance(config, GATConfig)
+        last = index == config.num_layers - 1 and not config.linear
+        heads, channels = (config.out_heads, out_channels) if last else (config.heads, config.hidden_channels)
+        return GATConv(in_channels, channels, heads, concat=not last, second_version=config.version == 2)
+
+    def convolve(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
+        conv = self.convs[index]
+        assert isinstance(conv, GATConv)
+        shape = (-1, conv.heads, conv.channels)
+        own = transform(rows.target, conv.source)
+        sources = torch.cat([own, transform(rows.halo, conv.source)]).view(shape)  # [B+H, heads, C]
+        targets = own.view(shape) if conv.target is None else transform(rows.target, conv.target).view(shape)
+        alpha = edge_softmax(_scores(conv, sources, targets, block), block.edge_target, block.num_targets)
+        alpha = self.attention_drops[index](alpha, block.edge_ids, state.noise)
+        assert isinstance(alpha, Tensor)
+        out = attend(alpha, sources, block.edge_source, block.edge_target, block.num_targets)
+        return (out.flatten(1) if conv.concat else out.mean(1)) + conv.bias
+
+
+def _scores(conv: GATConv, sources: Tensor, targets: Tensor, block: Block) -> Tensor:
+    """e [E, heads]."""
+    if conv.att_target is None:
+        both = sources[block.edge_source] + targets[block.edge_target]
+        return (F.leaky_relu(both, 0.2) * conv.att_source).sum(-1)
+    by_source, by_target = (sources * conv.att_source).sum(-1), (targets * conv.att_target).sum(-1)
+    return F.leaky_relu(by_source[block.edge_source] + by_target[block.edge_target], 0.2)
+
+
+def _glorot(rows: int, columns: int) -> Tensor:
+    return nn.init.xavier_uniform_(torch.empty(rows, columns))

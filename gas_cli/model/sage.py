@@ -1,0 +1,39 @@
+"""GraphSAGE."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from gas_cli.batch.batch import Block
+from gas_cli.config.model import SAGEConfig, StackConfig
+from gas_cli.model.model import Projection, Rows, State, propagate_and_transform, transform
+from gas_cli.model.stack import Stack
+
+
+class SAGEConv(nn.Module):
+    """The two maps of one layer."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.own, self.neighbours = Projection(in_channels, out_channels), Projection(in_channels, out_channels, bias=False)
+
+
+class SAGE(Stack):
+    """GraphSAGE with mean aggregation (Hamilton et al., NeurIPS 2017), on all neighbours instead of a sample.
+
+        conv_l(h)_v = W_1 h_v + W_2 mean_{w ∈ N(v)} h_w + b_l
+
+    The adjacency is normalised by the sum of each row's weights (`normalization: mean`). History per node and layer: hidden_channels values.
+    """
+
+    def __init__(self, config: SAGEConfig, in_channels: int, out_channels: int) -> None:
+        super().__init__(config, in_channels, out_channels, width=config.hidden_channels)
+
+    def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
+        return SAGEConv(in_channels, out_channels)
+
+    def convolve(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
+        conv = self.convs[index]
+        assert isinstance(conv, SAGEConv)
+        mean = propagate_and_transform(rows, block, conv.neighbours.weight)
+        return mean.add_(transform(rows.target, conv.own.weight)).add_(conv.own.bias)

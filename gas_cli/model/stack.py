@@ -1,0 +1,86 @@
+"""The frame that most architectures share: dropout, convolution, normalisation, residual, activation, layer after layer."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gas_cli.batch.batch import Block
+from gas_cli.config.model import StackConfig
+from gas_cli.graph.graph import Features
+from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, transform
+from gas_cli.ops.csr import CSR
+from gas_cli.ops.dropout import Noise
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu_, "elu": F.elu_}
+
+
+class Stack(Model):
+    """h^{l+1} = act(norm(conv_l(dropout(h^l))) [+ h^l]), the last layer without norm and activation.
+
+    With `linear` a linear layer (and activation) comes before the first convolution and one after the last, which then is like the others.
+    A subclass gives the convolutions: `make_conv` builds layer l's parameters, `convolve` runs them.
+
+    Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, width] for layers 1..L-1.
+    """
+
+    def __init__(self, config: StackConfig, in_channels: int, out_channels: int, width: int) -> None:
+        """`width` is the number of channels that a hidden convolution puts out."""
+        super().__init__()
+        depth = config.num_layers
+        self.num_layers, self.linear, self.residual = depth, config.linear, config.residual
+        first, last = (config.hidden_channels, width) if config.linear else (in_channels, out_channels)
+        dims = [first] + [width] * (depth - 1) + [last]
+        self.widths = tuple(dims[:-1])
+        self.activation = ACTIVATIONS[config.activation]
+        self.convs = nn.ModuleList(self.make_conv(config, a, b, index) for index, (a, b) in enumerate(pairwise(dims)))
+        num_norms = (depth if config.linear else depth - 1) if config.batch_norm else 0
+        self.norms = nn.ModuleList(BatchNorm(width) for _ in range(num_norms))
+        self.lin_in = nn.Linear(in_channels, config.hidden_channels) if config.linear else None
+        self.lin_out = nn.Linear(width, out_channels) if config.linear else None
+        self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)
+        # Without input layers the first convolution's own dropout is the input dropout.
+        self.drops = [Drop(config.dropout if index > 0 or config.linear else 0.0, site=index + 1) for index in range(depth + 1)]
+
+    @abstractmethod
+    def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
+        """The parameters of convolution `index`; called once per layer while constructing."""
+
+    @abstractmethod
+    def convolve(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
+        """Convolution `index` on inputs that dropout has passed: [B, out_channels], a tensor of its own."""
+
+    def is_last(self, index: int) -> bool:
+        return index == self.num_layers - 1 and not self.linear
+
+    def encode(self, x: Features, ids: Tensor, noise: Noise) -> Features:
+        x = self.drop_input(x, ids, noise)
+        if self.lin_in is None:
+            return x
+        return self.activation(transform(x, self.lin_in.weight.t()).add_(self.lin_in.bias))
+
+    def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
+        dropped = self.drops[index].rows(rows, block, state.noise)
+        out = self.convolve(index, dropped, block, state)
+        if self.is_last(index):
+            return out
+        # In place where autograd does not need the value before: a fresh table per operation costs more than the operation.
+        if len(self.norms):
+            out = self.norms[index](out)
+        if self.residual and not isinstance(dropped.target, CSR) and dropped.target.shape == out.shape:
+            out = out.add_(dropped.target)
+        return self.activation(out)
+
+    def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
+        if self.lin_out is None:
+            return h
+        return self.lin_out(self.drops[self.num_layers](h, block.target_ids, state.noise))  # type: ignore[no-any-return]
+
+    def regularized(self) -> list[nn.Parameter]:
+        """The hidden convolutions with their norms; all convolutions where linear layers frame them."""
+        convs = self.convs if self.linear else self.convs[:-1]
+        return [*convs.parameters(), *self.norms.parameters()]
