@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gas_cli.config.compose import compose_config, config_directory
+from gas_cli.config.model import GATConfig
 from gas_cli.config.root import Config
 
 CONF = config_directory()
@@ -24,7 +25,7 @@ DATASETS = {
     "arxiv": "ogbn-arxiv",
     "products": "ogbn-products",
 }
-MODELS = {"GCN": "gcn", "GCN2": "gcnii", "APPNP": "appnp"}
+MODELS = {"GCN": "gcn", "GCN2": "gcnii", "APPNP": "appnp", "GAT": "gat"}
 MODEL_COLUMNS = (
     "num_layers",
     "hidden_channels",
@@ -94,6 +95,7 @@ def test_a_pair_has_the_published_numbers(row: dict[str, str]) -> None:
     config = compose_config([f"dataset={DATASETS[row['dataset']]}", f"model={MODELS[row['model']]}"])
     found = {
         **{name: getattr(config.model, name) for name in MODEL_COLUMNS if row[name]},
+        **({"hidden_heads": config.model.heads, "out_heads": config.model.out_heads} if isinstance(config.model, GATConfig) else {}),
         "norm": config.model.normalization == "sym",
         "num_parts": config.partitioner.num_parts,
         "batch_size": config.trainer.batch_parts,

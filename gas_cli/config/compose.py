@@ -13,15 +13,27 @@ from typing import Any, TypeVar
 
 import gas_cli
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
-from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig, ModelConfig
+from gas_cli.config.model import APPNPConfig, ConvConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
-MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {"gcn": GCNConfig, "gcnii": GCNIIConfig, "appnp": APPNPConfig}
+MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {
+    "gcn": GCNConfig,
+    "gat": GATConfig,
+    "gatv2": GATConfig,
+    "sage": SAGEConfig,
+    "gin": GINConfig,
+    "conv": ConvConfig,
+    "transformer": ConvConfig,
+    "gcnii": GCNIIConfig,
+    "appnp": APPNPConfig,
+}
+"""By `model.name`; a saved configuration finds its type by it."""
 DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {"generated": GeneratedConfig}  # every other name: DatasetConfig
+OPEN_SETTINGS = "model.conv_args."  # its keys are those of the chosen convolution
 T = TypeVar("T")  # the dataclass of a small command's settings
 DEFAULT_ROOT = "${oc.env:GAS_DATA,data}"
 
@@ -71,7 +83,12 @@ def compose(overrides: list[str], config_dirs: Sequence[Path] = (), config_name:
     register_schemas()
     extra = [f"hydra.searchpath=[{','.join(repr(str(folder.resolve())) for folder in config_dirs)}]"] if config_dirs else []
     with translated(), initialize_config_dir(str(config_directory()), version_base=VERSION_BASE, job_name="gas-train"):
-        return hydra_compose(config_name, overrides=extra + overrides, return_hydra_config=hydra)
+        return hydra_compose(config_name, overrides=extra + with_open_settings(overrides), return_hydra_config=hydra)
+
+
+def with_open_settings(arguments: Sequence[str]) -> list[str]:
+    """Overrides of settings with free keys, as Hydra wants them: `model.conv_args.aggr=max` adds a key, so it needs `++`."""
+    return [f"++{argument}" if argument.startswith(OPEN_SETTINGS) else argument for argument in arguments]
 
 
 def to_config(composed: Any) -> Config:

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gas_cli.config.compose import CONFIG_NAME, VERSION_BASE, compose, config_directory, register_schemas, to_config
+from gas_cli.config.compose import (
+    CONFIG_NAME,
+    VERSION_BASE,
+    compose,
+    config_directory,
+    register_schemas,
+    to_config,
+    with_open_settings,
+)
 from gas_cli.config.messages import translated
 from gas_cli.errors import UserError
 
@@ -33,7 +41,8 @@ def prepare(argv: Sequence[str]) -> Command:
     """Compose what `argv` asks for once, without running it. Raises `UserError` for anything wrong with it."""
     from hydra._internal.utils import get_args
 
-    args = get_args(list(argv))
+    argv = with_open_settings(argv)
+    args = get_args(argv)
     if args.cfg or args.info or args.shell_completion or args.hydra_help or args.help or args.experimental_rerun:
         return Command(list(argv), None)
     config_dirs = [_existing(args.config_dir)] if args.config_dir else []

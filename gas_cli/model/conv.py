@@ -67,7 +67,9 @@ def _construct(config: ConvConfig, in_channels: int, out_channels: int) -> nn.Mo
     if config.conv not in known:
         near = difflib.get_close_matches(config.conv, known, n=3, cutoff=0.4)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
-        raise UserError(f"model.conv={config.conv} is not a bipartite convolution of torch_geometric.nn. {hint}Choices: {', '.join(known)}.")
+        raise UserError(
+            f"model.conv={config.conv} is not a bipartite convolution of torch_geometric.nn. {hint}Choices: {', '.join(known)}."
+        )
     arguments: dict[str, Any] = dict(config.conv_args)
     accepted = inspect.signature(known[config.conv].__init__).parameters
     if "add_self_loops" in accepted:

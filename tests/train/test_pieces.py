@@ -88,7 +88,7 @@ def test_the_two_groups_hold_every_parameter_once_with_its_decay(config):
     regularized = {id(p) for p in model.regularized()}
     assert {id(p) for p in groups[0]["params"]} == regularized
     free = {
-        "gcn": "lin_out.weight" if getattr(config, "linear", False) else "weights.1",
+        "gcn": "lin_out.weight" if getattr(config, "linear", False) else "convs.1.weight",
         "gcnii": "lin_in.weight",
         "appnp": "lin_out.weight",
     }
@@ -128,8 +128,8 @@ def test_a_model_is_a_function_of_its_seed_and_leaves_the_global_generator_alone
     before = torch.get_rng_state()
     one, same, other = (build_model(GCNConfig(), 5, 3, seed) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(one.weights[0], same.weights[0])
-    assert not torch.equal(one.weights[0], other.weights[0])
+    assert torch.equal(one.convs[0].weight, same.convs[0].weight)
+    assert not torch.equal(one.convs[0].weight, other.convs[0].weight)
 
 
 def test_nested_phases_are_counted_once():

@@ -1,0 +1,100 @@
+"""Each architecture's layer equals PyTorch Geometric's, given the same weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch_geometric.nn import APPNP, GATConv, GATv2Conv, GCN2Conv, GCNConv, GINConv, SAGEConv
+from torch_geometric.utils import softmax
+
+from gas_cli.batch.builder import BatchBuilder
+from gas_cli.config.model import APPNPConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
+from gas_cli.history.exchange import NoExchange
+from gas_cli.model.registry import build_model
+from gas_cli.ops.attention import edge_softmax
+from gas_cli.ops.dropout import Noise
+from gas_cli.train.drivers import forward
+from tests.builders import in_original_order, make_graph, make_problem, random_adjacency
+
+GRAPH = make_graph(random_adjacency(30, 4, 0))
+EDGES = torch.stack([GRAPH.adj.col.long(), torch.repeat_interleave(torch.arange(30), GRAPH.adj.rowptr.diff())])
+
+
+def ours(config: ModelConfig):
+    """The model without dropout, and its scores on the whole graph."""
+    model = build_model(config, 5, 3, seed=0).eval()
+    problem = make_problem(GRAPH, 1, config)
+    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
+    with torch.no_grad():
+        return model, in_original_order(problem, forward(model, batch, NoExchange(model.widths, torch.device("cpu")), Noise.off()))
+
+
+def close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_gcn():
+    model, scores = ours(GCNConfig(num_layers=1))
+    conv = GCNConv(5, 3)
+    conv.lin.weight.data, conv.bias.data = model.convs[0].weight.t(), model.convs[0].bias.data
+    close(scores, conv(GRAPH.x, EDGES))
+
+
+def test_sage():
+    model, scores = ours(SAGEConfig(num_layers=1))
+    conv = SAGEConv(5, 3)
+    conv.lin_l.weight.data, conv.lin_l.bias.data = model.convs[0].neighbours.weight.t(), model.convs[0].own.bias.data
+    conv.lin_r.weight.data = model.convs[0].own.weight.t()
+    close(scores, conv(GRAPH.x, EDGES))
+
+
+def test_gin():
+    model, scores = ours(GINConfig(num_layers=1))
+    mine, first, second = model.convs[0], torch.nn.Linear(5, 3), torch.nn.Linear(3, 3)
+    conv = GINConv(torch.nn.Sequential(first, torch.nn.ReLU(), second))
+    first.weight.data, first.bias.data = mine.first.weight.t(), mine.first.bias.data
+    second.load_state_dict(mine.second.state_dict())
+    close(scores, conv(GRAPH.x, EDGES))
+
+
+@pytest.mark.parametrize("out_heads", [1, 3])
+def test_gat(out_heads):
+    model, scores = ours(GATConfig(num_layers=1, out_heads=out_heads))
+    conv, mine = GATConv(5, 3, heads=out_heads, concat=False), model.convs[0]
+    conv.lin.weight.data, conv.bias.data = mine.source.t(), mine.bias.data
+    conv.att_src.data, conv.att_dst.data = mine.att_source.data.unsqueeze(0), mine.att_target.data.unsqueeze(0)
+    close(scores, conv(GRAPH.x, EDGES))
+
+
+def test_gatv2():
+    model, scores = ours(GATConfig(num_layers=1, out_heads=2, version=2))
+    conv, mine = GATv2Conv(5, 3, heads=2, concat=False), model.convs[0]
+    conv.lin_l.weight.data, conv.lin_r.weight.data = mine.source.t(), mine.target.t()
+    conv.lin_l.bias.data.zero_()
+    conv.lin_r.bias.data.zero_()
+    conv.att.data, conv.bias.data = mine.att_source.data.unsqueeze(0), mine.bias.data
+    close(scores, conv(GRAPH.x, EDGES))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_gcnii(shared):
+    model, scores = ours(GCNIIConfig(num_layers=2, hidden_channels=6, alpha=0.2, theta=0.7, shared_weights=shared))
+    initial = model.lin_in(GRAPH.x).relu()
+    h = initial
+    for index in range(2):
+        conv = GCN2Conv(6, alpha=0.2, theta=0.7, layer=index + 1, shared_weights=shared)
+        conv.weight1.data = model.weights[index].data
+        if not shared:
+            conv.weight2.data = model.initial_weights[index].data
+        h = conv(h, initial, EDGES).relu()
+    close(scores, model.lin_out(h))
+
+
+def test_appnp():
+    model, scores = ours(APPNPConfig(num_layers=4, hidden_channels=6, alpha=0.2))
+    close(scores, APPNP(K=4, alpha=0.2)(model.lin_out(model.lin_in(GRAPH.x).relu()), EDGES))
+
+
+def test_edge_softmax_equals_pyg_and_survives_large_scores():
+    scores = 200 * torch.randn(EDGES.shape[1], 4)
+    close(edge_softmax(scores, EDGES[1], 30), softmax(scores, EDGES[1], num_nodes=30))
