@@ -59,7 +59,7 @@ class Block:
 
     @cached_property
     def edge_ids(self) -> Tensor:
-        """int64 [E_b]: a 32-bit key of each edge from the node ids of its ends, the same in every batch and partition: for masks on edges."""
+        """int64 [E_b]: a 32-bit key of each edge from the node ids of its ends, the same in every partition: for masks on edges."""
         source = torch.cat([self.target_ids, self.halo_ids])[self.edge_source]
         return (self.target_ids[self.edge_target] * 0x9E3779B1 + source * 0x85EBCA77) & 0xFFFFFFFF
 

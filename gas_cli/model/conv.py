@@ -44,7 +44,7 @@ class Conv(Stack):
 
 
 @cache
-def bipartite_convolutions() -> dict[str, type[nn.Module]]:
+def bipartite_convolutions() -> dict[str, type[Any]]:
     """Classes of `torch_geometric.nn` that are built from (in_channels, out_channels) and take a pair of source and target rows."""
     import torch_geometric.nn as pyg
 
@@ -52,7 +52,7 @@ def bipartite_convolutions() -> dict[str, type[nn.Module]]:
     return {name: c for name, c in members.items() if inspect.isclass(c) and issubclass(c, pyg.MessagePassing) and _fits(c)}
 
 
-def _fits(convolution: type[nn.Module]) -> bool:
+def _fits(convolution: type[Any]) -> bool:
     forward, init = (inspect.signature(f).parameters for f in (convolution.forward, convolution.__init__))
     if not {"x", "edge_index"} <= forward.keys() or "Tuple" not in str(forward["x"].annotation):
         return False
@@ -75,7 +75,7 @@ def _construct(config: ConvConfig, in_channels: int, out_channels: int) -> nn.Mo
     if "add_self_loops" in accepted:
         arguments.setdefault("add_self_loops", False)
     try:
-        conv = known[config.conv](in_channels, out_channels, **arguments)
+        conv: nn.Module = known[config.conv](in_channels, out_channels, **arguments)
     except (TypeError, ValueError, AssertionError) as error:
         raise UserError(f"model.conv_args={config.conv_args} do not fit {config.conv}: {error}") from error
     return conv

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import GATConfig, StackConfig
-from gas_cli.model.model import Drop, Rows, State, transform
+from gas_cli.model.model import Rows, State, glorot, transform
 from gas_cli.model.stack import Stack
 from gas_cli.ops.attention import attend, edge_softmax
+from gas_cli.ops.dropout import dropout
 
 ATTENTION_SITE = 1 << 16
 """Beyond the sites of the layers' dropouts."""
@@ -22,10 +23,10 @@ class GATConv(nn.Module):
     def __init__(self, in_channels: int, channels: int, heads: int, concat: bool, second_version: bool) -> None:
         super().__init__()
         self.heads, self.channels, self.concat = heads, channels, concat
-        self.source = nn.Parameter(_glorot(in_channels, heads * channels))
-        self.target = nn.Parameter(_glorot(in_channels, heads * channels)) if second_version else None
-        self.att_source = nn.Parameter(_glorot(heads, channels))
-        self.att_target = None if second_version else nn.Parameter(_glorot(heads, channels))
+        self.source = nn.Parameter(glorot(in_channels, heads * channels))
+        self.target = nn.Parameter(glorot(in_channels, heads * channels)) if second_version else None
+        self.att_source = nn.Parameter(glorot(heads, channels))
+        self.att_target = None if second_version else nn.Parameter(glorot(heads, channels))
         self.bias = nn.Parameter(torch.zeros(heads * channels if concat else channels))
 
 
@@ -41,9 +42,8 @@ class GAT(Stack):
     """
 
     def __init__(self, config: GATConfig, in_channels: int, out_channels: int) -> None:
-        self._out_channels = out_channels
         super().__init__(config, in_channels, out_channels, width=config.heads * config.hidden_channels)
-        self.attention_drops = [Drop(config.dropout, ATTENTION_SITE + index) for index in range(config.num_layers)]
+        self.attention_dropout = config.dropout
 
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
         assert isinstance(config, GATConfig)
@@ -59,9 +59,8 @@ class GAT(Stack):
         sources = torch.cat([own, transform(rows.halo, conv.source)]).view(shape)  # [B+H, heads, C]
         targets = own.view(shape) if conv.target is None else transform(rows.target, conv.target).view(shape)
         alpha = edge_softmax(_scores(conv, sources, targets, block), block.edge_target, block.num_targets)
-        alpha = self.attention_drops[index](alpha, block.edge_ids, state.noise)
-        assert isinstance(alpha, Tensor)
-        out = attend(alpha, sources, block.edge_source, block.edge_target, block.num_targets)
+        kept = dropout(alpha, self.attention_dropout, state.noise, ATTENTION_SITE + index, block.edge_ids)
+        out = attend(kept, sources, block.edge_source, block.edge_target, block.num_targets)
         return (out.flatten(1) if conv.concat else out.mean(1)) + conv.bias
 
 
@@ -72,7 +71,3 @@ def _scores(conv: GATConv, sources: Tensor, targets: Tensor, block: Block) -> Te
         return (F.leaky_relu(both, 0.2) * conv.att_source).sum(-1)
     by_source, by_target = (sources * conv.att_source).sum(-1), (targets * conv.att_target).sum(-1)
     return F.leaky_relu(by_source[block.edge_source] + by_target[block.edge_target], 0.2)
-
-
-def _glorot(rows: int, columns: int) -> Tensor:
-    return nn.init.xavier_uniform_(torch.empty(rows, columns))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import GCNIIConfig
 from gas_cli.graph.graph import Features
-from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, propagate, transform
+from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, glorot, propagate, transform
 from gas_cli.ops.dropout import Noise
 
 
@@ -32,8 +32,8 @@ class GCNII(Model):
         self.betas = [math.log(config.theta / (index + 1) + 1) for index in range(depth)]
         self.lin_in = nn.Linear(in_channels, hidden)
         self.lin_out = nn.Linear(hidden, out_channels)
-        self.weights = nn.ParameterList(_glorot(hidden) for _ in range(depth))
-        self.initial_weights = nn.ParameterList(_glorot(hidden) for _ in range(0 if config.shared_weights else depth))
+        self.weights = nn.ParameterList(glorot(hidden, hidden) for _ in range(depth))
+        self.initial_weights = nn.ParameterList(glorot(hidden, hidden) for _ in range(0 if config.shared_weights else depth))
         self.norms = nn.ModuleList(BatchNorm(hidden) for _ in range(depth if config.batch_norm else 0))
         self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)
         self.drops = [Drop(config.dropout, site=index + 1) for index in range(depth + 1)]
@@ -65,7 +65,3 @@ class GCNII(Model):
 
     def regularized(self) -> list[nn.Parameter]:
         return [*self.weights, *self.initial_weights, *self.norms.parameters()]
-
-
-def _glorot(channels: int) -> Tensor:
-    return nn.init.xavier_uniform_(torch.empty(channels, channels))

@@ -96,10 +96,15 @@ class BatchNorm(nn.BatchNorm1d):
 class Projection(nn.Module):
     """A weight [in_channels, out_channels] that multiplies from the right, dense or sparse rows alike, and a bias (Glorot, zeros)."""
 
-    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(in_channels, out_channels)))
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.weight = nn.Parameter(glorot(in_channels, out_channels))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+
+
+def glorot(rows: int, columns: int) -> Tensor:
+    """A matrix with Glorot's uniform initialisation."""
+    return nn.init.xavier_uniform_(torch.empty(rows, columns))
 
 
 def transform(x: Features, weight: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import SAGEConfig, StackConfig
-from gas_cli.model.model import Projection, Rows, State, propagate_and_transform, transform
+from gas_cli.model.model import Projection, Rows, State, glorot, propagate_and_transform, transform
 from gas_cli.model.stack import Stack
 
 
@@ -15,7 +15,8 @@ class SAGEConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.own, self.neighbours = Projection(in_channels, out_channels), Projection(in_channels, out_channels, bias=False)
+        self.own = Projection(in_channels, out_channels)
+        self.neighbours = nn.Parameter(glorot(in_channels, out_channels))
 
 
 class SAGE(Stack):
@@ -23,7 +24,8 @@ class SAGE(Stack):
 
         conv_l(h)_v = W_1 h_v + W_2 mean_{w ∈ N(v)} h_w + b_l
 
-    The adjacency is normalised by the sum of each row's weights (`normalization: mean`). History per node and layer: hidden_channels values.
+    The adjacency is normalised by the sum of each row's weights (`normalization: mean`).
+    History per node and layer: hidden_channels values.
     """
 
     def __init__(self, config: SAGEConfig, in_channels: int, out_channels: int) -> None:
@@ -35,5 +37,5 @@ class SAGE(Stack):
     def convolve(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
         conv = self.convs[index]
         assert isinstance(conv, SAGEConv)
-        mean = propagate_and_transform(rows, block, conv.neighbours.weight)
+        mean = propagate_and_transform(rows, block, conv.neighbours)
         return mean.add_(transform(rows.target, conv.own.weight)).add_(conv.own.bias)

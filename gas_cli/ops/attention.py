@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def edge_softmax(scores: Tensor, target: Tensor, num_targets: int) -> Tensor:
-    """α [E, heads] = exp(e) / Σ exp(e) over the edges with the same `target` int64 [E]; stable, since each target's maximum is taken off."""
+    """α [E, heads] = exp(e) / Σ exp(e) over the edges with the same `target` int64 [E]; each target's maximum is taken off first."""
     index = target.unsqueeze(1).expand_as(scores)
     # The maximum only shifts the exponent: no gradient flows through it.
     peak = scores.new_full((num_targets, scores.shape[1]), float("-inf")).scatter_reduce_(0, index, scores.detach(), "amax")

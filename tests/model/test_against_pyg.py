@@ -43,7 +43,7 @@ def test_gcn():
 def test_sage():
     model, scores = ours(SAGEConfig(num_layers=1))
     conv = SAGEConv(5, 3)
-    conv.lin_l.weight.data, conv.lin_l.bias.data = model.convs[0].neighbours.weight.t(), model.convs[0].own.bias.data
+    conv.lin_l.weight.data, conv.lin_l.bias.data = model.convs[0].neighbours.t(), model.convs[0].own.bias.data
     conv.lin_r.weight.data = model.convs[0].own.weight.t()
     close(scores, conv(GRAPH.x, EDGES))
 
