@@ -21,6 +21,7 @@ DATASETS = {
     "CoauthorPhysics": "coauthor-physics",
     "AmazonComputers": "amazon-computers",
     "AmazonPhoto": "amazon-photo",
+    "WikiCS": "wiki-cs",
     "arxiv": "ogbn-arxiv",
     "products": "ogbn-products",
 }

@@ -1,6 +1,6 @@
-"""The parsed form of an OGB folder: .npy files and a manifest beside the raw files, so that only the first run parses text.
+"""The parsed form of a large dataset: .npy files and a manifest beside the raw files, so that only the first run parses.
 
-    <dataset>/parsed/  rowptr.npy  col.npy  x.npy  y.npy  train.npy  valid.npy  test.npy  manifest.json
+    <dataset>/parsed/  rowptr.npy  col.npy  x.npy  y.npy  train.npy  ...  manifest.json
 
 Nothing here is a pickle. The folder is written under a temporary name and renamed, and is valid only while the raw files have the sizes
 and times that the manifest records.
