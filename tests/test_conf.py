@@ -22,6 +22,9 @@ DATASETS = {
     "AmazonComputers": "amazon-computers",
     "AmazonPhoto": "amazon-photo",
     "WikiCS": "wiki-cs",
+    "reddit": "reddit2",  # the form of Reddit that the paper's code loads
+    "flickr": "flickr",
+    "yelp": "yelp",
     "arxiv": "ogbn-arxiv",
     "products": "ogbn-products",
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
-from gas_cli.graph.sources import npz, ogb, planetoid, wikics
+from gas_cli.graph.sources import graphsaint, npz, ogb, planetoid, wikics
 
 Source = Callable[[DatasetConfig, bool], Graph]
 
@@ -26,6 +26,7 @@ SOURCES: dict[str, Source] = {
     **dict.fromkeys(planetoid.FOLDERS, planetoid.load),
     **dict.fromkeys(npz.ORIGINS, npz.load),
     wikics.NAME: wikics.load,
+    **dict.fromkeys(graphsaint.ORIGINS, graphsaint.load),
     **dict.fromkeys(ogb.NAMES, ogb.load),
 }
 """Which function loads which dataset; another dataset is another entry."""

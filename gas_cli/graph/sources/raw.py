@@ -60,9 +60,7 @@ def as_array(path: Path, what: str, values: Any, dtype: type[np.generic], ndim: 
     except (ValueError, TypeError, OverflowError) as error:
         raise damaged(path, f"its {what} are not numbers in equal rows: {error}") from error
     if found.dtype.kind not in "biuf" or array.ndim != ndim:
-        raise damaged(
-            path, f"its {what} have shape {array.shape} and type {found.dtype} where {ndim} dimension(s) of numbers were expected"
-        )
+        raise damaged(path, f"its {what} have shape {found.shape} and type {found.dtype}: expected numbers in {ndim} dimension(s)")
     if found.dtype.kind == "f" and array.dtype.kind in "iu" and not np.array_equal(found, array):
         raise damaged(path, f"its {what} hold a fraction where whole numbers were expected")
     return array
