@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
-from gas_cli.graph.sources import graphsaint, npz, ogb, planetoid, wikics
+from gas_cli.graph.sources import graphsaint, npz, ogb, planetoid, ppi, reddit, wikics
 
 Source = Callable[[DatasetConfig, bool], Graph]
 
@@ -27,6 +27,8 @@ SOURCES: dict[str, Source] = {
     **dict.fromkeys(npz.ORIGINS, npz.load),
     wikics.NAME: wikics.load,
     **dict.fromkeys(graphsaint.ORIGINS, graphsaint.load),
+    reddit.NAME: reddit.load,
+    ppi.NAME: ppi.load,
     **dict.fromkeys(ogb.NAMES, ogb.load),
 }
 """Which function loads which dataset; another dataset is another entry."""
