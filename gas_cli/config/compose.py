@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gas_cli
-from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
+from gas_cli.config.dataset import ClusterConfig, DatasetConfig, GeneratedConfig
 from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig, ModelConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
@@ -21,7 +21,10 @@ from gas_cli.files import write_atomically
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
 MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {"gcn": GCNConfig, "gcnii": GCNIIConfig, "appnp": APPNPConfig}
-DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {"generated": GeneratedConfig}  # every other name: DatasetConfig
+DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {
+    "generated": GeneratedConfig,
+    "cluster": ClusterConfig,
+}  # every other name: DatasetConfig
 T = TypeVar("T")  # the dataclass of a small command's settings
 DEFAULT_ROOT = "${oc.env:GAS_DATA,data}"
 

@@ -66,3 +66,21 @@ class GeneratedConfig(DatasetConfig):
             "at most 1",
         )
         require_non_negative("dataset.graph_seed", self.graph_seed)
+
+
+@dataclass
+class ClusterConfig(DatasetConfig):
+    """CLUSTER (see `graph/sources/cluster.py`): how many graphs are drawn, where its file is not there."""
+
+    name: str = "cluster"
+    num_train_graphs: int = 10_000
+    num_val_graphs: int = 1_000
+    num_test_graphs: int = 1_000
+    graph_seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive("dataset.num_train_graphs", self.num_train_graphs)
+        require_non_negative("dataset.num_val_graphs", self.num_val_graphs)
+        require_non_negative("dataset.num_test_graphs", self.num_test_graphs)
+        require_non_negative("dataset.graph_seed", self.graph_seed)

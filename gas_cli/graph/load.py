@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
-from gas_cli.graph.sources import graphsaint, npz, ogb, planetoid, ppi, reddit, wikics
+from gas_cli.graph.sources import cluster, graphsaint, npz, ogb, planetoid, ppi, reddit, wikics
 
 Source = Callable[[DatasetConfig, bool], Graph]
 
@@ -29,6 +29,7 @@ SOURCES: dict[str, Source] = {
     **dict.fromkeys(graphsaint.ORIGINS, graphsaint.load),
     reddit.NAME: reddit.load,
     ppi.NAME: ppi.load,
+    cluster.NAME: cluster.load,
     **dict.fromkeys(ogb.NAMES, ogb.load),
 }
 """Which function loads which dataset; another dataset is another entry."""
