@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gas_cli
-from gas_cli.config.dataset import ClusterConfig, DatasetConfig, GeneratedConfig
+from gas_cli.config.dataset import ClusterConfig, DatasetConfig, FolderConfig, GeneratedConfig
 from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig, ModelConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
@@ -21,10 +21,11 @@ from gas_cli.files import write_atomically
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
 MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {"gcn": GCNConfig, "gcnii": GCNIIConfig, "appnp": APPNPConfig}
-DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {
+DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {  # every other name: DatasetConfig
     "generated": GeneratedConfig,
+    "folder": FolderConfig,
     "cluster": ClusterConfig,
-}  # every other name: DatasetConfig
+}
 T = TypeVar("T")  # the dataclass of a small command's settings
 DEFAULT_ROOT = "${oc.env:GAS_DATA,data}"
 
@@ -89,6 +90,8 @@ def to_config(composed: Any) -> Config:
         raise UserError("The primary configuration does not start from 'schema': its defaults list must begin with '- schema'.")
     _refuse_additions(config)
     config.dataset.root = str(Path(config.dataset.root).expanduser().absolute())
+    if isinstance(config.dataset, FolderConfig) and config.dataset.path:
+        config.dataset.path = str(Path(config.dataset.path).expanduser().absolute())
     if config.partitioner.file:
         config.partitioner.file = str(Path(config.partitioner.file).expanduser().absolute())
     return config

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
-from gas_cli.graph.sources import cluster, graphsaint, npz, ogb, planetoid, ppi, reddit, wikics
+from gas_cli.graph.sources import cluster, folder, graphsaint, npz, ogb, planetoid, ppi, reddit, wikics
 
 Source = Callable[[DatasetConfig, bool], Graph]
 
@@ -23,6 +23,7 @@ def _generated(config: DatasetConfig, progress: bool) -> Graph:
 
 SOURCES: dict[str, Source] = {
     "generated": _generated,
+    "folder": folder.load,
     **dict.fromkeys(planetoid.FOLDERS, planetoid.load),
     **dict.fromkeys(npz.ORIGINS, npz.load),
     wikics.NAME: wikics.load,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -37,7 +38,7 @@ def roc_auc(scores: Tensor, y: Tensor) -> float:
     if y.dim() == 1:
         scores, y = (scores[:, 1] - scores[:, 0]).unsqueeze(1), y.unsqueeze(1)
     areas = [_area(column, label > 0.5) for column, label in zip(scores.unbind(1), y.unbind(1), strict=True)]
-    known = [area for area in areas if area == area]  # nan differs from itself
+    known = [area for area in areas if not math.isnan(area)]
     return sum(known) / len(known) if known and not bool(scores.isnan().any()) else float("nan")
 
 
