@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
-from gas_cli.graph.sources import cluster, folder, graphsaint, npz, ogb, planetoid, ppi, reddit, wikics
+from gas_cli.graph.sources import cluster, folder, graphsaint, npz, ogb, papers100m, planetoid, ppi, reddit, wikics
 
 Source = Callable[[DatasetConfig, bool], Graph]
 
@@ -32,6 +32,7 @@ SOURCES: dict[str, Source] = {
     ppi.NAME: ppi.load,
     cluster.NAME: cluster.load,
     **dict.fromkeys(ogb.NAMES, ogb.load),
+    papers100m.NAME: papers100m.load,
 }
 """Which function loads which dataset; another dataset is another entry."""
 
