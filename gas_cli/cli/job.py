@@ -106,7 +106,10 @@ def _record(folder: Path, status: str, error: str, started: float) -> None:
     from gas_cli.report.summary import read_summary, write_summary
 
     path = folder / "summary.json"
-    summary = read_summary(path) if path.exists() else {}
+    try:
+        summary = read_summary(path) if path.exists() else {}
+    except UserError:  # damaged: this failure is what there is to tell
+        summary = {}
     if summary.get("status") in (None, "running"):
         summary |= {"status": status, "error": error}
     summary.setdefault("seconds", time.monotonic() - started)

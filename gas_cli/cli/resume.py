@@ -99,7 +99,10 @@ def _flat(config: Config) -> dict[str, Any]:
 
 def _log_to(folder: Path) -> None:
     """The logging that Hydra sets up for a new run: plain lines on the terminal, dated ones in the folder's log."""
-    file = logging.FileHandler(folder / LOG_NAME)
+    try:
+        file = logging.FileHandler(folder / LOG_NAME)
+    except OSError as error:
+        raise UserError(f"Cannot write {folder / LOG_NAME}: {error.strerror}. Make the folder writable, or copy it elsewhere.") from error
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     terminal = logging.StreamHandler(sys.stdout)
     terminal.setFormatter(logging.Formatter("%(message)s"))

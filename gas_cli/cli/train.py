@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import gas_cli
 from gas_cli.cli.environment import prepare_process
@@ -21,7 +23,8 @@ def main() -> None:
 def command_line(argv: Sequence[str]) -> int:
     """Run the command and return its exit code: 0 done, 1 a failure of ours, 2 the user's to mend, 130 interrupted."""
     try:
-        _run(list(argv))
+        with _quiet_log_files():
+            _run(list(argv))
     except UserError as error:
         return _fail(str(error), EXIT_USAGE)
     except JobFailed as error:
@@ -60,6 +63,16 @@ def _launch(argv: list[str]) -> None:
             from gas_cli.report.sweep import report_sweep
 
             print(report_sweep(command.sweep_dir), end="", flush=True)
+
+
+@contextmanager
+def _quiet_log_files() -> Iterator[None]:
+    """Where a log file cannot be written (a full disk), `logging` would print a traceback for every line."""
+    before, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = before
 
 
 def _fail(message: str, code: int) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ import torch
 from gas_cli.errors import UserError
 
 FORMAT = 1
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+"""What zipfile raises for bytes that are no archive, or no longer one."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -42,20 +47,29 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint with `weights_only=True`. Raises UserError where it is missing, truncated or of another format."""
+    """Read a checkpoint with `weights_only=True`. Raises UserError where it is missing, damaged (by a single bit) or of another format."""
     if not path.is_file():
         raise UserError(f"No checkpoint at {path}: expected a run's folder with checkpoints/{path.name} in it.")
     try:
+        _check_sums(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
+    except (*_DAMAGED, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"The checkpoint {path} cannot be read ({reason}): it is truncated or not a checkpoint of gas-train. {_remedy(path)}"
+            f"The checkpoint {path} cannot be read ({reason}): it is damaged or not a checkpoint of gas-train. {_remedy(path)}"
         ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__
         raise UserError(f"The checkpoint {path} has format {found}: expected {FORMAT}. It was written by another version of gas-train.")
     return state
+
+
+def _check_sums(path: Path) -> None:
+    """Raise where a record differs from its CRC-32: torch writes the sums into the archive but does not look at them."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
 
 
 def _remedy(path: Path) -> str:

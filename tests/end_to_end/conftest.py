@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,8 +32,8 @@ def gas_train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Cap
         return Outcome(command_line(argv), *capfd.readouterr())
 
     yield call
-    for handler in root.handlers:
-        if handler not in handlers:
+    for handler in set(root.handlers) - set(handlers):
+        with contextlib.suppress(OSError):  # of a disk that a test has filled
             handler.close()
     root.handlers, root.level = handlers, level
 

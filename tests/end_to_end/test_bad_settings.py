@@ -1,0 +1,105 @@
+"""Settings that cannot be: one message that says what to type instead, exit code 2, and no checkpoint of a run that never was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.end_to_end.conftest import Command
+from tests.end_to_end.runs import SMALL, assert_refused
+
+BEFORE_ANYTHING = [
+    (["dataset=corra"], "Did you mean cora?"),
+    (["model=gat"], "Choices: appnp, gcn, gcnii"),
+    (["method=cluster"], "Choices: full_batch, gas"),
+    (["trainer.epoch=3"], "Did you mean trainer.epochs?"),
+    (["epochs=3"], "Did you mean trainer.epochs?"),
+    (["model.theta=1"], "not a setting of the chosen model"),
+    (["trainer.epochs=abc"], "expected a whole number"),
+    (["trainer.epochs=2.5"], "expected a whole number"),
+    (["optimizer.lr=fast"], "expected a number"),
+    (["deterministic=perhaps"], "expected true or false"),
+    (["trainer.epochs=0"], "trainer.epochs=0"),
+    (["seed=-1"], "not negative"),
+    (["optimizer.lr=nan"], "optimizer.lr=nan"),
+    (["history.placement=gpu"], "auto, device, pinned, host"),
+    (["history.dtype=int4"], "float32, float16, bfloat16"),
+    (["history.refresh=0"], "never, epoch, or a number of epochs"),
+    (["device=tpu"], "auto, cpu, cuda"),
+    (["trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
+    (["method=full_batch", "evaluation.mode=history"], "keeps no histories"),
+    (["dataset.num_communities=301"], "between 1 and dataset.num_nodes"),
+    (["resume=nowhere"], "expected the folder of a run"),
+]
+"""(arguments, words of the message): found before a folder is made."""
+
+WITH_THE_GRAPH = [
+    (["partitioner.num_parts=301"], "partitioner.num_parts=301 is more than the graph has nodes: expected 1 to 300"),
+    (["partitioner=metis", "partitioner.num_parts=301"], "more than the graph has nodes"),
+    (["dataset.split=1"], "has 1 split(s)"),
+    (["partitioner=file", "partitioner.file=none.txt"], "there is no such file"),
+    (["partitioner=file", "partitioner.file=five.txt"], "holds 5 part ids for a graph of 300 nodes"),
+    (["partitioner=file", "partitioner.file=words.txt"], "row 1 (line 2), holds 'one'"),
+    (["dataset=cora", "dataset.root=empty", "dataset.download=false"], "ind.cora.allx"),
+]
+"""(arguments, words of the message): found when the graph is there."""
+
+
+def without_partitioner(arguments: list[str]) -> list[str]:
+    """The small settings, without the groups and the keys that `arguments` set."""
+    keys = {argument.partition("=")[0] for argument in arguments}
+    kept = [word for word in SMALL if word.partition("=")[0] not in keys]
+    return kept if "dataset" not in keys else [word for word in kept if not word.startswith("dataset.")]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BEFORE_ANYTHING, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_found_before_anything_is_done(arguments: list[str], words: str, gas_train: Command, tmp_path: Path) -> None:
+    base = [] if arguments[0].startswith("resume") else without_partitioner(arguments)
+    assert_refused(gas_train(*base, *arguments), words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("arguments", "words"), WITH_THE_GRAPH, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_found_when_the_graph_is_there(arguments: list[str], words: str, gas_train: Command, tmp_path: Path) -> None:
+    (tmp_path / "five.txt").write_text("0\n1\n" * 2 + "0\n")
+    (tmp_path / "words.txt").write_text("0\none\n" * 150)
+    outcome = gas_train(*without_partitioner(arguments), "hydra.run.dir=here", *arguments)
+    assert_refused(outcome, words)
+    assert '"status": "failed"' in (tmp_path / "here" / "summary.json").read_text()
+    assert not (tmp_path / "here" / "checkpoints").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize(
+    ("argument", "words"), [("device=cuda", "Use device=cpu"), ("history.placement=pinned", "use history.placement=auto or host")]
+)
+def test_what_needs_cuda(argument: str, words: str, gas_train: Command) -> None:
+    assert_refused(gas_train(*SMALL, argument), words)
+
+
+@pytest.mark.parametrize("where", ["hydra.run.dir=file/run", "hydra.run.dir=file"])
+def test_a_folder_that_cannot_be_written(where: str, gas_train: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("content")
+    assert_refused(gas_train(*SMALL, where), "hydra.run.dir=DIR")
+    assert (tmp_path / "file").read_text() == "content"
+
+
+def test_a_sweep_folder_that_cannot_be_written(gas_train: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("content")
+    assert_refused(gas_train("-m", *SMALL, "hydra.sweep.dir=file/sweep", "seed=0,1"), "hydra.sweep.dir=DIR")
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "summary.json", "config.yaml"])
+def test_a_file_of_the_run_that_cannot_be_written(name: str, gas_train: Command, tmp_path: Path) -> None:
+    """Something else has its name: as unwritable for root as for anybody."""
+    blocker = tmp_path / "here" / name
+    if name == "checkpoints":
+        blocker.parent.mkdir()
+        blocker.write_text("a file")
+    else:
+        blocker.mkdir(parents=True)
+        (blocker / "content").write_text("")
+    assert_refused(gas_train(*SMALL, "hydra.run.dir=here"), "Cannot", str(blocker.parent))
+    assert blocker.exists()
