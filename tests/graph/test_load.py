@@ -99,7 +99,9 @@ def test_dataset_names() -> None:
 
 @pytest.mark.parametrize(("typed", "meant"), [("coro", "cora"), ("OGBN_arxiv", "ogbn-arxiv"), ("amazon-photos", "amazon-photo")])
 def test_unknown_name_suggests_the_nearest(typed: str, meant: str) -> None:
-    with pytest.raises(UserError, match=rf"{typed}' is not known: did you mean {meant}.*expected one of generated, folder, cora, .*ogbn-products"):
+    with pytest.raises(
+        UserError, match=rf"{typed}' is not known: did you mean {meant}.*expected one of generated, folder, cora, .*ogbn-products"
+    ):
         load_graph(DatasetConfig(typed))
 
 
@@ -108,7 +110,9 @@ def test_unknown_name_without_neighbour_lists_all() -> None:
         load_graph(DatasetConfig("zzz"))
 
 
-@pytest.mark.parametrize("name", ["cora", "pubmed", "coauthor-physics", "amazon-photo", "wiki-cs", "yelp", "reddit", "ppi", "ogbn-arxiv", "ogbn-products"])
+@pytest.mark.parametrize(
+    "name", ["cora", "pubmed", "coauthor-physics", "amazon-photo", "wiki-cs", "yelp", "reddit", "ppi", "ogbn-arxiv", "ogbn-products"]
+)
 def test_missing_files_are_named_with_their_folder(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"{name}' needs .* in {tmp_path}/.*dataset.download=false.*dataset=generated"):
         load_graph(DatasetConfig(name, root=str(tmp_path), download=False))
