@@ -16,7 +16,7 @@ from typing import Any
 
 from gas_cli.config import history, model, partitioner, root, training
 from gas_cli.config.compose import DATASET_SCHEMAS, MODEL_SCHEMAS, config_directory
-from gas_cli.config.dataset import DatasetConfig
+from gas_cli.config.dataset import FOLDER_METRICS, DatasetConfig
 from gas_cli.config.model import ModelConfig
 from gas_cli.config.root import Config
 
@@ -27,6 +27,7 @@ GROUPS = ("dataset", "partitioner", "model", "history", "method", "optimizer", "
 CHOICES: dict[str, tuple[str, ...]] = {
     "device": root.DEVICES,
     "precision": root.PRECISIONS,
+    "dataset.metric": FOLDER_METRICS,
     "partitioner.name": partitioner.METHODS,
     "model.normalization": model.NORMALIZATIONS,
     "history.placement": history.PLACEMENTS,
@@ -63,6 +64,13 @@ MEANINGS = {
     "dataset.train_fraction": "Share of the nodes that train.",
     "dataset.val_fraction": "Share that validates; the rest tests.",
     "dataset.graph_seed": "Seed of the graph, independent of `seed`.",
+    "dataset.path": "A folder as [own-graph.md](own-graph.md) describes it, or a .pt file with a PyG `Data`.",
+    "dataset.undirected": "Add the reverse of every edge.",
+    "dataset.num_classes": "Classes C; 0 takes the largest label + 1.",
+    "dataset.metric": "`auto`: accuracy for one label per node, micro-F1 for several.",
+    "dataset.num_train_graphs": "Graphs that train, where they are drawn.",
+    "dataset.num_val_graphs": "Graphs that validate.",
+    "dataset.num_test_graphs": "Graphs that test.",
     "partitioner.name": "How nodes are divided; decided by the file chosen for the group.",
     "partitioner.num_parts": "Parts P to ask for; parts that come out empty are dropped with a notice.",
     "partitioner.seed": "Seed of METIS and of `random`.",

@@ -97,7 +97,7 @@ def test_every_line_of_bash_is_a_command_that_exists() -> None:
     for page in PAGES:
         for line in "".join(blocks(page, "bash")).splitlines():
             match words_of(line):
-                case ["gas-train" | "gas-predict", *_] | []:
+                case ["gas-train" | "gas-predict" | "gas-data", *_] | []:
                     pass  # the tests below run them
                 case ["make", target]:
                     assert target in targets, line
@@ -152,6 +152,13 @@ def test_every_gas_predict_command_is_understood(arguments: list[str], prepared:
 
     settings = parse_settings(PredictConfig, filled(arguments, prepared))
     assert settings.run == prepared["RUN_DIR"]
+
+
+@pytest.mark.parametrize("arguments", commands("gas-data"), ids=" ".join)
+def test_every_gas_data_command_is_understood(arguments: list[str], prepared: dict[str, str]) -> None:
+    from gas_cli.cli.data import parse
+
+    assert parse(filled(arguments, prepared)).path == prepared["DIR"]
 
 
 def shown_settings() -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gas_cli
-from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
+from gas_cli.config.dataset import ClusterConfig, DatasetConfig, FolderConfig, GeneratedConfig
 from gas_cli.config.model import APPNPConfig, ConvConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
@@ -32,7 +32,11 @@ MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {
     "appnp": APPNPConfig,
 }
 """By `model.name`; a saved configuration finds its type by it."""
-DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {"generated": GeneratedConfig}  # every other name: DatasetConfig
+DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {  # every other name: DatasetConfig
+    "generated": GeneratedConfig,
+    "folder": FolderConfig,
+    "cluster": ClusterConfig,
+}
 OPEN_SETTINGS = "model.conv_args."  # its keys are those of the chosen convolution
 T = TypeVar("T")  # the dataclass of a small command's settings
 DEFAULT_ROOT = "${oc.env:GAS_DATA,data}"
@@ -103,6 +107,8 @@ def to_config(composed: Any) -> Config:
         raise UserError("The primary configuration does not start from 'schema': its defaults list must begin with '- schema'.")
     _refuse_additions(config)
     config.dataset.root = str(Path(config.dataset.root).expanduser().absolute())
+    if isinstance(config.dataset, FolderConfig) and config.dataset.path:
+        config.dataset.path = str(Path(config.dataset.path).expanduser().absolute())
     if config.partitioner.file:
         config.partitioner.file = str(Path(config.partitioner.file).expanduser().absolute())
     return config

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from gas_cli.config.checks import require, require_between, require_name, require_non_negative, require_positive
 
+FOLDER_METRICS = ("auto", "accuracy", "micro_f1", "roc_auc")
+
 
 @dataclass
 class DatasetConfig:
@@ -66,3 +68,41 @@ class GeneratedConfig(DatasetConfig):
             "at most 1",
         )
         require_non_negative("dataset.graph_seed", self.graph_seed)
+
+
+@dataclass
+class ClusterConfig(DatasetConfig):
+    """CLUSTER (see `graph/sources/cluster.py`): how many graphs are drawn, where its file is not there."""
+
+    name: str = "cluster"
+    num_train_graphs: int = 10_000
+    num_val_graphs: int = 1_000
+    num_test_graphs: int = 1_000
+    graph_seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive("dataset.num_train_graphs", self.num_train_graphs)
+        require_non_negative("dataset.num_val_graphs", self.num_val_graphs)
+        require_non_negative("dataset.num_test_graphs", self.num_test_graphs)
+        require_non_negative("dataset.graph_seed", self.graph_seed)
+
+
+@dataclass
+class FolderConfig(DatasetConfig):
+    """One's own graph (docs/own-graph.md): `path` is a folder of tables, or a .pt file with a PyG `Data`.
+
+    `undirected` adds the reverse of every edge. `num_classes` 0 takes the largest label + 1. `metric` `auto` is accuracy for one label
+    per node and micro-F1 for several.
+    """
+
+    name: str = "folder"
+    path: str = ""
+    undirected: bool = False
+    num_classes: int = 0
+    metric: str = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_non_negative("dataset.num_classes", self.num_classes)
+        require(self.metric in FOLDER_METRICS, "dataset.metric", self.metric, "one of " + ", ".join(FOLDER_METRICS))

@@ -17,7 +17,7 @@ MAX_BYTES = 8 << 30
 
 
 def extract(archive: Path, folder: Path, names: Collection[str], max_bytes: int = MAX_BYTES) -> None:
-    """Unpack `names`, paths relative to the archive's single top folder, to the same paths below `folder`.
+    """Unpack `names`, paths relative to the archive's root or to its single top folder, to the same paths below `folder`.
 
     Everything else in the archive is left alone, so that no name from outside is ever used as a path. Files are unpacked
     into a temporary folder and renamed. Raises `DownloadError` (and deletes the archive) where it is damaged,
@@ -43,7 +43,7 @@ def extract(archive: Path, folder: Path, names: Collection[str], max_bytes: int 
 def _members(opened: zipfile.ZipFile, names: Collection[str], max_bytes: int) -> dict[str, zipfile.ZipInfo]:
     found: dict[str, zipfile.ZipInfo] = {}
     for member in opened.infolist():
-        relative = member.filename.partition("/")[2]
+        relative = member.filename if member.filename in names else member.filename.partition("/")[2]
         if relative in names and not member.is_dir():
             found[relative] = member
     if absent := [name for name in names if name not in found]:

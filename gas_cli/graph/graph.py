@@ -34,7 +34,7 @@ class Graph:
     y            int64 [N] (one class per node) or float32 [N, C] (multi-label)
     splits       one or several `Split`s
     num_classes  C
-    metric       `accuracy` | `ogb:<dataset name>` | `micro_f1`
+    metric       `accuracy` | `ogb:<dataset name>` | `micro_f1` | `roc_auc`
     symmetric    whether adj equals its transpose, values included
     """
 
@@ -103,6 +103,10 @@ class Graph:
                 self._check(False, f"has a NaN or infinite feature at node {row}", "finite features (clean or impute them first)")
 
     def _check_labels(self) -> None:
+        binary = self.y.dim() == 2 or self.num_classes == 2
+        self._check(
+            self.metric != "roc_auc" or binary, f"has {self.num_classes} classes and metric roc_auc", "two classes, or label columns"
+        )
         if self.y.dim() == 2:
             columns = int(self.y.shape[1])
             self._check(columns == self.num_classes, f"has {columns} label columns", f"{self.num_classes} columns")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
-from gas_cli.graph.sources import npz, ogb, planetoid
+from gas_cli.graph.sources import cluster, folder, graphsaint, npz, ogb, papers100m, planetoid, ppi, reddit, wikics
 
 Source = Callable[[DatasetConfig, bool], Graph]
 
@@ -23,9 +23,16 @@ def _generated(config: DatasetConfig, progress: bool) -> Graph:
 
 SOURCES: dict[str, Source] = {
     "generated": _generated,
+    "folder": folder.load,
     **dict.fromkeys(planetoid.FOLDERS, planetoid.load),
     **dict.fromkeys(npz.ORIGINS, npz.load),
+    wikics.NAME: wikics.load,
+    **dict.fromkeys(graphsaint.ORIGINS, graphsaint.load),
+    reddit.NAME: reddit.load,
+    ppi.NAME: ppi.load,
+    cluster.NAME: cluster.load,
     **dict.fromkeys(ogb.NAMES, ogb.load),
+    papers100m.NAME: papers100m.load,
 }
 """Which function loads which dataset; another dataset is another entry."""
 

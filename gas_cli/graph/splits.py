@@ -49,7 +49,7 @@ def _mask(num_nodes: int, ids: NDArray[Any], source: str) -> Tensor:
     if bad.size:
         raise UserError(
             f"{source} split has node id {ids[bad[0]]} at position {bad[0]}: expected ids from 0 to {num_nodes - 1}. "
-            f"Download the dataset again."
+            f"Correct the list, or download the dataset again."
         )
     mask = torch.zeros(num_nodes, dtype=torch.bool)
     mask[torch.from_numpy(np.asarray(ids, np.int64))] = True

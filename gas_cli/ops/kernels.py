@@ -153,3 +153,41 @@ def split_rows(rowptr, col, value, starts, stops, local):  # type: ignore[no-unt
     for k in range(num_halo):
         local[halo[k]] = -1
     return inner_rowptr, inner_col, inner_value, outer_rowptr, outer_col, outer_value, halo
+
+
+@njit(nogil=True, cache=True)
+def count_ends(source, target, counts):  # type: ignore[no-untyped-def]
+    """counts[v] += the edges at v, in either direction; self-loops count nowhere."""
+    for e in range(source.shape[0]):
+        if source[e] != target[e]:
+            counts[source[e]] += 1
+            counts[target[e]] += 1
+
+
+@njit(nogil=True, cache=True)
+def place_ends(source, target, start, stop, cursor, col):  # type: ignore[no-untyped-def]
+    """Put the other end of every edge at a node v of [start, stop) to col[cursor[v - start]], which moves on; both directions."""
+    for e in range(source.shape[0]):
+        a, b = source[e], target[e]
+        if a != b:
+            if start <= a < stop:
+                col[cursor[a - start]] = b
+                cursor[a - start] += 1
+            if start <= b < stop:
+                col[cursor[b - start]] = a
+                cursor[b - start] += 1
+
+
+@njit(nogil=True, cache=True)
+def sort_unique_rows(rowptr, col):  # type: ignore[no-untyped-def]
+    """Sort each row and move its distinct entries to the front of `col`, in place; the number of them in each row."""
+    kept = np.zeros(rowptr.shape[0] - 1, np.int64)
+    out = 0
+    for i in range(kept.shape[0]):
+        row = np.sort(col[rowptr[i] : rowptr[i + 1]])
+        for e in range(row.shape[0]):
+            if e == 0 or row[e] != row[e - 1]:
+                col[out] = row[e]
+                out += 1
+                kept[i] += 1
+    return kept

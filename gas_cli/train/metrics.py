@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from gas_cli.errors import UserError
@@ -27,11 +29,36 @@ def micro_f1(scores: Tensor, y: Tensor) -> float:
     return 2 * both / total if total else 0.0
 
 
+def roc_auc(scores: Tensor, y: Tensor) -> float:
+    """Area under the ROC curve: the probability that a positive node scores above a negative one, ties counting half.
+
+    scores [n, 2] and y int64 [n] of zeros and ones; or scores [n, C] and y [n, C], then the mean over the labels that have both kinds
+    of nodes. nan where there is no such label, or a score is nan.
+    """
+    if y.dim() == 1:
+        scores, y = (scores[:, 1] - scores[:, 0]).unsqueeze(1), y.unsqueeze(1)
+    areas = [_area(column, label > 0.5) for column, label in zip(scores.unbind(1), y.unbind(1), strict=True)]
+    known = [area for area in areas if not math.isnan(area)]
+    return sum(known) / len(known) if known and not bool(scores.isnan().any()) else float("nan")
+
+
+def _area(scores: Tensor, positive: Tensor) -> float:
+    """Mann and Whitney's statistic of one label: from the ranks of the positive nodes, equal scores sharing their mean rank."""
+    num_positive = int(positive.sum())
+    num_pairs = num_positive * (positive.numel() - num_positive)
+    if num_pairs == 0:
+        return float("nan")
+    _, group, size = torch.unique(scores, return_inverse=True, return_counts=True)
+    last = size.cumsum(0)
+    rank = (last - (size - 1) / 2.0).double()[group]
+    return (float(rank[positive].sum()) - num_positive * (num_positive + 1) / 2) / num_pairs
+
+
 def make_metric(name: str) -> Metric:
-    """`accuracy`, `micro_f1`, or `ogb:<dataset>` for OGB's own evaluator of that dataset."""
+    """`accuracy`, `micro_f1`, `roc_auc`, or `ogb:<dataset>` for OGB's own evaluator of that dataset."""
     if name.startswith("ogb:"):
         return _ogb(name.removeprefix("ogb:"))
-    metrics: dict[str, Metric] = {"accuracy": accuracy, "micro_f1": micro_f1}
+    metrics: dict[str, Metric] = {"accuracy": accuracy, "micro_f1": micro_f1, "roc_auc": roc_auc}
     if name not in metrics:
         raise UserError(f"Metric {name!r} is not known: expected one of {', '.join(metrics)}, ogb:<dataset>.")
     return metrics[name]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig
 from gas_cli.config.training import OptimizerConfig
@@ -19,7 +19,7 @@ from gas_cli.errors import Interrupted, UserError
 from gas_cli.model.registry import build_model
 from gas_cli.train.clock import PHASES, Clock
 from gas_cli.train.loss import Loss, probabilities
-from gas_cli.train.metrics import accuracy, make_metric, micro_f1
+from gas_cli.train.metrics import accuracy, make_metric, micro_f1, roc_auc
 from gas_cli.train.optimizer import Optimizer
 from gas_cli.train.progress import Progress
 from gas_cli.train.stop import StopRequest
@@ -33,6 +33,28 @@ def test_metrics_equal_scikit_learn(n, classes, seed):
     labels = rng.integers(0, 2, (n, classes))
     expected = f1_score(labels, (scores > 0).numpy(), average="micro", zero_division=0)
     assert micro_f1(scores, torch.from_numpy(labels).float()) == pytest.approx(expected)
+
+
+@given(st.integers(2, 40), st.integers(1, 5), st.integers(0, 99))
+def test_roc_auc_equals_scikit_learn_ties_included(n, labels, seed):
+    rng = np.random.default_rng(seed)
+    scores, y = rng.integers(0, 6, (n, labels)) / 4, rng.integers(0, 2, (n, labels))  # quarters: exact, and many equal
+    y[:2] = [[0], [1]]
+    expected = roc_auc_score(y, scores, average="macro")
+    assert roc_auc(torch.from_numpy(scores), torch.from_numpy(y).float()) == pytest.approx(expected)
+    two = torch.from_numpy(np.stack([-scores[:, 0], scores[:, 0]], 1))
+    assert make_metric("roc_auc")(two, torch.from_numpy(y[:, 0])) == pytest.approx(roc_auc_score(y[:, 0], scores[:, 0]))
+
+
+def test_roc_auc_equals_ogb_and_leaves_out_labels_of_one_kind():
+    from gas_cli.graph.sources.ogb_library import ogb_evaluator
+
+    scores, y = torch.randn(50, 112), torch.randint(0, 2, (50, 112))
+    y[:, 3] = 1
+    expected = ogb_evaluator("ogbn-proteins").eval({"y_true": y.numpy(), "y_pred": scores.numpy()})["rocauc"]
+    assert roc_auc(scores, y.float()) == pytest.approx(expected)
+    assert math.isnan(roc_auc(scores[:, 3:4], y[:, 3:4].float())) and math.isnan(roc_auc(scores[:0, :2], y[:0, 0]))
+    assert math.isnan(roc_auc(torch.full((2, 2), math.nan), torch.tensor([0, 1])))
 
 
 def test_metrics_of_nothing_are_nan_and_unknown_ones_are_refused():

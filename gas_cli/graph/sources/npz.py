@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 
 from gas_cli.config.dataset import DatasetConfig
 from gas_cli.graph.download import RemoteFile, download, ensure_files
 from gas_cli.graph.features import compact
 from gas_cli.graph.graph import Graph
-from gas_cli.graph.sources.raw import choose_folder, damaged, reading
+from gas_cli.graph.sources.raw import choose_folder, damaged, read_csr, reading
 from gas_cli.graph.splits import per_class_splits
 from gas_cli.graph.topology import build_adjacency
 
@@ -57,20 +55,12 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
 
 def _read(name: str, path: Path, num_classes: int) -> Graph:
     with reading(path), np.load(path, allow_pickle=False) as arrays:
-        attributes, links = _matrix(arrays, "attr"), _matrix(arrays, "adj").tocoo()
+        attributes, links = read_csr(arrays, "attr_"), read_csr(arrays, "adj_", pattern=True).tocoo()
         labels = np.asarray(arrays["labels"], dtype=np.int64)
     if not (attributes.shape[0] == links.shape[0] == links.shape[1]) or labels.shape != (attributes.shape[0],):
         raise damaged(path, f"its features {attributes.shape}, edges {links.shape} and labels {labels.shape} do not fit together")
+    attributes.sum_duplicates()
     attributes.data[attributes.data > 0] = 1
     adj = build_adjacency(np.stack(links.coords), attributes.shape[0], symmetrise=True)
     y = torch.from_numpy(labels)
     return Graph(name, compact(attributes), adj, y, per_class_splits(y, num_classes), num_classes, "accuracy", adj.symmetric)
-
-
-def _matrix(arrays: Any, prefix: str) -> sp.csr_array:
-    """The CSR matrix stored as `<prefix>_data`, `_indices`, `_indptr` and `_shape`, checked before scipy's C code reads it."""
-    data, indices, indptr, shape = (arrays[f"{prefix}_{part}"] for part in ("data", "indices", "indptr", "shape"))
-    matrix = sp.csr_array((data.astype(np.float32), indices, indptr), shape=tuple(np.ravel(shape).tolist()))
-    matrix.check_format(full_check=True)
-    matrix.sum_duplicates()
-    return matrix

@@ -12,8 +12,8 @@ from gas_cli.graph.archive import extract
 from gas_cli.graph.download import RemoteFile, download, ensure_files
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources import ogb_raw
-from gas_cli.graph.sources.ogb_cache import cached
 from gas_cli.graph.sources.ogb_library import OgbMetadata, ogb_metadata
+from gas_cli.graph.sources.parsed import cached
 from gas_cli.graph.sources.raw import choose_folder
 from gas_cli.graph.splits import split_from_ids
 from gas_cli.graph.topology import build_adjacency

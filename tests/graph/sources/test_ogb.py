@@ -18,7 +18,7 @@ from gas_cli.config.dataset import DatasetConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
-from gas_cli.graph.sources import ogb, ogb_cache, ogb_raw
+from gas_cli.graph.sources import ogb, ogb_raw, parsed
 
 if TYPE_CHECKING:
     from tests.graph.conftest import FakeOgb, WebServer
@@ -120,7 +120,7 @@ def test_cache_that_cannot_be_written(fake_ogb: Callable[..., FakeOgb], tmp_path
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ogb_cache.os, "replace", full)
+    monkeypatch.setattr(parsed.os, "replace", full)
     with pytest.raises(UserError, match=r"cannot be written to .*parsed \(No space left on device\): free space"):
         load(tmp_path)
 

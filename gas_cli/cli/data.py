@@ -1,0 +1,75 @@
+"""`gas-data check`: what is understood of a graph of one's own, or what is wrong with it. See `gas-data --help`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import gas_cli
+from gas_cli.cli.environment import prepare_process
+from gas_cli.config.compose import parse_settings
+from gas_cli.config.dataset import FolderConfig
+from gas_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
+
+HELP = """\
+gas-data: look at a graph of your own before training on it
+
+usage: gas-data check DIR [undirected=true] [num_classes=N] [metric=auto|accuracy|micro_f1|roc_auc]
+
+Prints nodes, edges, degrees, components, features, label balance, homophily and splits as gas-train will see them; or, where something is
+wrong, the file, the row, the reason and the remedy. DIR is a folder of tables or a .pt file; docs/own-graph.md lists the files.
+
+example
+  gas-data check my_graph && gas-train dataset=folder dataset.path=my_graph
+
+exit codes: 0 the graph can be trained on, 1 failed unexpectedly, 2 something to mend, 130 interrupted"""
+
+
+def main() -> None:
+    """The console script."""
+    prepare_process()
+    sys.exit(command_line(sys.argv[1:]))
+
+
+def command_line(argv: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    try:
+        _run(list(argv))
+    except UserError as error:
+        return _fail(str(error), EXIT_USAGE)
+    except KeyboardInterrupt:
+        return _fail("interrupted.", EXIT_INTERRUPTED)
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        return _fail(f"failed unexpectedly ({type(error).__name__}: {error}).", EXIT_FAILED)
+    return 0
+
+
+def parse(argv: Sequence[str]) -> FolderConfig:
+    """`check DIR key=value...` as settings; keys may be written as for gas-train, with `dataset.` in front."""
+    if len(argv) < 2 or argv[0] != "check" or "=" in argv[1]:
+        raise UserError(f"{' '.join(argv) or 'no command'!r} is not valid: expected check DIR. Type gas-data --help.")
+    settings = parse_settings(FolderConfig, [argument.removeprefix("dataset.") for argument in argv[2:]])
+    settings.path = argv[1]
+    return settings
+
+
+def _run(argv: list[str]) -> None:
+    if "--help" in argv or "-h" in argv:
+        print(HELP)
+        return
+    if "--version" in argv:
+        print(f"gas-data {gas_cli.__version__}")
+        return
+    settings = parse(argv)
+    from gas_cli.graph.describe import describe
+    from gas_cli.graph.load import load_graph
+
+    print(describe(load_graph(settings, progress=True)))
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"gas-data: {message}", file=sys.stderr)
+    return code

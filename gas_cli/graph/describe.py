@@ -1,0 +1,127 @@
+"""What a graph looks like, in lines for people: size, degrees, components, labels, homophily, splits, and what is unusual."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csgraph
+
+from gas_cli.graph.graph import Graph, Split
+from gas_cli.ops.csr import CSR
+
+SHOWN_CLASSES = 20
+SHOWN_SPLITS = 3
+ROWS_AT_A_TIME = 1 << 17
+
+
+def describe(graph: Graph) -> str:
+    """One `name: value` per line, then a note for each thing that is likely to be a mistake."""
+    rows = [
+        ("graph", graph.name),
+        ("nodes", f"{graph.num_nodes:,}"),
+        ("edges", _edges(graph)),
+        *_structure(graph),
+        ("features", _features(graph)),
+        ("metric", graph.metric),
+        *_labels(graph),
+        *_splits(graph),
+    ]
+    width = max(len(name) for name, _ in rows) + 1
+    lines = [f"{name + ':':<{width}} {value}" for name, value in rows]
+    return "\n".join([*lines, *(f"note: {note}" for note in notes(graph))])
+
+
+def edge_homophily(graph: Graph) -> float:
+    """Share of the edges that join two nodes of one class, among those whose ends both have a label; nan where there are none."""
+    y, rowptr, col = graph.y.numpy(), graph.adj.rowptr.numpy(), graph.adj.col.numpy()
+    same = known = 0
+    for start in range(0, graph.num_nodes, ROWS_AT_A_TIME):
+        stop = min(start + ROWS_AT_A_TIME, graph.num_nodes)
+        target = np.repeat(y[start:stop], np.diff(rowptr[start : stop + 1]))
+        source = y[col[rowptr[start] : rowptr[stop]]]
+        both = (target >= 0) & (source >= 0)
+        known += int(both.sum())
+        same += int((both & (target == source)).sum())
+    return same / known if known else float("nan")
+
+
+def notes(graph: Graph) -> list[str]:
+    """What is allowed, but seldom meant."""
+    found = []
+    if not graph.symmetric:
+        found.append("messages pass in one direction along some edges; dataset.undirected=true adds the reverse of every edge.")
+    alone = int((_degrees(graph.adj) + np.bincount(graph.adj.col.numpy(), minlength=graph.num_nodes) == 0).sum())
+    if alone:
+        found.append(f"{alone:,} node(s) have no edge.")
+    for number, split in enumerate(graph.splits):
+        untrained = np.flatnonzero((_class_counts(graph, split.train.numpy()) == 0) & (_class_counts(graph) > 0))
+        if untrained.size:
+            found.append(f"split {number} trains on no node of class {', '.join(map(str, untrained[:10].tolist()))}.")
+            break  # one example tells
+    return found
+
+
+def _edges(graph: Graph) -> str:
+    kind = "every edge in both directions" if graph.symmetric else "directed"
+    weight = graph.adj.value
+    low, high = (float(weight.min()), float(weight.max())) if weight.numel() else (1.0, 1.0)
+    return f"{graph.num_edges:,} messages, {kind}, " + ("no weights" if low == high == 1.0 else f"weights from {low:g} to {high:g}")
+
+
+def _structure(graph: Graph) -> list[tuple[str, str]]:
+    degree = _degrees(graph.adj)
+    count, component = csgraph.connected_components(graph.adj.to_scipy(), directed=True, connection="weak")
+    largest = int(np.bincount(component).max())
+    low, middle, high = (int(value) for value in np.percentile(degree, (0, 50, 99), method="nearest"))
+    return [
+        ("in-degree", f"mean {degree.mean():.1f}, least {low}, median {middle}, 99 % {high}, most {int(degree.max())}"),
+        ("components", f"{count:,}; the largest has {largest:,} nodes ({100 * largest / graph.num_nodes:.1f} %)"),
+    ]
+
+
+def _degrees(adj: CSR) -> NDArray[np.int64]:
+    degrees: NDArray[np.int64] = np.diff(adj.rowptr.numpy())
+    return degrees
+
+
+def _features(graph: Graph) -> str:
+    if isinstance(graph.x, CSR):
+        return f"{graph.num_features:,} columns, sparse, {100 * graph.x.nnz / (graph.num_nodes * graph.num_features):.2g} % filled"
+    return f"{graph.num_features:,} columns, dense, {graph.x.numel() * 4 / 2**20:,.1f} MiB"
+
+
+def _class_counts(graph: Graph, mask: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    """Nodes of each class [C], of those in `mask`."""
+    y = graph.y.numpy() if mask is None else graph.y.numpy()[mask]
+    if y.ndim == 2:
+        return np.asarray(y.sum(axis=0), np.int64)
+    return np.bincount(y[y >= 0], minlength=graph.num_classes)
+
+
+def _labels(graph: Graph) -> list[tuple[str, str]]:
+    counts = _class_counts(graph)
+    order = np.argsort(-counts, kind="stable")[:SHOWN_CLASSES]
+    rest = f", … ({graph.num_classes - SHOWN_CLASSES} more)" if graph.num_classes > SHOWN_CLASSES else ""
+    if graph.y.dim() == 2:
+        balance = ", ".join(f"{c}: {100 * counts[c] / graph.num_nodes:.1f} %" for c in order)
+        return [("labels", f"{graph.num_classes}, {counts.sum() / graph.num_nodes:.2f} per node"), ("balance", balance + rest)]
+    known = int(counts.sum())
+    balance = ", ".join(f"{c}: {counts[c]:,} ({100 * counts[c] / max(known, 1):.1f} %)" for c in order)
+    chance = float(np.square(counts / max(known, 1)).sum())
+    return [
+        ("classes", f"{graph.num_classes}; {graph.num_nodes - known:,} nodes without label"),
+        ("balance", balance + rest),
+        ("homophily", f"{edge_homophily(graph):.3f} of the edges join equal classes (by chance {chance:.3f})"),
+    ]
+
+
+def _splits(graph: Graph) -> list[tuple[str, str]]:
+    rows = [("splits" if number == 0 else "", _sizes(split)) for number, split in enumerate(graph.splits[:SHOWN_SPLITS])]
+    if len(graph.splits) > 1:
+        rows[0] = ("splits", f"{len(graph.splits)}: {rows[0][1]}")
+    return [(name or f"split {number}", value) for number, (name, value) in enumerate(rows)]
+
+
+def _sizes(split: Split) -> str:
+    train, val, test = (int(mask.sum()) for mask in (split.train, split.val, split.test))
+    return f"train {train:,}, val {val:,}, test {test:,}, in none {split.train.numel() - train - val - test:,}"

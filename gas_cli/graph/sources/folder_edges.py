@@ -1,0 +1,79 @@
+"""The edges of one's own graph, with or without weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gas_cli.errors import UserError
+from gas_cli.graph.sources.table import MATRIX, Table, find, need, read_matrix, read_table
+from gas_cli.graph.topology import build_adjacency
+from gas_cli.ops.csr import CSR
+
+
+@dataclass(frozen=True)
+class Edges:
+    """`index` int [2, E] and `weight` [E] or None, with the tables that they come from."""
+
+    table: Table
+    index: NDArray[Any]
+    weight: Table | None
+
+    def adjacency(self, num_nodes: int, undirected: bool) -> CSR:
+        """Raises `UserError` naming the first edge with an id out of range or a weight that is not finite."""
+        bad = (self.index < 0) | (self.index >= num_nodes)
+        if bad.any():
+            edge = int(np.flatnonzero(bad.any(axis=0))[0])
+            source, target = self.index[:, edge].tolist()
+            raise self.table.wrong(
+                edge,
+                f"it joins nodes {source} and {target} of {num_nodes}",
+                f"Expected ids from 0 to {num_nodes - 1}, the rows of the labels",
+            )
+        weight = None if self.weight is None else self.weight.finite("weight").values
+        return build_adjacency(self.index, num_nodes, weight, symmetrise=undirected)
+
+
+def read_adjacency(folder: Path, num_nodes: int, undirected: bool) -> CSR:
+    """From `edges.*`, whose rows are source and target, and `edge_weight.*` where there is one."""
+    path = need(folder, "edges", MATRIX)
+    weights = find(folder, "edge_weight")
+    edges = _edges_of_matrix(path, num_nodes) if path.suffix == ".npz" else _edges_of_table(read_table(path))
+    if weights is None:
+        return edges.adjacency(num_nodes, undirected)
+    if edges.weight is not None:
+        raise UserError(f"{weights}: {path.name} has weights of its own. Remove one of the two.")
+    table = read_table(weights)
+    flat = table.values.reshape(-1) if table.values.ndim == 2 and table.values.shape[1] == 1 else table.values
+    if flat.shape != (edges.index.shape[1],):
+        raise table.unfit(
+            f"it has shape {flat.shape} for {edges.index.shape[1]} edges", "Expected one weight per edge, in the order of the edges"
+        )
+    return Edges(edges.table, edges.index, Table(weights, flat)).adjacency(num_nodes, undirected)
+
+
+def _edges_of_table(table: Table) -> Edges:
+    values = table.values
+    if table.path.suffix == ".npy":
+        if values.ndim != 2 or values.shape[0] != 2:
+            remedy = "Transpose it before numpy.save" if values.ndim == 2 and values.shape[1] == 2 else "Row 0 holds sources, row 1 targets"
+            raise table.unfit(f"it has shape {values.shape} where [2, E] was expected", remedy)
+        named = Table(table.path, values.T, "edge")
+        return Edges(named, named.whole_numbers("node id").values.T, None)
+    if values.shape[1] not in (2, 3):
+        raise table.unfit(f"it has {values.shape[1]} columns", "Expected source, target and possibly weight")
+    index = Table(table.path, values[:, :2]).whole_numbers("node id").values.T
+    return Edges(table, index, Table(table.path, values[:, 2]) if values.shape[1] == 3 else None)
+
+
+def _edges_of_matrix(path: Path, num_nodes: int) -> Edges:
+    """Rows are sources; entries are weights, where they are not all 1."""
+    links = read_matrix(path).tocoo()
+    table = Table(path, links.data, "entry")
+    if links.shape != (num_nodes, num_nodes):
+        raise table.unfit(f"it joins {links.shape[0]} by {links.shape[1]} nodes where there are {num_nodes} labels", "Expected [N, N]")
+    return Edges(table, np.stack(links.coords), None if (links.data == 1).all() else table)

@@ -1,0 +1,90 @@
+"""The splits of one's own graph: masks, or lists of node ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gas_cli.errors import UserError
+from gas_cli.graph.graph import Split
+from gas_cli.graph.sources.table import SUFFIXES, Table, find, read_table
+
+PARTS = ("train", "val", "test")
+
+
+def read_splits(folder: Path, num_nodes: int) -> tuple[Split, ...]:
+    """From `<part>_mask.*` [N] or [N, S] for S splits, or the ids in `split/<part>.*`; all three parts are needed.
+
+    Raises `UserError` naming the file and row of an id that is out of range or listed twice, and of a mask's entry that is
+    neither 0 nor 1; and the first node in two parts.
+    """
+    masks = {part: read_mask(read_table(path), num_nodes) for part in PARTS if (path := _find(folder, part, "{}_mask"))}
+    lists = {part: _read_ids(read_table(path), num_nodes) for part in PARTS if (path := _find(folder / "split", part, "{}"))}
+    if masks and lists:
+        raise UserError(f"{folder} has both masks and lists of ids in split/. Remove one of the two.")
+    found = masks or lists
+    if missing := [part for part in PARTS if part not in found]:
+        names = " or ".join(f"{pattern}{'|'.join(SUFFIXES)}" for pattern in (f"{missing[0]}_mask", f"split/{missing[0]}"))
+        raise UserError(
+            f"{folder} has no split for {', '.join(missing)}: expected {names}. Masks are 0 or 1 per node, split/ holds node ids."
+        )
+    return to_splits([found[part] for part in PARTS])
+
+
+def _find(folder: Path, part: str, pattern: str) -> Path | None:
+    found = find(folder, pattern.format(part))
+    return found or (find(folder, pattern.format("valid")) if part == "val" else None)
+
+
+def read_mask(table: Table, num_nodes: int) -> Table:
+    """bool [N, S]."""
+    values = table.values[:, None] if table.values.ndim == 1 else table.values
+    if values.ndim != 2 or values.shape[0] != num_nodes:
+        raise table.unfit(f"it has shape {table.values.shape} for {num_nodes} nodes", "Expected one row per node; ids belong into split/")
+    bad = (values != 0) & (values != 1)
+    if bad.any():
+        row, column = np.argwhere(bad)[0].tolist()
+        raise table.wrong(row, f"{values[row, column]} is neither 0 nor 1", "Expected a mask; ids belong into split/")
+    return Table(table.path, values.astype(bool))
+
+
+def _read_ids(table: Table, num_nodes: int) -> Table:
+    """bool [N, 1] from ids [n]."""
+    if table.values.ndim == 2 and table.values.shape[1] != 1:
+        raise table.unfit(f"it has {table.values.shape[1]} columns", "Expected one node id per row")
+    ids = table.whole_numbers("node id").values.reshape(-1)
+    if (bad := np.flatnonzero((ids < 0) | (ids >= num_nodes))).size:
+        raise table.wrong(int(bad[0]), f"there is no node {ids[bad[0]]}", f"Expected ids from 0 to {num_nodes - 1}")
+    first = np.full(num_nodes, ids.size)
+    np.minimum.at(first, ids, np.arange(ids.size))
+    if (again := np.flatnonzero(first[ids] < np.arange(ids.size))).size:
+        row = int(again[0])
+        raise table.wrong(row, f"node {ids[row]} is listed twice, in row {first[ids[row]]} as well", "Remove one of them")
+    mask = np.zeros((num_nodes, 1), bool)
+    mask[ids] = True
+    return Table(table.path, mask)
+
+
+def to_splits(parts: list[Table]) -> tuple[Split, ...]:
+    """Masks [N, S] of train, val and test as S splits; a part with one mask serves all of them."""
+    count = max(part.values.shape[1] for part in parts)
+    for part in parts:
+        if part.values.shape[1] not in (1, count):
+            raise part.unfit(
+                f"it has {part.values.shape[1]} masks where another part has {count}", "Expected the same number, or one for all"
+            )
+    train, val, test = (np.broadcast_to(part.values, (part.values.shape[0], count)) for part in parts)
+    for one, other, first, second in ((train, val, 0, 1), (train, test, 0, 2), (val, test, 1, 2)):
+        _check_disjoint(one & other, parts[first], parts[second])
+    return tuple(Split(*(torch.from_numpy(part[:, s].copy()) for part in (train, val, test))) for s in range(count))
+
+
+def _check_disjoint(both: NDArray[np.bool_], one: Table, other: Table) -> None:
+    if both.any():
+        node = int(np.argwhere(both)[0][0])
+        raise UserError(
+            f"{one.path} and {other.path.name}: node {node} is in both. Expected every node in one part at most: remove it from one."
+        )

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from torch_geometric.utils import homophily
+
+from gas_cli.graph import describe as module
+from gas_cli.graph.describe import describe, edge_homophily, notes
+from gas_cli.graph.graph import Graph
+from tests.builders import make_graph, random_adjacency
+
+
+def value_of(graph: Graph, name: str) -> str:
+    return next(line.partition(":")[2].strip() for line in describe(graph).splitlines() if line.startswith(f"{name}:"))
+
+
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_homophily_equals_pyg(directed: bool, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS_AT_A_TIME", block)
+    matrix = random_adjacency(40, 5, 0, directed)
+    graph = make_graph(matrix, directed)
+    coordinates = matrix.tocoo()
+    index = torch.from_numpy(np.stack([coordinates.coords[1], coordinates.coords[0]])).long()
+    assert edge_homophily(graph) == pytest.approx(homophily(index, graph.y, method="edge"))
+
+
+def test_nodes_without_label_are_left_out_of_homophily() -> None:
+    graph = make_graph(sp.csr_array(np.array([[0.0, 1, 1], [1, 0, 0], [1, 0, 0]])))
+    graph.y.copy_(torch.tensor([1, 1, -1]))
+    assert edge_homophily(graph) == 1.0
+
+
+@pytest.mark.parametrize("directed", [False, True])
+def test_components_and_degrees_are_those_of_networkx(directed: bool) -> None:
+    matrix = random_adjacency(60, 1.5, 3, directed)
+    graph = make_graph(matrix, directed)
+    other = nx.from_scipy_sparse_array(matrix.T, create_using=nx.DiGraph)  # rows are targets here
+    parts = [len(part) for part in nx.weakly_connected_components(other)]
+    assert value_of(graph, "components").startswith(f"{len(parts)}; the largest has {max(parts)} nodes")
+    degree = [d for _, d in other.in_degree()]
+    assert f"mean {np.mean(degree):.1f}, least {min(degree)}," in value_of(graph, "in-degree")
+    assert value_of(graph, "in-degree").endswith(f"most {max(degree)}")
+
+
+def test_labels_and_splits_are_counted() -> None:
+    graph = make_graph(random_adjacency(30, 4, 0))
+    assert all(f"{c}: {int((graph.y == c).sum())} " in value_of(graph, "balance") for c in range(3))
+    split = graph.splits[0]
+    sizes = [int(mask.sum()) for mask in (split.train, split.val, split.test)]
+    assert value_of(graph, "splits") == f"train {sizes[0]}, val {sizes[1]}, test {sizes[2]}, in none 0"
+
+
+def test_what_is_seldom_meant_is_noted() -> None:
+    lonely = sp.csr_array((np.ones(1), ([0], [1])), shape=(4, 4))
+    graph = make_graph(lonely, directed=True)
+    graph.y.copy_(torch.tensor([0, 1, 2, 2]))
+    graph.splits[0].train.copy_(torch.tensor([True, True, False, False]))
+    said = " ".join(notes(graph))
+    assert "dataset.undirected=true" in said and "2 node(s) have no edge" in said and "trains on no node of class 2" in said
+    assert notes(make_graph(sp.csr_array(1 - np.eye(30)), seed=1)) == []
+
+
+def test_several_labels_and_sparse_features_are_described() -> None:
+    from dataclasses import replace
+
+    graph = make_graph(random_adjacency(20, 4, 0), sparse_features=True)
+    y = torch.zeros(20, 3)
+    y[:5, 1] = 1
+    text = describe(replace(graph, y=y, metric="micro_f1").validate())
+    assert "3, 0.25 per node" in text and "1: 25.0 %" in text and "sparse" in text and "homophily" not in text
