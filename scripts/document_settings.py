@@ -30,6 +30,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "dataset.metric": FOLDER_METRICS,
     "partitioner.name": partitioner.METHODS,
     "model.normalization": model.NORMALIZATIONS,
+    "model.activation": model.ACTIVATIONS,
     "history.placement": history.PLACEMENTS,
     "history.dtype": history.DTYPES,
     "method.name": training.METHODS,
@@ -87,6 +88,12 @@ MEANINGS = {
     "model.normalization": "`sym`: D^-1/2 (A + I) D^-1/2; `mean`: divided by the in-degree; `none`: weights as they are.",
     "model.self_loops": "Add a self-loop of weight 1 to every node that has none (`sym` always does).",
     "model.linear": "A linear layer before the first and one after the last convolution.",
+    "model.activation": "Activation of the hidden layers.",
+    "model.heads": "Attention heads of the hidden layers, concatenated; `hidden_channels` is the width of one.",
+    "model.out_heads": "Attention heads of the last layer, averaged.",
+    "model.version": "1: GAT; 2: GATv2, whose attention ranks the sources differently for every target.",
+    "model.conv": "Class name of a bipartite convolution in `torch_geometric.nn`; a wrong name is answered with the nearest ones.",
+    "model.conv_args": "Further arguments of its constructor, as `model.conv_args.aggr=max`.",
     "model.alpha": "Strength of the initial residual (GCNII), teleport probability (APPNP).",
     "model.theta": "Identity mapping of layer l (from 1) with strength log(theta / l + 1).",
     "model.shared_weights": "One matrix for propagated and initial representation; `false` gives GCNII*.",
@@ -175,7 +182,7 @@ def _section(title: str, schemas: list[tuple[str, type[Any]]], files: list[tuple
 def _own_fields(schema: type[Any], base: type[Any]) -> list[Any]:
     """The settings of `schema` that are new or have another default than in `base`; nested groups are left out."""
     known = {} if schema is base else {field.name: field.default for field in dataclasses.fields(base)}
-    fields = [field for field in dataclasses.fields(schema) if field.default is not dataclasses.MISSING]
+    fields = [field for field in dataclasses.fields(schema) if _is_setting(field)]
     return [f for f in fields if f.name not in known or (f.name != "name" and f.default != known[f.name])]
 
 
@@ -187,7 +194,14 @@ def _row(prefix: str, field: Any) -> str:
     return f"| `{key}` | {DEFAULTS.get(key) or _default(field.default)} | {choices}{MEANINGS[key]} |"
 
 
+def _is_setting(field: Any) -> bool:
+    """Nested groups have a factory; so has a setting with keys of its own."""
+    return field.default is not dataclasses.MISSING or field.default_factory is dict
+
+
 def _default(value: Any) -> str:
+    if value is dataclasses.MISSING:
+        return "`{}`"
     if value in ("", "???"):
         return "empty" if value == "" else "required"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
@@ -195,7 +209,7 @@ def _default(value: Any) -> str:
 
 def _all_settings() -> list[str]:
     schemas = [("", Config), *((f"{group}.", schema) for group in GROUPS for _, schema in _schemas(group))]
-    return [prefix + f.name for prefix, schema in schemas for f in dataclasses.fields(schema) if f.default is not dataclasses.MISSING]
+    return [prefix + f.name for prefix, schema in schemas for f in dataclasses.fields(schema) if _is_setting(f)]
 
 
 def _files(group: str) -> list[tuple[str, str]]:
