@@ -67,7 +67,7 @@ def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> d
         "model": config.model.name,
         "method": config.method.name,
         "seed": seed,
-        "metric": graph.metric.removeprefix("ogb:"),
+        "metric": "accuracy" if graph.metric.startswith("ogb:") else graph.metric,
         "device": str(trainer.device),
         "epochs": config.trainer.epochs,
         "num_nodes": graph.num_nodes,
