@@ -36,6 +36,9 @@ from gas_cli.train.timed import TimedExchange
 BEST_IN_MEMORY_BYTES = 256 << 20
 """Up to this size the best state waits in memory for the next checkpoint; a larger one is written as soon as it is found."""
 
+KEPT_GROUPINGS = 64
+"""Where shuffling can make only this many different batches, they are soon seen again and their blocks are kept."""
+
 
 class Recorder(Protocol):
     """Receives one record per epoch."""
@@ -212,7 +215,7 @@ class Trainer:
 
     def _batches(self, groups: list[list[int]]) -> Iterator[Batch]:
         """Batches on the device; the wait for the builder is the phase `batch`."""
-        repeats = not self.config.trainer.shuffle or self.batch_parts in (1, self.problem.partition.num_parts)
+        repeats = not self.config.trainer.shuffle or math.comb(self.problem.partition.num_parts, self.batch_parts) <= KEPT_GROUPINGS
         source = self.loader.batches(groups, keep=repeats)
         while True:
             with self.clock.phase("batch"):
