@@ -22,12 +22,12 @@ from gas_cli.ops.threads import over_rows
 
 def spmm(a: CSR, x: Tensor) -> Tensor:
     """a [n, m] times x [m, C], in float32 or float64 (lower precisions are widened first)."""
-    return _SpMM.apply(a, _wide(x))  # type: ignore[no-any-return, no-untyped-call]
+    return _SpMM.apply(a, wide(x))  # type: ignore[no-any-return, no-untyped-call]
 
 
 def block_spmm(inner: CSR, outer: CSR, target: Tensor, halo: Tensor) -> Tensor:
     """inner [B, B] times target [B, C] plus outer [B, H] times halo [H, C]."""
-    return _BlockSpMM.apply(inner, outer, _wide(target), _wide(halo))  # type: ignore[no-any-return, no-untyped-call]
+    return _BlockSpMM.apply(inner, outer, wide(target), wide(halo))  # type: ignore[no-any-return, no-untyped-call]
 
 
 def spmm_reference(a: CSR, x: Tensor) -> Tensor:
@@ -50,7 +50,8 @@ def multiply(a: CSR, x: Tensor, onto: Tensor | None = None) -> Tensor:
     return out
 
 
-def _wide(x: Tensor) -> Tensor:
+def wide(x: Tensor) -> Tensor:
+    """Aggregation is done in float32 or float64: lower precisions are widened first."""
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
