@@ -76,7 +76,7 @@ def nearest_setting(key: str) -> str:
     """' Did you mean ...?' with a group, or with the full names of settings whose last part is near `key`."""
     full_names = [*_field_types(Config), *setting_names()]
     parts = {name.rpartition(".")[2] for name in full_names}
-    close = difflib.get_close_matches(key, parts, n=1, cutoff=0.7)
+    close = difflib.get_close_matches(key, parts, n=2, cutoff=0.8)
     meant = list(dict.fromkeys(name for name in full_names if name.rpartition(".")[2] in close))
     return f" Did you mean {' or '.join(meant)}?" if 0 < len(meant) <= 3 else ""
 
@@ -94,7 +94,12 @@ def setting_names(node: type[Any] = Config, prefix: str = "") -> list[str]:
 
 def _names_of_choices(base: Any, prefix: str) -> list[str]:
     """The settings of a group, whichever of its types is chosen."""
-    return list(dict.fromkeys(name for kind in (base, *base.__subclasses__()) for name in setting_names(kind, prefix)))
+    return list(dict.fromkeys(name for kind in _descendants(base) for name in setting_names(kind, prefix)))
+
+
+def _descendants(base: Any) -> list[Any]:
+    """A class and all classes below it."""
+    return [base, *(kind for child in base.__subclasses__() for kind in _descendants(child))]
 
 
 def _unknown_choice(error: Any) -> str:

@@ -65,7 +65,7 @@ def test_overrides_on_top_of_a_saved_configuration(tmp_path: Path) -> None:
         ("- 1\n- 2\n", "expected a mapping"),
         ("", "model.name"),
         ("model: {name: gcn}\nfoo: 1\n", "foo is not a setting"),
-        ("model: {name: gat}\n", "model.name=gat is unknown"),
+        ("model: {name: graphormer}\n", "model.name=graphormer is unknown"),
         ("model: {name: gcn}\ntrainer: {epochs: many}\n", "trainer.epochs=many is not valid: expected a whole number"),
         ("model: {name: gcn}\ndataset: {name: cora}\ntrainer: {epochs: -1}\n", "trainer.epochs=-1 is not valid"),
         ("model: {name: gcn}\ndevice: ${oc.env:HOME}\n", "interpolation"),
