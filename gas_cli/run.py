@@ -90,7 +90,9 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         built = "this torch is built without CUDA" if torch.version.cuda is None else "torch sees no CUDA device"
         raise UserError(f"device=cuda: {built}. Use device=cpu (or auto), or install a CUDA build of torch and check `nvidia-smi`.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())  # with its index, as tensors name their device
 
 
 def pick_split(config: Config, problem: Problem, seed: int) -> Split:
