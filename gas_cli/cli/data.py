@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import gas_cli
 from gas_cli.cli.environment import prepare_process
+from gas_cli.cli.exits import exit_code
 from gas_cli.config.compose import parse_settings
 from gas_cli.config.dataset import FolderConfig
-from gas_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
+from gas_cli.errors import UserError
 
 HELP = """\
 gas-data: look at a graph of your own before training on it
@@ -33,18 +34,7 @@ def main() -> None:
 
 def command_line(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    try:
-        _run(list(argv))
-    except UserError as error:
-        return _fail(str(error), EXIT_USAGE)
-    except KeyboardInterrupt:
-        return _fail("interrupted.", EXIT_INTERRUPTED)
-    except Exception as error:
-        import traceback
-
-        traceback.print_exc()
-        return _fail(f"failed unexpectedly ({type(error).__name__}: {error}).", EXIT_FAILED)
-    return 0
+    return exit_code("gas-data", lambda: _run(list(argv)))
 
 
 def parse(argv: Sequence[str]) -> FolderConfig:
@@ -68,8 +58,3 @@ def _run(argv: list[str]) -> None:
     from gas_cli.graph.load import load_graph
 
     print(describe(load_graph(settings, progress=True)))
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"gas-data: {message}", file=sys.stderr)
-    return code

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import gas_cli
 from gas_cli.cli.environment import prepare_process
+from gas_cli.cli.exits import exit_code
 from gas_cli.config.checks import require
 from gas_cli.config.compose import parse_settings
 from gas_cli.config.root import DEVICES
 from gas_cli.config.training import EVALUATION_MODES
-from gas_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Interrupted, UserError
+from gas_cli.errors import UserError
 
 CHECKPOINTS = ("best", "last")
 
@@ -64,18 +65,7 @@ def main() -> None:
 
 def command_line(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    try:
-        _run(list(argv))
-    except UserError as error:
-        return _fail(str(error), EXIT_USAGE)
-    except (KeyboardInterrupt, Interrupted):
-        return _fail("interrupted.", EXIT_INTERRUPTED)
-    except Exception as error:
-        import traceback
-
-        traceback.print_exc()
-        return _fail(f"failed unexpectedly ({type(error).__name__}: {error}).", EXIT_FAILED)
-    return 0
+    return exit_code("gas-predict", lambda: _run(list(argv)))
 
 
 def _run(argv: list[str]) -> None:
@@ -91,8 +81,3 @@ def _run(argv: list[str]) -> None:
     nodes = Path(settings.nodes) if settings.nodes else None
     predict(Path(settings.run), settings.mode, Path(settings.out), nodes, settings.device, settings.checkpoint)
     print(f"Wrote {settings.out}")
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"gas-predict: {message}", file=sys.stderr)
-    return code
