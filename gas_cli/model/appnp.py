@@ -19,6 +19,8 @@ class APPNP(Model):
     Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, out_channels] for layers 1..L-1.
     """
 
+    uses_initial = True
+
     def __init__(self, config: APPNPConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.num_layers, self.widths, self.alpha = config.num_layers, (out_channels,) * config.num_layers, config.alpha

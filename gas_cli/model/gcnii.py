@@ -24,6 +24,8 @@ class GCNII(Model):
     Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, hidden_channels] for layers 1..L-1.
     """
 
+    uses_initial = True
+
     def __init__(self, config: GCNIIConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         depth, hidden = config.num_layers, config.hidden_channels

@@ -46,10 +46,14 @@ class Model(nn.Module, ABC):
     """Base of all architectures; L = `num_layers` message-passing layers.
 
     `widths[l]` is the number of channels that layer l reads (l = 0..L-1); layers 1..L-1 read histories of these widths.
+    Layer-wise inference keeps for all nodes only what a model says it reads: `uses_initial` (`state.initial` is read by layers beyond the
+    first, or by `decode`; else it is undefined there), `joins_outputs` (`state.outputs` is read).
     """
 
     num_layers: int
     widths: tuple[int, ...]
+    uses_initial = False
+    joins_outputs = False
 
     @abstractmethod
     def encode(self, x: Features, ids: Tensor, noise: Noise) -> Features:

@@ -36,26 +36,32 @@ def forward(model: Model, batch: Batch, exchange: Exchange, noise: Noise) -> Ten
 def layerwise(model: Model, batches: Batches, num_nodes: int, device: torch.device, store: HistoryStore | None = None) -> Tensor:
     """Exact class scores [N, num_classes] of all nodes on the host, in evaluation mode: layer by layer, batch by batch.
 
-    Holds the inputs and outputs of one layer (two [N, width] tables) beside one batch, whatever the depth. h_0 is recomputed from x in
-    every layer rather than kept. Where a `store` is given, each layer's exact inputs replace its histories (a refresh);
-    otherwise no history is touched.
+    Holds the inputs and outputs of one layer (two [N, width] tables) beside one batch, whatever the depth, and what the model says it
+    reads later on: h_0 (`uses_initial`) or the outputs of all layers (`joins_outputs`). Where a `store` is given, each layer's exact
+    inputs replace its histories (a refresh); otherwise no history is touched.
     """
+    initial: Tensor | None = None
+    joined: list[Tensor] = []
     inputs: Tensor | None = None
     for index in range(model.num_layers):
         outputs: Tensor | None = None
         for batch in batches():
-            block = batch.block
-            rows, state = _start(model, batch, Noise.off(), with_halo=inputs is None)
-            if inputs is not None:
+            if inputs is None:
+                rows, state = _start(model, batch, Noise.off())
+                if model.uses_initial:
+                    initial = _paste(initial, num_nodes, batch, state.initial)
+            else:
                 rows = Rows(_cut(inputs, batch).to(device), inputs.index_select(0, batch.halo.to(inputs.device)).to(device))
-            h = model.layer(index, rows, block, state)
+                first = rows.target if initial is None else _cut(initial, batch).to(device)
+                state = State(Noise.off(), first, [_cut(table, batch).to(device) for table in joined])
+            h = model.layer(index, rows, batch.block, state)
             if index == model.num_layers - 1:
-                h = model.decode(h, block, state)
-            if outputs is None:
-                outputs = torch.empty(num_nodes, h.shape[1], dtype=torch.float32)
-            _paste(outputs, batch, h)
+                h = model.decode(h, batch.block, state)
+            outputs = _paste(outputs, num_nodes, batch, h.float())
         assert outputs is not None, "a pass over the nodes has at least one batch"
         inputs = outputs
+        if model.joins_outputs:
+            joined.append(inputs)
         if store is not None and index < model.num_layers - 1:
             store.push(index + 1, [(0, num_nodes)], inputs)
     assert inputs is not None
@@ -75,10 +81,10 @@ def last_layer(model: Model, batches: Batches, num_nodes: int, store: HistorySto
         if last > 0:
             targets = torch.cat([torch.arange(start, stop) for start, stop in batch.ranges])
             rows = Rows(store.pull(last, targets), store.pull(last, batch.halo))
+            if model.joins_outputs:
+                state.outputs = [store.pull(layer, targets) for layer in range(1, last + 1)]
         h = model.decode(model.layer(last, rows, batch.block, state), batch.block, state)
-        if scores is None:
-            scores = torch.empty(num_nodes, h.shape[1], dtype=torch.float32)
-        _paste(scores, batch, h)
+        scores = _paste(scores, num_nodes, batch, h.float())
     assert scores is not None, "a pass over the nodes has at least one batch"
     return scores
 
@@ -96,9 +102,16 @@ def _cut(table: Tensor, batch: Batch) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
-def _paste(table: Tensor, batch: Batch, rows: Tensor) -> None:
-    """Copy a batch's rows to their positions in a host table (a host synchronisation on CUDA: the table is read next)."""
+def _paste(table: Tensor | None, num_nodes: int, batch: Batch, rows: Features) -> Tensor:
+    """Copy a batch's rows to their positions in a host table (a host synchronisation on CUDA: the table is read next); the first
+    batch makes the table, and where it is all nodes its rows are the table."""
+    assert isinstance(rows, Tensor)
+    if batch.ranges == ((0, num_nodes),):
+        return rows.cpu()
+    if table is None:
+        table = torch.empty(num_nodes, rows.shape[1], dtype=rows.dtype)
     offset = 0
     for start, stop in batch.ranges:
         table[start:stop].copy_(rows[offset : offset + stop - start])
         offset += stop - start
+    return table
