@@ -106,6 +106,9 @@ def test_every_line_of_bash_is_a_command_that_exists() -> None:
                 case ["python", "-m", module, *options]:
                     source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
                     assert all(f'"{option}"' in source for option in options if option.startswith("--")), line
+                case ["python", script, *options] if script.startswith("scripts/"):
+                    source = (ROOT / script).read_text() + (ROOT / "scripts" / "study.py").read_text()
+                    assert all(f'"{option}"' in source for option in options if option.startswith("--")), line
                 case _:
                     pytest.fail(f"{page.name}: nothing checks this line: {line}")
 

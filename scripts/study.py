@@ -1,0 +1,198 @@
+"""A study: the training runs behind one table or figure, and the files that report it.
+
+A study is a list of `Trial`s, one training run each. `run_trials` trains those that are not finished yet, in any number of processes; a
+stopped study goes on when the same command is given again, in the middle of an epoch even. `write_report` writes Markdown, CSV and JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from gas_cli.cli.environment import prepare_process
+from gas_cli.errors import Interrupted, UserError
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RESULTS = REPOSITORY / "benchmarks" / "results"
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run: `name` is its folder below the study's, `settings` are what `gas-train` would be given."""
+
+    name: str
+    settings: tuple[str, ...]
+
+
+def parser(description: str | None, name: str) -> argparse.ArgumentParser:
+    """The options that all studies share; `name` is that of the work folder and of the result's files."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--root", default=os.environ.get("GAS_DATA", "data"), help="folder of the datasets (default: $GAS_DATA, or data)")
+    options.add_argument("--work", type=Path, default=Path("runs") / name, help="folder of the training runs; finished ones are kept")
+    options.add_argument("--out", type=Path, default=RESULTS, help="folder of the report's files")
+    options.add_argument("--jobs", type=int, default=0, help="processes side by side (default: one per core up to 8; 1 with a GPU)")
+    options.add_argument("--report", action="store_true", help="train nothing, report what is finished")
+    options.add_argument("--set", nargs="+", default=[], metavar="SETTING=VALUE", help="settings of gas-train on top, for every run")
+    return options
+
+
+def run_trials(trials: Sequence[Trial], arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Train what is not finished, in the order given; the summaries of all finished trials by name.
+
+    A trial that fails is reported and left out; the others go on. Exits with 130 after Ctrl-C, everything saved.
+    """
+    trials = [Trial(t.name, (*t.settings, f"dataset.root={arguments.root}", *arguments.set)) for t in trials]
+    if not arguments.report:
+        left = [trial for trial in trials if finished(arguments.work, trial) is None]
+        print(f"{len(trials)} runs, {len(trials) - len(left)} of them finished; folder {arguments.work}", flush=True)
+        _train(left, arguments.work, arguments.jobs or _default_jobs())
+    summaries = {trial.name: finished(arguments.work, trial) for trial in trials}
+    return {name: summary for name, summary in summaries.items() if summary is not None}
+
+
+def finished(work: Path, trial: Trial) -> dict[str, Any] | None:
+    """The summary of a finished trial. Raises UserError where its folder holds a run of other settings."""
+    folder = work / trial.name
+    _check_same(folder, trial)
+    try:
+        summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    except (OSError, ValueError):  # not begun, or killed
+        return None
+    return summary if summary.get("status") == "finished" else None
+
+
+def train(trial: Trial, work: Path) -> str:
+    """Train one trial, or what is left of it; how it ended, in a word or a sentence. What it prints goes to `train.log` in its folder."""
+    from gas_cli.config.compose import compose_config
+    from gas_cli.report.machine import code_version
+    from gas_cli.run import resume, run
+
+    folder = work / trial.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "train.log").open("a") as log, contextlib.redirect_stderr(log):
+        logging.basicConfig(level=logging.INFO, stream=log, format="%(asctime)s %(message)s", force=True)
+        try:
+            config = compose_config(trial.settings)
+            begun = (folder / "checkpoints" / "last.pt").exists()
+            if not begun:
+                (folder / "trial.json").write_text(json.dumps({"settings": trial.settings, "code": code_version()}, indent=1) + "\n")
+            resume(folder, config) if begun else run(config, folder)
+        except UserError as error:
+            return f"failed: {error}"
+        except (Interrupted, KeyboardInterrupt):
+            return "interrupted"
+    return "finished"
+
+
+def write_report(
+    out: Path, name: str, title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], notes: Iterable[str] = (), **extra: Any
+) -> None:
+    """`<name>.md` with the shown `columns`, `<name>.csv` and `<name>.json` with every column; `extra` goes into the JSON."""
+    from gas_cli.files import write_atomically
+    from gas_cli.report.machine import describe_machine, machine_line
+    from gas_cli.report.summary import plain
+    from gas_cli.report.table import comma_separated, markdown
+
+    machine = describe_machine()
+    every = list(dict.fromkeys(key for row in rows for key, value in row.items() if not isinstance(value, list | dict)))
+    text = "\n\n".join([f"# {title}", markdown(columns, rows).rstrip(), *notes, machine_line(machine)]) + "\n"
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / f"{name}.md", text)
+    write_atomically(out / f"{name}.csv", comma_separated(every, rows))
+    write_atomically(
+        out / f"{name}.json", json.dumps(plain({"title": title, "machine": machine, "rows": list(rows), **extra}), indent=1) + "\n"
+    )
+    print(text)
+    print(f"Written: {', '.join(str(out / f'{name}.{kind}') for kind in ('md', 'csv', 'json'))}")
+
+
+def codes(work: Path, names: Iterable[str]) -> list[str]:
+    """The versions of the code with which these trials were begun."""
+    files = [work / name / "trial.json" for name in names]
+    return sorted({json.loads(file.read_text())["code"] for file in files if file.exists()})
+
+
+def run_script(main: Any) -> None:
+    """Call a script's `main`; what a user can mend is one message and exit code 2."""
+    prepare_process()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(_complain(error))
+
+
+def _complain(error: UserError) -> int:
+    print(f"Error: {error}", file=sys.stderr)
+    return 2
+
+
+def _check_same(folder: Path, trial: Trial) -> None:
+    try:
+        settings = tuple(json.loads((folder / "trial.json").read_text())["settings"])
+    except (OSError, ValueError, KeyError):
+        return
+    if settings != trial.settings:
+        differ = _difference(settings, trial.settings)
+        raise UserError(f"{folder} holds a run of other settings ({differ}): remove that folder, or choose another with --work.")
+
+
+def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
+    def only(some: Sequence[str], others: Sequence[str]) -> str:
+        return " ".join(setting for setting in some if setting not in others) or "nothing more"
+
+    return f"there {only(found, expected)}, here {only(expected, found)}"
+
+
+def _train(trials: Sequence[Trial], work: Path, jobs: int) -> None:
+    if not trials:
+        return
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    with ProcessPoolExecutor(min(jobs, len(trials)), get_context("spawn"), _prepare_worker, (threads,)) as pool:
+        futures = {pool.submit(train, trial, work): trial for trial in trials}
+        try:
+            _watch(futures)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=True, cancel_futures=True)
+            print("Interrupted; what ran is saved. The same command again goes on.", file=sys.stderr)
+            sys.exit(INTERRUPTED)
+
+
+def _watch(futures: dict[Future[str], Trial]) -> None:
+    """One line per trial as it ends."""
+    left = set(futures)
+    while left:
+        done, left = wait(left, return_when=FIRST_COMPLETED)
+        for future in done:
+            try:
+                outcome = future.result()
+            except BrokenProcessPool as error:
+                raise UserError("A training process died (out of memory, or killed): try fewer side by side, --jobs 1.") from error
+            if outcome == "interrupted":
+                raise KeyboardInterrupt
+            print(f"[{len(futures) - len(left)}/{len(futures)}] {futures[future].name}: {outcome}", flush=True)
+
+
+def _prepare_worker(threads: int) -> None:
+    prepare_process()
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _default_jobs() -> int:
+    import torch
+
+    return 1 if torch.cuda.is_available() else min(os.cpu_count() or 1, 8)
