@@ -62,6 +62,22 @@ def run_trials(trials: Sequence[Trial], arguments: argparse.Namespace) -> dict[s
     return {name: summary for name, summary in summaries.items() if summary is not None}
 
 
+def at_hand(datasets: Sequence[str], arguments: argparse.Namespace) -> list[str]:
+    """Those of `datasets` that can be loaded, downloads included; what is missing is said once, and left out."""
+    from gas_cli.config.compose import compose_config
+    from gas_cli.graph.load import load_graph
+
+    found = []
+    for dataset in datasets:
+        try:
+            load_graph(compose_config([f"dataset={dataset}", f"dataset.root={arguments.root}"]).dataset)
+        except UserError as error:
+            print(f"{dataset} is left out: {error}", file=sys.stderr, flush=True)
+        else:
+            found.append(dataset)
+    return found
+
+
 def finished(work: Path, trial: Trial) -> dict[str, Any] | None:
     """The summary of a finished trial. Raises UserError where its folder holds a run of other settings."""
     folder = work / trial.name

@@ -13,7 +13,7 @@ import math
 import statistics
 from typing import Any
 
-from study import Trial, codes, parser, run_script, run_trials, write_report
+from study import Trial, at_hand, codes, parser, run_script, run_trials, write_report
 
 DATASETS = ("cora", "citeseer", "pubmed", "coauthor-cs", "coauthor-physics", "amazon-computers", "amazon-photo", "wiki-cs")
 METHODS = ("full_batch", "gas")
@@ -81,6 +81,7 @@ def main() -> None:
     options.add_argument("--models", nargs="+", default=list(PUBLISHED), choices=list(PUBLISHED))
     options.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=DATASETS)
     arguments = options.parse_args()
+    arguments.datasets = arguments.datasets if arguments.report else at_hand(arguments.datasets, arguments)
     summaries = run_trials(trials(arguments), arguments)
     rows = [
         row for model in arguments.models for dataset in arguments.datasets if (row := compare(model, dataset, arguments.runs, summaries))

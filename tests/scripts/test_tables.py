@@ -1,0 +1,55 @@
+"""What the tables make of finished runs."""
+
+from __future__ import annotations
+
+import argparse
+
+import ablation
+import pytest
+import table1
+
+
+def test_table1_pairs_seeds_and_leaves_out_what_is_not_finished() -> None:
+    tests = {(0, "full_batch"): 0.80, (0, "gas"): 0.82, (1, "full_batch"): 0.81, (1, "gas"): 0.80, (2, "gas"): 0.1}
+    summaries = {table1.trial("gcn", "cora", method, seed).name: {"test": test} for (seed, method), test in tests.items()}
+    row = table1.compare("gcn", "cora", 10, summaries)
+    assert row is not None
+    assert row["runs"] == 2
+    assert (row["paper GAS"], row["ours GAS"], row["difference GAS"]) == ("82.29 ± 0.76", "81.00 ± 1.41", "-1.29")
+    assert row["gap"] == pytest.approx(0.5)
+    assert row["within one std"] == "full no and GAS no"
+    assert table1.compare("gcn", "citeseer", 10, summaries) is None
+
+
+def test_table1_has_the_thirty_cells_of_the_paper() -> None:
+    arguments = argparse.Namespace(models=list(table1.PUBLISHED), datasets=list(table1.DATASETS), runs=2)
+    trials = table1.trials(arguments)
+    assert len({trial.name for trial in trials}) == len(trials) == 30 * 2 * 2
+    assert len({trial.settings for trial in trials}) == len(trials)
+
+
+def test_every_variant_of_the_ablation_differs_from_the_others_in_what_it_names() -> None:
+    cases = {**ablation.PAIRS, "gin-cluster": ablation.cluster(240)}
+    trials = ablation.trials(cases, runs=2)
+    assert len({trial.name for trial in trials}) == len({trial.settings for trial in trials}) == len(trials)
+
+
+def test_the_ablation_compares_with_the_same_seed() -> None:
+    values = {"GAS, published settings": {0: 0.80, 1: 0.90}, "random parts": {1: 0.86}}
+    summaries = {
+        ablation.trial_name("gcnii-cora", variant, seed): {"test": test}
+        for variant, tests in values.items()
+        for seed, test in tests.items()
+    }
+    rows = ablation.compare("gcnii-cora", ablation.PAIRS["gcnii-cora"], 2, summaries)
+    assert [(row["variant"], row["to published settings"], row["runs"]) for row in rows] == [
+        ("GAS, published settings", "", 2),
+        ("random parts", "-4.00 ± 0.00", 1),
+    ]
+
+
+@pytest.mark.parametrize("graphs", [12, 240, 12_000])
+def test_cluster_keeps_its_steps_per_epoch(graphs: int) -> None:
+    settings = dict(setting.split("=") for setting in ablation.cluster(graphs).settings)
+    parts, together = int(settings["partitioner.num_parts"]), int(settings["trainer.batch_parts"])
+    assert -(-parts // together) in range(30, 40)
