@@ -15,7 +15,7 @@ else
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 endif
 
-.PHONY: help install lint types test test-gpu bench bench-gpu demo clean
+.PHONY: help install lint types test test-gpu bench bench-gpu demo reproduce clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench-gpu: $(INSTALLED)  ## Repeat the GPU measurements in benchmarks/
 
 demo: $(INSTALLED)  ## Train on a generated community graph, GAS beside full batch, and show a table
 	$(PYTHON) scripts/demo.py
+
+reproduce: $(INSTALLED)  ## Run a ten-minute subset of every table and figure; report in runs/reproduce/report.md
+	$(PYTHON) scripts/reproduce.py
 
 clean:  ## Remove what the targets created: .venv, caches, build products; runs/ stays
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
