@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,14 @@ MEANINGS = {
     "model.dropout": "Dropout probability of the hidden layers.",
     "model.drop_input": "Dropout on the raw features as well.",
     "model.batch_norm": "Batch normalisation of the hidden layers.",
+    "model.track_running_stats": "Batch normalisation by running statistics in evaluation; `false`: by those of each batch, so that the "
+    "evaluation depends on the batches.",
     "model.residual": "Add a layer's input to its output where the widths agree.",
     "model.normalization": "`sym`: D^-1/2 (A + I) D^-1/2; `mean`: divided by the in-degree; `none`: weights as they are.",
     "model.self_loops": "Add a self-loop of weight 1 to every node that has none (`sym` always does).",
     "model.linear": "A linear layer before the first and one after the last convolution.",
     "model.activation": "Activation of the hidden layers.",
+    "model.mlp_batch_norm": "Batch normalisation inside the perceptrons alone; `batch_norm` has it inside as well.",
     "model.heads": "Attention heads of the hidden layers, concatenated; `hidden_channels` is the width of one.",
     "model.out_heads": "Attention heads of the last layer, averaged.",
     "model.version": "1: GAT; 2: GATv2, whose attention ranks the sources differently for every target.",
@@ -124,6 +128,9 @@ MEANINGS = {
     "alike (as published).",
     "trainer.checkpoint_every": "Epochs between two checkpoints; one more is written at the end and on Ctrl-C.",
     "trainer.prefetch": "Batches built ahead on another thread.",
+    "trainer.lipschitz.weight": "Strength of the [local Lipschitz regularisation](error-monitor.md#local-lipschitz-regularisation); "
+    "0 turns it off.",
+    "trainer.lipschitz.noise": "Standard deviation of the noise under which the layers' outputs shall move little.",
     "evaluation.mode": "`exact`: all layers on the whole graph, layer by layer; `history`: the last layer on stored inputs.",
     "evaluation.every": "Epochs between two evaluations; 0 for the end only.",
     "logger.name": "Decided by the file chosen for the group; metrics.jsonl is written in any case.",
@@ -172,31 +179,33 @@ def _section(title: str, schemas: list[tuple[str, type[Any]]], files: list[tuple
     text = f"### {title}\n\n" + (_list(files) + "\n" if files else "")
     base = schemas[0][1]
     for choice, schema in schemas:
-        rows = [_row(prefix, field) for field in _own_fields(schema, base)]
+        rows = [_row(prefix + name, field) for name, field in _own_fields(schema, base).items()]
         if rows:
             head = f"`{prefix[:-1]}={choice}` adds or changes:\n\n" if choice else ""
             text += f"{head}| setting | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
     return text.rstrip("\n") + "\n"
 
 
-def _own_fields(schema: type[Any], base: type[Any]) -> list[Any]:
-    """The settings of `schema` that are new or have another default than in `base`; nested groups are left out."""
-    known = {} if schema is base else {field.name: field.default for field in dataclasses.fields(base)}
-    fields = [field for field in dataclasses.fields(schema) if _is_setting(field)]
-    return [f for f in fields if f.name not in known or (f.name != "name" and f.default != known[f.name])]
+def _own_fields(schema: type[Any], base: type[Any]) -> dict[str, Any]:
+    """The settings of `schema` that are new or have another default than in `base`."""
+    known = {} if schema is base else {name: field.default for name, field in _fields(base)}
+    return {n: f for n, f in _fields(schema) if n not in known or (n != "name" and f.default != known[n])}
 
 
-def _row(prefix: str, field: Any) -> str:
-    key = prefix + field.name
+def _fields(schema: type[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a dataclass by their names below it; the groups of the root are left out, since they have tables of their own."""
+    for field in dataclasses.fields(schema):
+        if field.default is not dataclasses.MISSING or field.default_factory is dict:  # the latter: a setting with keys of its own
+            yield prefix + field.name, field
+        elif schema is not Config:
+            yield from _fields(field.default_factory, f"{prefix}{field.name}.")
+
+
+def _row(key: str, field: Any) -> str:
     if key not in MEANINGS:
         raise ValueError(f"MEANINGS has no entry for {key}")
     choices = f"{', '.join(f'`{choice}`' for choice in CHOICES[key])}. " if key in CHOICES else ""
     return f"| `{key}` | {DEFAULTS.get(key) or _default(field.default)} | {choices}{MEANINGS[key]} |"
-
-
-def _is_setting(field: Any) -> bool:
-    """Nested groups have a factory; so has a setting with keys of its own."""
-    return field.default is not dataclasses.MISSING or field.default_factory is dict
 
 
 def _default(value: Any) -> str:
@@ -209,7 +218,7 @@ def _default(value: Any) -> str:
 
 def _all_settings() -> list[str]:
     schemas = [("", Config), *((f"{group}.", schema) for group in GROUPS for _, schema in _schemas(group))]
-    return [prefix + f.name for prefix, schema in schemas for f in dataclasses.fields(schema) if _is_setting(f)]
+    return [prefix + name for prefix, schema in schemas for name, _ in _fields(schema)]
 
 
 def _files(group: str) -> list[tuple[str, str]]:

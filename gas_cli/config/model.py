@@ -17,6 +17,7 @@ class ModelConfig:
 
     `normalization` scales the edge weights on the whole graph before training: `sym` is D^-1/2 (A + I) D^-1/2, `mean` divides
     by the in-degree, `none` leaves them. `self_loops` adds one self-loop of weight 1 per node first (`sym` implies it).
+    `track_running_stats` false normalises every batch by its own statistics, in evaluation too, as PyTorch's BatchNorm does.
     """
 
     name: str = "???"
@@ -25,6 +26,7 @@ class ModelConfig:
     dropout: float = 0.5
     drop_input: bool = True
     batch_norm: bool = False
+    track_running_stats: bool = True
     residual: bool = False
     normalization: str = "sym"
     self_loops: bool = True
@@ -67,9 +69,13 @@ class SAGEConfig(StackConfig):
 
 @dataclass
 class GINConfig(StackConfig):
-    """GIN: sums of neighbours through a two-layer perceptron per layer; `batch_norm` also normalises inside it."""
+    """GIN: sums of neighbours through a two-layer perceptron per layer.
+
+    `batch_norm` normalises after every layer and inside its perceptron, `mlp_batch_norm` inside alone.
+    """
 
     name: str = "gin"
+    mlp_batch_norm: bool = False
     normalization: str = "none"
     self_loops: bool = False
 

@@ -48,6 +48,12 @@ class Config:
             f"at most partitioner.num_parts={self.partitioner.num_parts}",
         )
         require(
+            self.trainer.lipschitz.weight == 0 or self.model.num_layers > 2,
+            "trainer.lipschitz.weight",
+            self.trainer.lipschitz.weight,
+            f"0 with model.num_layers={self.model.num_layers}: regularised are the hidden layers but the first, so there have to be three",
+        )
+        require(
             gas or self.evaluation.mode == "exact",
             "evaluation.mode",
             self.evaluation.mode,

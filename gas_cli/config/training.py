@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gas_cli.config.checks import require, require_between, require_name, require_non_negative, require_positive
 
@@ -57,6 +57,20 @@ class OptimizerConfig:
 
 
 @dataclass
+class LipschitzConfig:
+    """Local Lipschitz regularisation: `weight` times the mean distance that the outputs of the hidden layers but the first move when
+    normal noise of standard deviation `noise` falls on their inputs. Weight 0 turns it off.
+    """
+
+    weight: float = 0.0
+    noise: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_non_negative("trainer.lipschitz.weight", self.weight)
+        require_positive("trainer.lipschitz.noise", self.noise)
+
+
+@dataclass
 class TrainerConfig:
     """The loop.
 
@@ -76,6 +90,7 @@ class TrainerConfig:
     loss_weighting: str = "full_batch"
     checkpoint_every: int = 10
     prefetch: int = 2
+    lipschitz: LipschitzConfig = field(default_factory=LipschitzConfig)
 
     def __post_init__(self) -> None:
         require_positive("trainer.epochs", self.epochs)

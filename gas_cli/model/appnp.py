@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import APPNPConfig
 from gas_cli.graph.graph import Features
+from gas_cli.model.gain import Gain
 from gas_cli.model.model import Drop, Model, Rows, State, propagate, transform
 from gas_cli.ops.dropout import Noise
 
@@ -40,6 +41,13 @@ class APPNP(Model):
 
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
         return h
+
+    def gain(self, index: int) -> Gain:
+        """(1-α) |Â|: no weights; the h_0 term is exact."""
+        return Gain(0.0, 1 - self.alpha)
+
+    def decode_gain(self) -> float:
+        return 1.0
 
     def regularized(self) -> list[nn.Parameter]:
         """The first linear layer alone, as the method's authors regularise it."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import GCNConfig, StackConfig
+from gas_cli.model.gain import Gain, spectral_norm
 from gas_cli.model.model import Projection, Rows, State, propagate_and_transform
 from gas_cli.model.stack import Stack
 
@@ -28,3 +29,9 @@ class GCN(Stack):
         conv = self.convs[index]
         assert isinstance(conv, Projection)
         return propagate_and_transform(rows, block, conv.weight).add_(conv.bias)
+
+    def convolution_gain(self, index: int) -> Gain:
+        """σ_max(W)."""
+        conv = self.convs[index]
+        assert isinstance(conv, Projection)
+        return Gain(0.0, spectral_norm(conv.weight))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import GCNIIConfig
 from gas_cli.graph.graph import Features
+from gas_cli.model.gain import Gain, norm_gain, spectral_norm
 from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, glorot, propagate, transform
 from gas_cli.ops.dropout import Noise
 
@@ -36,7 +37,7 @@ class GCNII(Model):
         self.lin_out = nn.Linear(hidden, out_channels)
         self.weights = nn.ParameterList(glorot(hidden, hidden) for _ in range(depth))
         self.initial_weights = nn.ParameterList(glorot(hidden, hidden) for _ in range(0 if config.shared_weights else depth))
-        self.norms = nn.ModuleList(BatchNorm(hidden) for _ in range(depth if config.batch_norm else 0))
+        self.norms = nn.ModuleList(BatchNorm(hidden, config.track_running_stats) for _ in range(depth if config.batch_norm else 0))
         self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)
         self.drops = [Drop(config.dropout, site=index + 1) for index in range(depth + 1)]
 
@@ -64,6 +65,21 @@ class GCNII(Model):
 
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
         return self.lin_out(self.drops[self.num_layers](h, block.target_ids, state.noise))  # type: ignore[no-any-return]
+
+    def gain(self, index: int) -> Gain | None:
+        """(1-α) σ_max((1-β) I + β W), times the norm's; plus the residual. The h_0 term is exact."""
+        weight, beta = self.weights[index].detach(), self.betas[index]
+        identity = torch.eye(weight.shape[0], device=weight.device)
+        gain = Gain(0.0, (1 - self.alpha) * spectral_norm(torch.lerp(identity, weight, beta)))
+        if len(self.norms):
+            factor = norm_gain(self.norms[index])
+            if factor is None:
+                return None
+            gain = gain.times(factor)
+        return gain.with_residual() if self.residual else gain
+
+    def decode_gain(self) -> float:
+        return spectral_norm(self.lin_out.weight)
 
     def regularized(self) -> list[nn.Parameter]:
         return [*self.weights, *self.initial_weights, *self.norms.parameters()]

@@ -7,6 +7,8 @@ these same methods, so they cannot drift apart.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from gas_cli.batch.batch import Block
 from gas_cli.graph.graph import Features
+from gas_cli.model.gain import Gain
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise, dropout, dropout_csr
 from gas_cli.ops.spmm import block_spmm, spmm
@@ -26,6 +29,10 @@ class Rows:
 
     target: Features
     halo: Features
+
+
+Perturb = Callable[[Tensor, Tensor], Tensor]
+"""Rows [n, C] of the nodes with the ids [n] to the same rows with noise."""
 
 
 @dataclass
@@ -71,6 +78,25 @@ class Model(nn.Module, ABC):
     def regularized(self) -> list[nn.Parameter]:
         """The parameters of the `reg_weight_decay` group; all others are in the `weight_decay` group."""
 
+    def layer_and_shift(self, index: int, rows: Rows, block: Block, state: State, perturb: Perturb) -> tuple[Tensor, Tensor]:
+        """Layer `index`, and how far the targets' outputs move when its inputs are perturbed: ‖f(z) - f(z + noise)‖_2 [B].
+
+        f is the whole layer and z the rows of targets and halo, but for models whose f is the perceptron after the aggregation (GIN).
+        """
+        out = self.layer(index, rows, block, state)
+        assert isinstance(rows.target, Tensor) and isinstance(rows.halo, Tensor), "raw features are not perturbed"
+        noisy = Rows(perturb(rows.target, block.target_ids), perturb(rows.halo, block.halo_ids))
+        with held_statistics(self):
+            return out, row_distance(out, self.layer(index, noisy, block, state))
+
+    def gain(self, index: int) -> Gain | None:
+        """How much layer `index` amplifies errors of its inputs, in evaluation mode; None where no global constant is known."""
+        return None
+
+    def decode_gain(self) -> float | None:
+        """The Lipschitz constant of `decode`; None where there is none. Asked only of models that have a `gain`."""
+        return None
+
 
 @dataclass(frozen=True)
 class Drop:
@@ -89,12 +115,39 @@ class Drop:
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation over the targets [B, C] of a step; a single node has no variance, so it takes the running statistics."""
+    """Batch normalisation over the targets [B, C] of a step; a single node has no variance, so it takes the running statistics.
+
+    Without running statistics every batch is normalised by its own, in evaluation too, and a single node equals its mean.
+    """
+
+    def __init__(self, channels: int, track_running_stats: bool = True) -> None:
+        super().__init__(channels, track_running_stats=track_running_stats)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.shape[0] == 1:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps)
-        return super().forward(x)
+        if x.shape[0] > 1 or (self.running_mean is not None and not self.training):
+            return super().forward(x)
+        if self.running_mean is None:
+            return self.bias.expand_as(x) + 0 * x
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps)
+
+
+@contextmanager
+def held_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch norms inside normalise as ever, but do not count what they see towards their running statistics."""
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats and m.training]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+def row_distance(one: Tensor, other: Tensor) -> Tensor:
+    """‖one_v - other_v‖_2 [B] of each row, in float32; its gradient is 0 where the rows are equal."""
+    distance: Tensor = torch.linalg.vector_norm((one - other).float(), dim=1)
+    return distance
 
 
 class Projection(nn.Module):
@@ -122,12 +175,16 @@ def propagate(rows: Rows, block: Block) -> Tensor:
     return block_spmm(block.inner, block.outer, rows.target, rows.halo)
 
 
+def transforms_first(rows: Rows, weight: Tensor) -> bool:
+    """Whether A h W is cheaper as A (h W)."""
+    return isinstance(rows.target, CSR) or weight.shape[1] < weight.shape[0]
+
+
 def propagate_and_transform(rows: Rows, block: Block, weight: Tensor) -> Tensor:
     """A h W, multiplied on the narrower side: h W first when W shrinks h (or h is sparse), A h first otherwise.
 
     Aggregating first also spares the product with W on the halo rows.
     """
-    narrow_first = isinstance(rows.target, CSR) or weight.shape[1] < weight.shape[0]
-    if narrow_first:
+    if transforms_first(rows, weight):
         return propagate(Rows(transform(rows.target, weight), transform(rows.halo, weight)), block)
     return propagate(rows, block) @ weight

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import SAGEConfig, StackConfig
+from gas_cli.model.gain import Gain, spectral_norm
 from gas_cli.model.model import Projection, Rows, State, glorot, propagate_and_transform, transform
 from gas_cli.model.stack import Stack
 
@@ -39,3 +40,9 @@ class SAGE(Stack):
         assert isinstance(conv, SAGEConv)
         mean = propagate_and_transform(rows, block, conv.neighbours)
         return mean.add_(transform(rows.target, conv.own.weight)).add_(conv.own.bias)
+
+    def convolution_gain(self, index: int) -> Gain:
+        """σ_max(W_1) for the node itself, σ_max(W_2) for the mean."""
+        conv = self.convs[index]
+        assert isinstance(conv, SAGEConv)
+        return Gain(spectral_norm(conv.own.weight), spectral_norm(conv.neighbours))

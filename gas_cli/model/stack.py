@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import StackConfig
 from gas_cli.graph.graph import Features
+from gas_cli.model.gain import Gain, norm_gain, spectral_norm
 from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, transform
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise
@@ -39,7 +40,7 @@ class Stack(Model):
         self.activation = ACTIVATIONS[config.activation]
         self.convs = nn.ModuleList(self.make_conv(config, a, b, index) for index, (a, b) in enumerate(pairwise(dims)))
         num_norms = (depth if config.linear else depth - 1) if config.batch_norm else 0
-        self.norms = nn.ModuleList(BatchNorm(width) for _ in range(num_norms))
+        self.norms = nn.ModuleList(BatchNorm(width, config.track_running_stats) for _ in range(num_norms))
         self.lin_in = nn.Linear(in_channels, config.hidden_channels) if config.linear else None
         self.lin_out = nn.Linear(width, out_channels) if config.linear else None
         self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)
@@ -65,7 +66,10 @@ class Stack(Model):
 
     def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
         dropped = self.drops[index].rows(rows, block, state.noise)
-        out = self.convolve(index, dropped, block, state)
+        return self.finish(index, self.convolve(index, dropped, block, state), dropped)
+
+    def finish(self, index: int, out: Tensor, dropped: Rows) -> Tensor:
+        """What follows convolution `index`: norm, residual and activation, in place on `out`."""
         if self.is_last(index):
             return out
         # In place where autograd does not need the value before: a fresh table per operation costs more than the operation.
@@ -79,6 +83,24 @@ class Stack(Model):
         if self.lin_out is None:
             return h
         return self.lin_out(self.drops[self.num_layers](h, block.target_ids, state.noise))  # type: ignore[no-any-return]
+
+    def convolution_gain(self, index: int) -> Gain | None:
+        """The gain of `convolve`; None where attention or a library decides."""
+        return None
+
+    def gain(self, index: int) -> Gain | None:
+        gain = self.convolution_gain(index)
+        if gain is None or self.is_last(index):
+            return gain
+        if len(self.norms):
+            factor = norm_gain(self.norms[index])
+            if factor is None:
+                return None
+            gain = gain.times(factor)
+        return gain.with_residual() if self.residual else gain
+
+    def decode_gain(self) -> float:
+        return 1.0 if self.lin_out is None else spectral_norm(self.lin_out.weight)
 
     def regularized(self) -> list[nn.Parameter]:
         """The hidden convolutions with their norms; all convolutions where linear layers frame them."""

@@ -58,7 +58,7 @@ def dropout_csr(x: CSR, p: float, noise: Noise, site: int, ids: Tensor) -> CSR:
     key0, key1 = noise.key(site)
     if x.value.is_cuda:
         rows = torch.repeat_interleave(torch.arange(x.num_rows, device=x.device), x.rowptr.diff())
-        value = x.value * _keep(_words(ids[rows], x.col, key0, key1), p) / (1 - p)
+        value = x.value * _keep(words(ids[rows], x.col, key0, key1), p) / (1 - p)
     else:
         value = torch.empty_like(x.value)
         rowptr, *arrays = (t.contiguous().numpy() for t in (x.rowptr, x.col, x.value, ids))
@@ -79,7 +79,7 @@ def keep_mask(p: float, noise: Noise, site: int, ids: Tensor, channels: int) -> 
     """The mask itself, bool [n, channels], by whole-tensor operations: the slow twin, and the path on CUDA."""
     key0, key1 = noise.key(site)
     columns = torch.arange(channels, device=ids.device).expand(ids.numel(), channels)
-    return _keep(_words(ids.unsqueeze(1), columns, key0, key1), p)
+    return _keep(words(ids.unsqueeze(1), columns, key0, key1), p)
 
 
 def _splitmix(word: int) -> int:
@@ -102,7 +102,8 @@ def _mix(h: Tensor) -> Tensor:
     return h ^ (h >> 16)
 
 
-def _words(ids: Tensor, columns: Tensor, key0: int, key1: int) -> Tensor:
+def words(ids: Tensor, columns: Tensor, key0: int, key1: int) -> Tensor:
+    """word(v, c) of ids and columns that broadcast, int64 with values below 2^32."""
     start = _mix((ids.long() & _WORD) ^ key0)
     stride = _mix(start ^ key1) | 1
     return _mix((start + columns.long() * stride) & _WORD)
@@ -128,11 +129,11 @@ class _Dropout(torch.autograd.Function):
 def _drop(x: Tensor, p: float, key: tuple[int, int], ids: Tensor) -> Tensor:
     if x.is_cuda:
         columns = torch.arange(x.shape[1], device=x.device).expand(x.shape)
-        return x * _keep(_words(ids.unsqueeze(1), columns, *key), p) / (1 - p)
+        return x * _keep(words(ids.unsqueeze(1), columns, *key), p) / (1 - p)
     dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32  # numba knows no bfloat16
     wide = x.detach().to(dtype).contiguous()
     out = torch.empty_like(wide)
-    words = np.uint32(key[0]), np.uint32(key[1]), _threshold(p), np.float32(1 / (1 - p))
-    arguments = (wide.numpy(), ids.contiguous().numpy(), *words, out.numpy())
+    generator = np.uint32(key[0]), np.uint32(key[1]), _threshold(p), np.float32(1 / (1 - p))
+    arguments = (wide.numpy(), ids.contiguous().numpy(), *generator, out.numpy())
     over_equal_rows(partial(kernels.dropout_dense, *arguments), *x.shape)
     return out.to(x.dtype)

@@ -13,22 +13,26 @@ from gas_cli.history.exchange import Exchange
 from gas_cli.history.store import HistoryStore
 from gas_cli.model.model import Model, Rows, State
 from gas_cli.ops.dropout import Noise
+from gas_cli.train.lipschitz import NoPenalty, Penalty
 
 Batches = Callable[[], Iterable[Batch]]
 """One pass over all nodes, every node in exactly one batch."""
 
 
-def forward(model: Model, batch: Batch, exchange: Exchange, noise: Noise) -> Tensor:
+NO_PENALTY = NoPenalty()
+
+
+def forward(model: Model, batch: Batch, exchange: Exchange, noise: Noise, penalty: Penalty = NO_PENALTY) -> Tensor:
     """One batch through all layers, halo inputs from histories: class scores [B, num_classes] of the targets.
 
-    With one part there is no halo and this is full-batch training.
+    With one part there is no halo and this is full-batch training. `penalty` runs the layers and may look at them twice.
     """
     rows, state = _start(model, batch, noise)
-    h = model.layer(0, rows, batch.block, state)
+    h = penalty.layer(model, 0, rows, batch.block, state)
     for index in range(1, model.num_layers):
         state.outputs.append(h)
         exchange.push(index, h)
-        h = model.layer(index, Rows(h, exchange.pull(index)), batch.block, state)
+        h = penalty.layer(model, index, Rows(h, exchange.pull(index)), batch.block, state)
     return model.decode(h, batch.block, state)
 
 

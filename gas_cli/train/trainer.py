@@ -26,6 +26,7 @@ from gas_cli.train.clock import Clock, peak_memory
 from gas_cli.train.drivers import forward
 from gas_cli.train.edge_dropout import drop_edges
 from gas_cli.train.evaluator import Evaluator, autocast
+from gas_cli.train.lipschitz import make_penalty
 from gas_cli.train.loss import Loss
 from gas_cli.train.optimizer import Optimizer
 from gas_cli.train.problem import Problem
@@ -113,14 +114,15 @@ class Trainer:
     def _train_step(self, batch: Batch, upcoming: Batch | None, num_batches: int) -> None:
         """One batch: forward with histories, backward, update. A batch without training nodes only renews its histories."""
         noise = Noise(self.seed, self.progress.step)
+        penalty = make_penalty(self.config.trainer.lipschitz, noise)
         with self.clock.phase("compute"):
             self.exchange.begin(batch, upcoming)
             if self.config.trainer.edge_dropout > 0:
                 batch = drop_edges(batch, self.config.trainer.edge_dropout, noise)
             with torch.set_grad_enabled(batch.num_train > 0), autocast(self.device, self.config.precision):
-                scores = forward(self.model, batch, self.exchange, noise)
+                scores = forward(self.model, batch, self.exchange, noise, penalty)
             if batch.num_train > 0:
-                self._update(self.loss(scores, batch, num_batches))
+                self._update(penalty.onto(self.loss(scores, batch, num_batches)))
             self.exchange.end(self.progress.step)
             self.progress.step += 1
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig, ModelConfig
+from gas_cli.config.training import LipschitzConfig
 from gas_cli.errors import Interrupted, UserError
 from gas_cli.model.registry import build_model
 from gas_cli.train.checkpoint import load_checkpoint
@@ -95,6 +96,7 @@ def test_a_run_stopped_anywhere_and_resumed_equals_one_never_stopped(tmp_path_fa
         "evaluation__mode": data.draw(st.sampled_from(["exact", "history"])),
         "optimizer__schedule": data.draw(st.sampled_from(["none", "cosine", "plateau"])),
         "trainer__edge_dropout": data.draw(st.sampled_from([0.0, 0.2])),
+        "trainer__lipschitz": data.draw(st.sampled_from([LipschitzConfig(), LipschitzConfig(weight=0.5)])),
         "trainer__prefetch": data.draw(st.integers(0, 2)),
         "sparse": data.draw(st.booleans()),
     }
