@@ -16,7 +16,6 @@ from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.compose import load_config
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
-from gas_cli.history.store import HistoryStore
 from gas_cli.model.registry import build_model
 from gas_cli.run import pick_device, pick_split, prepare, run_folder
 from gas_cli.train.checkpoint import load_checkpoint
@@ -38,6 +37,8 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
     if mode == "history" and config.method.name == "full_batch":
         raise UserError("mode=history: this run was trained with method=full_batch, which keeps no histories. Use mode=exact.")
     problem = prepare(config, progress=True)
+    if mode == "history" and problem.graph.inductive:
+        raise UserError(f"mode=history: {problem.graph.name} is inductive, and only its training nodes have histories. Use mode=exact.")
     if state["fingerprint"] != problem.fingerprint:
         raise UserError(f"{run}: the dataset's files or the partition have changed since, so its checkpoint does not fit. Put them back.")
     wanted = _read_nodes(nodes, problem.graph.num_nodes)
@@ -57,11 +58,11 @@ def _scores(config: Config, problem: Problem, state: dict[str, object], mode: st
     except RuntimeError as error:
         raise UserError(f"The checkpoint is of another model: {' '.join(str(error).split())[:300]}") from error
     builder = BatchBuilder(graph, problem.adj, problem.partition, pick_split(config, problem, seed))
-    parts = min(config.trainer.batch_parts, problem.partition.num_parts)
-    evaluator = Evaluator(model, graph, BatchLoader(builder, config.trainer.prefetch), parts, device, config.precision, lambda: None)
+    groups = problem.evaluation_groups(min(config.trainer.batch_parts, problem.train_parts))
+    evaluator = Evaluator(model, graph, BatchLoader(builder, config.trainer.prefetch), groups, device, config.precision, lambda: None)
     if mode == "exact":
         return evaluator.exact()
-    store = HistoryStore(graph.num_nodes, model.widths[1:], problem.partition.part_ptr, config.history, device)
+    store = problem.make_store(model.widths, config.history, device)
     store.load_state_dict(state["history"])  # type: ignore[arg-type]
     return evaluator.from_history(store)
 

@@ -21,7 +21,9 @@ from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
 from gas_cli.model.registry import build_model
+from gas_cli.partition.inductive import make_inductive_partition
 from gas_cli.partition.make import make_partition
+from gas_cli.partition.partition import Partition
 from gas_cli.partition.permute import permute_adjacency, permute_graph
 from gas_cli.report.curves import plot_curves
 from gas_cli.report.outcome import combine, describe, result, summarized
@@ -58,11 +60,13 @@ def prepare(config: Config, progress: bool = False) -> Problem:
 
 def prepare_graph(graph: Graph, config: Config, progress: bool = False) -> Problem:
     """The same for a graph at hand; `config.dataset` then is only a name. This is the entry for one's own data."""
-    partition = make_partition(graph.adj, _partitioner(config), progress)
-    _check_batch_parts(config, partition.num_parts)
+    _check_evaluation(config, graph)
+    partition = _partition(graph, config, progress)
     fingerprint = hashlib.blake2b((graph.fingerprint() + partition.fingerprint()).encode(), digest_size=16).hexdigest()
     adj = permute_adjacency(normalize(graph.adj, config.model.normalization, config.model.self_loops), partition.node_perm)
-    return Problem(permute_graph(graph, partition), adj, partition, fingerprint)
+    problem = Problem(permute_graph(graph, partition), adj, partition, fingerprint)
+    _check_batch_parts(config, problem.train_parts)
+    return problem
 
 
 def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dict[str, Any]:
@@ -155,6 +159,20 @@ def _write_first(config: Config, folder: Path) -> None:
         raise UserError(f"Cannot write into {folder}: {error.strerror}. Choose another folder with hydra.run.dir=DIR.") from error
 
 
+def _partition(graph: Graph, config: Config, progress: bool) -> Partition:
+    if graph.inductive:
+        return make_inductive_partition(graph.adj, graph.splits[0].train, _partitioner(config), progress)
+    return make_partition(graph.adj, _partitioner(config), progress)
+
+
+def _check_evaluation(config: Config, graph: Graph) -> None:
+    if graph.inductive and config.evaluation.mode == "history":
+        raise UserError(
+            f"evaluation.mode=history is not valid for {graph.name}: it is inductive, so training leaves histories of the training nodes "
+            "alone. Use evaluation.mode=exact."
+        )
+
+
 def _check_batch_parts(config: Config, num_parts: int) -> None:
     """A file decides on its own how many parts there are, so only now can its number be checked."""
     if config.partitioner.name == "file" and config.method.name == "gas" and config.trainer.batch_parts > num_parts:
@@ -199,6 +217,8 @@ def _log_problem(problem: Problem) -> None:
         graph.name, graph.num_nodes, graph.num_edges, graph.num_features, graph.num_classes,
         partition.num_parts, 100 * partition.quality.edge_cut, partition.quality.halo_ratio,
     )  # fmt: skip
+    if graph.inductive:
+        log.info("Inductive: training sees %d parts with its %d nodes alone.", problem.train_parts, problem.num_seen)
 
 
 def _plot(metrics: Path, out: Path) -> None:

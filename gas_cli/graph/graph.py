@@ -36,6 +36,7 @@ class Graph:
     num_classes  C
     metric       `accuracy` | `ogb:<dataset name>` | `micro_f1` | `roc_auc`
     symmetric    whether adj equals its transpose, values included
+    inductive    whether training sees its own nodes alone: the others are graphs apart, met for the first time in evaluation
     """
 
     name: str
@@ -46,6 +47,7 @@ class Graph:
     num_classes: int
     metric: str
     symmetric: bool
+    inductive: bool = False
 
     @property
     def num_nodes(self) -> int:
@@ -91,7 +93,19 @@ class Graph:
             self._check(bool(split.train.any()), f"has an empty training mask in split {i}", "at least one training node")
             overlap = (split.train & split.val) | (split.train & split.test) | (split.val & split.test)
             self._check(not bool(overlap.any()), f"has node {_first(overlap)} in two masks of split {i}", "disjoint masks")
+        if self.inductive:
+            self._check_inductive()
         return self
+
+    def _check_inductive(self) -> None:
+        train = self.splits[0].train
+        same = all(torch.equal(split.train, train) for split in self.splits)
+        self._check(same, "is inductive and has splits that train on different nodes", "the same training mask in every split")
+        crosses = torch.repeat_interleave(train, self.adj.rowptr.diff(), output_size=self.adj.nnz) != train[self.adj.col]
+        if bool(crosses.any()):
+            edge = _first(crosses)
+            ends = int(self.adj.col[edge]), int(np.searchsorted(self.adj.rowptr.numpy(), edge, side="right")) - 1
+            self._check(False, f"is inductive and has the edge {ends[0]} -> {ends[1]} between a training node and another", "graphs apart")
 
     def _check_features(self) -> None:
         values = self.x.value if isinstance(self.x, CSR) else self.x

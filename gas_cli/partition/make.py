@@ -45,10 +45,14 @@ def make_partition(adj: CSR, config: PartitionerConfig, progress: bool = False) 
         log.info("Partition taken from the cache (%s).", cache.path(key))
         return _sort_by_part(_drop_empty(stored.parts, config), stored.quality)
     parts = assign_parts(adj, config, progress)
-    kept = _drop_empty(parts, config)
-    partition = _sort_by_part(kept, measure_quality(adj, kept))
+    partition = partition_of(adj, _drop_empty(parts, config))
     cache.store(key, parts, partition.quality)
     return partition
+
+
+def partition_of(adj: CSR, parts: NDArray[np.int32]) -> Partition:
+    """The partition that part ids [N] make, each of 0 … P-1 in use."""
+    return _sort_by_part(parts, measure_quality(adj, parts))
 
 
 def assign_parts(adj: CSR, config: PartitionerConfig, progress: bool = False) -> Parts:

@@ -77,6 +77,7 @@ def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> d
         "history_placement": store.placement if store is not None else "none",
         "partition": {
             "num_parts": partition.num_parts,
+            "train_parts": problem.train_parts,
             "edge_cut": partition.quality.edge_cut,
             "halo_ratio": partition.quality.halo_ratio,
             "balance": partition.quality.balance,

@@ -42,7 +42,7 @@ def layerwise(model: Model, batches: Batches, num_nodes: int, device: torch.devi
 
     Holds the inputs and outputs of one layer (two [N, width] tables) beside one batch, whatever the depth, and what the model says it
     reads later on: h_0 (`uses_initial`) or the outputs of all layers (`joins_outputs`). Where a `store` is given, each layer's exact
-    inputs replace its histories (a refresh); otherwise no history is touched.
+    inputs replace its histories (a refresh; the first `store.num_nodes` nodes have some); otherwise no history is touched.
     """
     initial: Tensor | None = None
     joined: list[Tensor] = []
@@ -67,7 +67,7 @@ def layerwise(model: Model, batches: Batches, num_nodes: int, device: torch.devi
         if model.joins_outputs:
             joined.append(inputs)
         if store is not None and index < model.num_layers - 1:
-            store.push(index + 1, [(0, num_nodes)], inputs)
+            store.push(index + 1, [(0, store.num_nodes)], inputs[: store.num_nodes])
     assert inputs is not None
     return inputs
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gas_cli.batch.batch import Batch
-from gas_cli.batch.loader import BatchLoader, epoch_groups
+from gas_cli.batch.loader import BatchLoader
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.history.store import HistoryStore
 from gas_cli.model.model import Model
@@ -20,6 +20,7 @@ from gas_cli.train.metrics import make_metric
 class Evaluator:
     """Scores of all nodes, and their metrics on the three masks of a split.
 
+    `groups` are the parts of each batch; the same at every evaluation, so that the loader keeps their blocks.
     `between` is called before each batch; it may raise to stop an evaluation halfway, which changes nothing.
     """
 
@@ -28,7 +29,7 @@ class Evaluator:
         model: Model,
         graph: Graph,
         loader: BatchLoader,
-        batch_parts: int,
+        groups: list[list[int]],
         device: torch.device,
         precision: str,
         between: Callable[[], None],
@@ -36,8 +37,7 @@ class Evaluator:
         self.model, self.graph, self.loader, self.device = model, graph, loader, device
         self.precision, self.between = precision, between
         self.metric = make_metric(graph.metric)
-        # The same groups at every evaluation, so that the loader keeps their blocks.
-        self.groups = epoch_groups(loader.builder.num_parts, batch_parts, shuffle=False, seed=0, epoch=0)
+        self.groups = groups
 
     def exact(self, refresh: HistoryStore | None = None) -> Tensor:
         """Exact scores [N, C]; with `refresh`, that store's histories become exact on the way."""

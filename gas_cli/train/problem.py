@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
+from gas_cli.batch.loader import epoch_groups
+from gas_cli.config.history import HistoryConfig
 from gas_cli.graph.graph import Graph
+from gas_cli.history.store import HistoryStore
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.partition import Partition
 
@@ -26,3 +32,23 @@ class Problem:
     @property
     def multilabel(self) -> bool:
         return self.graph.y.dim() == 2
+
+    @property
+    def num_seen(self) -> int:
+        """Nodes that training sees; they come first. All of them, or the training nodes of an inductive graph."""
+        return int(self.graph.splits[0].train.sum()) if self.graph.inductive else self.graph.num_nodes
+
+    @property
+    def train_parts(self) -> int:
+        """Parts that training visits; they come first. No part mixes seen and unseen nodes."""
+        return int((self.partition.part_ptr < self.num_seen).sum())
+
+    def make_store(self, widths: Sequence[int], config: HistoryConfig, device: torch.device) -> HistoryStore:
+        """Empty histories of the nodes that training sees, for a model whose layers read `widths`."""
+        return HistoryStore(self.num_seen, widths[1:], self.partition.part_ptr[: self.train_parts + 1], config, device)
+
+    def evaluation_groups(self, batch_parts: int) -> list[list[int]]:
+        """Every part once, in batches that mix seen and unseen parts no more than training does."""
+        seen, num_parts = self.train_parts, self.partition.num_parts
+        unseen = epoch_groups(num_parts - seen, batch_parts, shuffle=False, seed=0, epoch=0)
+        return epoch_groups(seen, batch_parts, shuffle=False, seed=0, epoch=0) + [[seen + part for part in group] for group in unseen]

@@ -66,8 +66,9 @@ class Trainer:
         builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split)
         prepare: Callable[[Batch], Batch] = Batch.pin_memory if device.type == "cuda" else lambda batch: batch
         self.loader = BatchLoader(builder, config.trainer.prefetch, prepare)
-        self.batch_parts = min(config.trainer.batch_parts, problem.partition.num_parts)
-        self.evaluator = Evaluator(model, problem.graph, self.loader, self.batch_parts, device, config.precision, self.stop.check)
+        self.batch_parts = min(config.trainer.batch_parts, problem.train_parts)
+        groups = problem.evaluation_groups(self.batch_parts)
+        self.evaluator = Evaluator(model, problem.graph, self.loader, groups, device, config.precision, self.stop.check)
         self.loss = Loss(config.trainer.loss_weighting, int(split.train.sum()))
         self.optimizer = Optimizer(model, config.optimizer, config.trainer.epochs)
         self._losses: list[Tensor] = []  # of this epoch, not yet read from the device
@@ -76,8 +77,7 @@ class Trainer:
     def _make_store(self) -> HistoryStore | None:
         if self.config.method.name == "full_batch":
             return None
-        widths = self.model.widths[1:]
-        return HistoryStore(self.problem.graph.num_nodes, widths, self.problem.partition.part_ptr, self.config.history, self.device)
+        return self.problem.make_store(self.model.widths, self.config.history, self.device)
 
     # -- the loop ------------------------------------------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class Trainer:
             return None
         with self.clock.phase("refresh"):
             scores = self.evaluator.exact(refresh=self.store)
-            self.store.mark_pushed(range(self.problem.partition.num_parts), self.progress.step)
+            self.store.mark_pushed(range(self.problem.train_parts), self.progress.step)
         return scores
 
     def _refresh_or_evaluate(self) -> Tensor | None:
@@ -212,12 +212,12 @@ class Trainer:
 
     def _groups(self) -> list[list[int]]:
         t = self.config.trainer
-        groups = epoch_groups(self.problem.partition.num_parts, self.batch_parts, t.shuffle, self.seed, self.progress.epoch)
+        groups = epoch_groups(self.problem.train_parts, self.batch_parts, t.shuffle, self.seed, self.progress.epoch)
         return groups[: t.max_steps] if t.max_steps > 0 else groups
 
     def _batches(self, groups: list[list[int]]) -> Iterator[Batch]:
         """Batches on the device; the wait for the builder is the phase `batch`."""
-        repeats = not self.config.trainer.shuffle or math.comb(self.problem.partition.num_parts, self.batch_parts) <= KEPT_GROUPINGS
+        repeats = not self.config.trainer.shuffle or math.comb(self.problem.train_parts, self.batch_parts) <= KEPT_GROUPINGS
         source = self.loader.batches(groups, keep=repeats)
         while True:
             with self.clock.phase("batch"):

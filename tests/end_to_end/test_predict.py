@@ -144,6 +144,17 @@ def test_mistakes(arguments: list[str], message: str, runs: Path, tmp_path: Path
     assert_refused(outcome, message.format(runs=runs), program="gas-predict")
 
 
+def test_an_inductive_run_predicts_exactly_and_has_no_histories_of_the_nodes_to_predict(tmp_path: Path, gas_predict: Command) -> None:
+    drawn = ("dataset=cluster", "dataset.num_train_graphs=4", "dataset.num_val_graphs=1", "dataset.num_test_graphs=1", "partitioner=metis")
+    sizes = ("partitioner.num_parts=6", "partitioner.cache=''", "trainer.batch_parts=2", "trainer.epochs=2", "model.hidden_channels=8")
+    reported = train(tmp_path / "run", *drawn, *sizes, "model.batch_norm=true", "device=cpu", base=())
+    assert (reported["partition"]["train_parts"], reported["partition"]["num_parts"]) == (6, 9)
+    assert_refused(gas_predict("run=run", "mode=history"), "cluster is inductive", "Use mode=exact", program="gas-predict")
+    assert gas_predict("run=run", "out=p.npz").code == 0
+    found = accuracies(np.load(tmp_path / "p.npz")["probabilities"], graph_of(tmp_path / "run"))
+    assert found == {mask: reported[mask] for mask in ("train", "val", "test")}
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there(runs: Path, gas_predict: Command) -> None:
     assert_refused(gas_predict(f"run={runs / 'gcn'}", "device=cuda"), "Use device=cpu", program="gas-predict")

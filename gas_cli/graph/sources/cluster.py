@@ -36,7 +36,7 @@ WITHIN, BETWEEN = 0.55, 0.25
 
 
 def load(config: DatasetConfig, progress: bool) -> Graph:
-    """All graphs as one, whose components are in one mask each: training, validation and test graphs."""
+    """All graphs as one, inductive: components are in one mask each, and training sees the training graphs alone."""
     folder = choose_folder(config.root, ["SBM/CLUSTER/raw", "CLUSTER/raw"], [FILE])
     if (folder / FILE).is_file():
         return _read(folder / FILE)
@@ -120,4 +120,4 @@ def _masks(num_nodes: int, ends: tuple[int, int]) -> Split:
 
 
 def _graph(x: torch.Tensor, adj: CSR, y: torch.Tensor, split: Split) -> Graph:
-    return Graph(NAME, x, adj, y, (split,), NUM_COMMUNITIES, "accuracy", adj.symmetric)
+    return Graph(NAME, x, adj, y, (split,), NUM_COMMUNITIES, "accuracy", adj.symmetric, inductive=True)

@@ -42,15 +42,15 @@ def write_features(x: NDArray[Any], target: Path, *, standardise: bool = False) 
             out.write(np.ascontiguousarray((block - shift) / scale if standardise else block, "<f4").data)
 
 
-def graph_of(name: str, arrays: Arrays, num_classes: int, metric: str) -> Graph:
+def graph_of(name: str, arrays: Arrays, num_classes: int, metric: str, *, inductive: bool = False) -> Graph:
     """The `Graph` of arrays that were written as above; several labels per node become float32."""
     rowptr, col = torch.from_numpy(arrays["rowptr"]), torch.from_numpy(arrays["col"])
     symmetric = bool(arrays["symmetric"])
     adj = CSR(rowptr, col, torch.ones(col.shape[0], dtype=torch.float32), rowptr.shape[0] - 1, symmetric)
     y = torch.from_numpy(arrays["y"])
     role = torch.from_numpy(arrays["role"])
-    split = Split(role == TRAIN, role == VAL, role == TEST)
-    return Graph(name, torch.from_numpy(arrays["x"]), adj, y.float() if y.dim() == 2 else y, (split,), num_classes, metric, symmetric)
+    split, x = Split(role == TRAIN, role == VAL, role == TEST), torch.from_numpy(arrays["x"])
+    return Graph(name, x, adj, y.float() if y.dim() == 2 else y, (split,), num_classes, metric, symmetric, inductive)
 
 
 def _column_moments(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -55,7 +55,7 @@ def test_one_node_of_each_community_tells_its_class() -> None:
 def test_the_adjacency_is_symmetric_sorted_and_without_loops_and_masks_are_whole_graphs() -> None:
     graph = drawn()
     dense = graph.adj.to_scipy()
-    assert (dense != dense.T).nnz == 0 and not dense.diagonal().any() and dense.has_sorted_indices and graph.symmetric
+    assert (dense != dense.T).nnz == 0 and not dense.diagonal().any() and dense.has_sorted_indices and graph.symmetric and graph.inductive
     _, component = components(graph)
     split = graph.splits[0]
     assert [len(np.unique(component[mask])) for mask in (split.train, split.val, split.test)] == [60, 6, 9]

@@ -58,7 +58,7 @@ def test_equals_pyg_graph_by_graph(fake_ppi: Write, tmp_path: Path, directed: bo
     data = Batch.from_data_list([graph for part in ("train", "val", "test") for graph in PPI(str(raw.parent), part)])
     assert edges_of(graph) == set(zip(*data.edge_index.tolist(), strict=True)) and graph.symmetric == (not directed)
     assert torch.equal(graph.x, data.x) and torch.equal(graph.y, data.y)
-    assert (graph.metric, graph.num_classes) == ("micro_f1", 121)
+    assert (graph.metric, graph.num_classes, graph.inductive) == ("micro_f1", 121, True)
 
 
 def test_no_message_passes_from_one_graph_to_another(fake_ppi: Write, tmp_path: Path) -> None:
