@@ -34,8 +34,8 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
     if config.runs > 1:
         raise UserError(f"run={run} holds {config.runs} runs: choose one of them, such as run={run / run_folder(0)}.")
     state = load_checkpoint(run / "checkpoints" / f"{checkpoint}.pt")
-    if mode == "history" and config.method.name == "full_batch":
-        raise UserError("mode=history: this run was trained with method=full_batch, which keeps no histories. Use mode=exact.")
+    if mode == "history" and not config.method.keeps_histories:
+        raise UserError(f"mode=history: this run was trained with method={config.method.name}, which keeps no histories. Use mode=exact.")
     problem = prepare(config, progress=True)
     if mode == "history" and problem.graph.inductive:
         raise UserError(f"mode=history: {problem.graph.name} is inductive, and only its training nodes have histories. Use mode=exact.")

@@ -175,16 +175,16 @@ def _check_evaluation(config: Config, graph: Graph) -> None:
 
 def _check_batch_parts(config: Config, num_parts: int) -> None:
     """A file decides on its own how many parts there are, so only now can its number be checked."""
-    if config.partitioner.name == "file" and config.method.name == "gas" and config.trainer.batch_parts > num_parts:
+    if config.partitioner.name == "file" and config.method.has_parts and config.trainer.batch_parts > num_parts:
         given = f"trainer.batch_parts={config.trainer.batch_parts}"
         raise UserError(f"{given} is not valid: expected at most the {num_parts} parts of {config.partitioner.file}.")
 
 
 def _partitioner(config: Config) -> PartitionerConfig:
     """Full batch is the case of one part."""
-    if config.method.name == "full_batch":
-        return replace(config.partitioner, name="range", num_parts=1, file="", cache="")
-    return config.partitioner
+    if config.method.has_parts:
+        return config.partitioner
+    return replace(config.partitioner, name="range", num_parts=1, file="", cache="")
 
 
 @contextlib.contextmanager

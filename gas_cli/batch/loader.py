@@ -5,14 +5,23 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import torch
 
 from gas_cli.batch.batch import Batch
-from gas_cli.batch.builder import BatchBuilder
 
 CACHE_BYTES = 1 << 30
 """Batches whose grouping repeats are kept while their blocks fit in this."""
+
+
+class Builder(Protocol):
+    """Builds one batch at a time out of part ids."""
+
+    @property
+    def num_parts(self) -> int: ...
+
+    def build(self, parts: list[int]) -> Batch: ...
 
 
 def epoch_groups(num_parts: int, batch_parts: int, shuffle: bool, seed: int, epoch: int) -> list[list[int]]:
@@ -34,7 +43,7 @@ class BatchLoader:
     `prepare` is applied to each batch on the building thread (pinning memory, say).
     """
 
-    def __init__(self, builder: BatchBuilder, prefetch: int, prepare: Callable[[Batch], Batch] = lambda batch: batch) -> None:
+    def __init__(self, builder: Builder, prefetch: int, prepare: Callable[[Batch], Batch] = lambda batch: batch) -> None:
         self.builder, self.prefetch, self.prepare = builder, prefetch, prepare
         self._cache: dict[tuple[int, ...], Batch] = {}
         self._cached_bytes = 0

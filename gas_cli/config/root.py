@@ -40,9 +40,8 @@ class Config:
         require_positive("runs", self.runs)
         require(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
         require(self.precision in PRECISIONS, "precision", self.precision, "one of " + ", ".join(PRECISIONS))
-        gas = self.method.name == "gas"
         require(
-            not gas or self.trainer.batch_parts <= self.partitioner.num_parts,
+            not self.method.has_parts or self.trainer.batch_parts <= self.partitioner.num_parts,
             "trainer.batch_parts",
             self.trainer.batch_parts,
             f"at most partitioner.num_parts={self.partitioner.num_parts}",
@@ -54,8 +53,8 @@ class Config:
             f"0 with model.num_layers={self.model.num_layers}: regularised are the hidden layers but the first, so there have to be three",
         )
         require(
-            gas or self.evaluation.mode == "exact",
+            self.method.keeps_histories or self.evaluation.mode == "exact",
             "evaluation.mode",
             self.evaluation.mode,
-            "exact: method=full_batch keeps no histories",
+            f"exact: method={self.method.name} keeps no histories",
         )

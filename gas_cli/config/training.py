@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from gas_cli.config.checks import require, require_between, require_name, require_non_negative, require_positive
 
-METHODS = ("gas", "full_batch")
+METHODS = ("gas", "full_batch", "cluster_gcn")
 SCHEDULES = ("none", "cosine", "step", "plateau")
 LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
 EVALUATION_MODES = ("exact", "history")
@@ -15,13 +15,24 @@ LOGGERS = ("none", "tensorboard")
 
 @dataclass
 class MethodConfig:
-    """`gas`: mini-batches with historical embeddings; `full_batch`: one batch that holds the whole graph."""
+    """`gas`: mini-batches with historical embeddings; `full_batch`: one batch that holds the whole graph; `cluster_gcn`: mini-batches
+    without the edges that leave them.
+    """
 
     name: str = "gas"
 
     def __post_init__(self) -> None:
         require_name("method.name", self.name)
         require(self.name in METHODS, "method", self.name, "one of " + ", ".join(METHODS))
+
+    @property
+    def keeps_histories(self) -> bool:
+        return self.name == "gas"
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether a step sees some of the parts, instead of one part that is the graph."""
+        return self.name != "full_batch"
 
 
 @dataclass

@@ -40,13 +40,13 @@ class Exchange(ABC):
 
 
 class NoExchange(Exchange):
-    """Full batch: there is no halo, and nothing to store. `widths[l]` are the channels that layer l reads."""
+    """Full batch and Cluster-GCN: there is no halo, and nothing to store. `widths[l]` are the channels that layer l reads."""
 
     def __init__(self, widths: tuple[int, ...], device: torch.device) -> None:
         self._empty = {layer: torch.zeros(0, width, device=device) for layer, width in enumerate(widths)}
 
     def begin(self, batch: Batch, upcoming: Batch | None) -> None:
-        assert batch.block.num_halo == 0, "a full batch has no halo"
+        assert batch.block.num_halo == 0, "without histories there is no halo"
 
     def push(self, layer: int, rows: Tensor) -> None:
         """Nothing to store."""

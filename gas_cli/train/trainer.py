@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gas_cli.batch.batch import Batch
 from gas_cli.batch.builder import BatchBuilder
+from gas_cli.batch.cluster_builder import ClusterBuilder
 from gas_cli.batch.loader import BatchLoader, epoch_groups
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
@@ -48,7 +49,8 @@ class Recorder(Protocol):
 
 
 class Trainer:
-    """Trains one model on one split: GAS with histories, or full batch when the partition has one part and `store` is None.
+    """Trains one model on one split: GAS with histories, full batch when the partition has one part, or Cluster-GCN; `store` is None
+    without histories.
 
     State is `progress`, the model, the optimizer and the store; all else derives from the configuration, so that `state_dict` and
     `restore` are the whole of a resume.
@@ -65,7 +67,8 @@ class Trainer:
         self.exchange: Exchange = TimedExchange(exchange, self.clock)
         builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split)
         prepare: Callable[[Batch], Batch] = Batch.pin_memory if device.type == "cuda" else lambda batch: batch
-        self.loader = BatchLoader(builder, config.trainer.prefetch, prepare)
+        self.loader = BatchLoader(builder, config.trainer.prefetch, prepare)  # batches that hold every edge of their targets
+        self.training_loader = self._training_loader(prepare)
         self.batch_parts = min(config.trainer.batch_parts, problem.train_parts)
         groups = problem.evaluation_groups(self.batch_parts)
         self.evaluator = Evaluator(model, problem.graph, self.loader, groups, device, config.precision, self.stop.check)
@@ -75,9 +78,16 @@ class Trainer:
         self._best_state: dict[str, Any] | None = None
 
     def _make_store(self) -> HistoryStore | None:
-        if self.config.method.name == "full_batch":
+        if not self.config.method.keeps_histories:
             return None
         return self.problem.make_store(self.model.widths, self.config.history, self.device)
+
+    def _training_loader(self, prepare: Callable[[Batch], Batch]) -> BatchLoader:
+        if self.config.method.name != "cluster_gcn":
+            return self.loader
+        model, problem = self.config.model, self.problem
+        builder = ClusterBuilder(problem.graph, model.normalization, model.self_loops, problem.partition, self.split)
+        return BatchLoader(builder, self.config.trainer.prefetch, prepare)
 
     # -- the loop ------------------------------------------------------------------------------------------------------------------
 
@@ -218,7 +228,7 @@ class Trainer:
     def _batches(self, groups: list[list[int]]) -> Iterator[Batch]:
         """Batches on the device; the wait for the builder is the phase `batch`."""
         repeats = not self.config.trainer.shuffle or math.comb(self.problem.train_parts, self.batch_parts) <= KEPT_GROUPINGS
-        source = self.loader.batches(groups, keep=repeats)
+        source = self.training_loader.batches(groups, keep=repeats)
         while True:
             with self.clock.phase("batch"):
                 batch = next(source, None)

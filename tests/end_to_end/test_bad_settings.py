@@ -13,7 +13,7 @@ from tests.end_to_end.runs import SMALL, assert_refused
 BEFORE_ANYTHING = [
     (["dataset=corra"], "Did you mean cora?"),
     (["model=graphormer"], "Choices: appnp, conv, gat, gatv2, gcn, gcnii"),
-    (["method=cluster"], "Choices: full_batch, gas"),
+    (["method=cluster"], "Choices: cluster_gcn, full_batch, gas"),
     (["trainer.epoch=3"], "Did you mean trainer.epochs?"),
     (["epochs=3"], "Did you mean trainer.epochs?"),
     (["model.theta=1"], "not a setting of the chosen model"),
@@ -30,6 +30,8 @@ BEFORE_ANYTHING = [
     (["device=tpu"], "auto, cpu, cuda"),
     (["trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
     (["method=full_batch", "evaluation.mode=history"], "keeps no histories"),
+    (["method=cluster_gcn", "evaluation.mode=history"], "method=cluster_gcn keeps no histories"),
+    (["method=cluster_gcn", "trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
     (["dataset.num_communities=301"], "between 1 and dataset.num_nodes"),
     (["resume=nowhere"], "expected the folder of a run"),
 ]

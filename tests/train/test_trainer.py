@@ -12,13 +12,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig, ModelConfig
+from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig, ModelConfig, SAGEConfig
 from gas_cli.config.training import LipschitzConfig
 from gas_cli.errors import Interrupted, UserError
 from gas_cli.model.registry import build_model
 from gas_cli.train.checkpoint import load_checkpoint
 from gas_cli.train.trainer import Trainer
-from tests.builders import MODEL_IDS, MODELS, make_config, make_graph, make_problem, random_adjacency
+from tests.builders import MODEL_IDS, MODELS, in_original_order, make_config, make_graph, make_problem, random_adjacency
 
 GCN = GCNConfig(num_layers=3, hidden_channels=8)
 PATHS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -140,6 +140,26 @@ def test_gas_with_one_part_equals_full_batch_with_dropout(tmp_path, model, spars
     losses = [[record["loss"] for record in fitted(subject)] for subject in (gas, full)]
     assert losses[0] == losses[1]
     assert_same(dict(gas.model.state_dict()), dict(full.model.state_dict()))
+
+
+@pytest.mark.parametrize("model", [GCN, GCNIIConfig(num_layers=3, hidden_channels=6), SAGEConfig(num_layers=2, hidden_channels=6)])
+def test_cluster_gcn_with_one_part_equals_full_batch(tmp_path, model):
+    cluster = trainer(tmp_path / "cluster", model, num_parts=1, batch_parts=1, epochs=4, method__name="cluster_gcn")
+    full = trainer(tmp_path / "full", model, epochs=4, method__name="full_batch")
+    losses = [[record["loss"] for record in fitted(subject)] for subject in (cluster, full)]
+    assert losses[0] == losses[1]
+
+
+def test_cluster_gcn_trains_on_sub_graphs_and_is_evaluated_on_the_graph(tmp_path):
+    """No histories; the scores are those that full batch has with the same weights."""
+    subject = trainer(tmp_path / "cluster", replace(GCN, dropout=0.0), epochs=60, method__name="cluster_gcn")
+    records = fitted(subject)
+    assert subject.store is None and "history_age" not in records[-1]
+    assert records[-1]["loss"] < 0.8 * records[0]["loss"]
+    full = trainer(tmp_path / "full", replace(GCN, dropout=0.0), method__name="full_batch")
+    full.model.load_state_dict(subject.model.state_dict())
+    scores = [in_original_order(one.problem, one.evaluator.exact()) for one in (subject, full)]
+    torch.testing.assert_close(scores[0], scores[1], rtol=1e-4, atol=1e-5)
 
 
 def test_training_learns_and_the_best_epoch_is_kept(tmp_path):
