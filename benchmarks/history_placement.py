@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.epoch_time import ARXIV_SIZE
+from benchmarks.cases import GRAPHS, MODELS
 
 SETTINGS = {
     "device": ["history.placement=device"],
@@ -52,7 +52,9 @@ def measure(overrides: list[str]) -> dict[str, Any]:
     from gas_cli.run import pick_split, prepare
     from gas_cli.train.trainer import Trainer
 
-    config = compose_config([*ARXIV_SIZE, "device=cuda", "evaluation.every=0", "trainer.shuffle=false", *overrides])
+    config = compose_config(
+        [*GRAPHS["arxiv-size"], *MODELS["gcn"], "device=cuda", "evaluation.every=0", "trainer.shuffle=false", *overrides]
+    )
     problem = prepare(config)
     model = build_model(config.model, problem.graph.num_features, problem.graph.num_classes, 0)
     torch.cuda.reset_peak_memory_stats()
