@@ -52,7 +52,7 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
 def _scores(config: Config, problem: Problem, state: dict[str, object], mode: str, device: torch.device) -> Tensor:
     graph = problem.graph
     seed = int(state["seed"])  # type: ignore[call-overload]
-    model = build_model(config.model, graph.num_features, graph.num_classes, seed).to(device)
+    model = build_model(config.model, graph.num_features, graph.num_classes, seed, graph.edge_dim).to(device)
     try:
         model.load_state_dict(state["model"])  # type: ignore[arg-type]
     except RuntimeError as error:

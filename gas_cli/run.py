@@ -14,13 +14,14 @@ from typing import Any
 import torch
 
 from gas_cli.config.compose import load_config, save_config
+from gas_cli.config.model import ModelConfig
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
-from gas_cli.model.registry import build_model
+from gas_cli.model.registry import build_model, model_class
 from gas_cli.partition.inductive import make_inductive_partition
 from gas_cli.partition.make import make_partition
 from gas_cli.partition.partition import Partition
@@ -63,10 +64,19 @@ def prepare_graph(graph: Graph, config: Config, progress: bool = False) -> Probl
     _check_evaluation(config, graph)
     partition = _partition(graph, config, progress)
     fingerprint = hashlib.blake2b((graph.fingerprint() + partition.fingerprint()).encode(), digest_size=16).hexdigest()
-    adj = permute_adjacency(normalize(graph.adj, config.model.normalization, config.model.self_loops), partition.node_perm)
+    graph = _with_attributes_for(graph, config.model)
+    adj = permute_adjacency(normalize(graph.adjacency(), config.model.normalization, config.model.self_loops), partition.node_perm)
     problem = Problem(permute_graph(graph, partition), adj, partition, fingerprint)
     _check_batch_parts(config, problem.train_parts)
     return problem
+
+
+def _with_attributes_for(graph: Graph, model: ModelConfig) -> Graph:
+    """The graph without its edge attributes where the model reads none: batches then carry none."""
+    if graph.edge_dim == 0 or model_class(model).takes_edge_attr(model):
+        return graph
+    log.info("model=%s does not read the %d attribute(s) of each edge.", model.name, graph.edge_dim)
+    return replace(graph, edge_attr=None, adj=replace(graph.adj, attr_row=None))
 
 
 def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dict[str, Any]:
@@ -74,7 +84,7 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
     device, graph = pick_device(config.device), problem.graph
     split = pick_split(config, problem, seed)
     torch.manual_seed(seed)
-    model = build_model(config.model, graph.num_features, graph.num_classes, seed)
+    model = build_model(config.model, graph.num_features, graph.num_classes, seed, graph.edge_dim)
     trainer = Trainer(config, problem, split, model, seed, device, folder)
     if trainer.last_checkpoint.exists():
         trainer.restore(load_checkpoint(trainer.last_checkpoint))

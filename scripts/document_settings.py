@@ -97,6 +97,7 @@ MEANINGS = {
     "model.out_heads": "Attention heads of the last layer, averaged.",
     "model.version": "1: GAT; 2: GATv2, whose attention ranks the sources differently for every target.",
     "model.conv": "Class name of a bipartite convolution in `torch_geometric.nn`; a wrong name is answered with the nearest ones.",
+    "model.edge_attr": "Read the graph's edge attributes, where it has any (`conv`: where the convolution takes `edge_dim`).",
     "model.conv_args": "Further arguments of its constructor, as `model.conv_args.aggr=max`.",
     "model.alpha": "Strength of the initial residual (GCNII), teleport probability (APPNP).",
     "model.theta": "Identity mapping of layer l (from 1) with strength log(theta / l + 1).",

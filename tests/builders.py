@@ -68,9 +68,15 @@ def adjacencies(draw: st.DrawFn, max_nodes: int = 24) -> tuple[sp.csr_array, boo
 
 
 def make_graph(
-    matrix: sp.csr_array, directed: bool = False, sparse_features: bool = False, num_features: int = 5, classes: int = 3, seed: int = 0
+    matrix: sp.csr_array,
+    directed: bool = False,
+    sparse_features: bool = False,
+    num_features: int = 5,
+    classes: int = 3,
+    seed: int = 0,
+    edge_dim: int = 0,
 ) -> Graph:
-    """A graph with random features, labels and masks on a given adjacency."""
+    """A graph with random features, labels and masks on a given adjacency; with `edge_dim` every direction of an edge has attributes."""
     rng = np.random.default_rng(seed)
     n = matrix.shape[0]
     dense = rng.standard_normal((n, num_features)).astype(np.float32)
@@ -90,6 +96,7 @@ def make_graph(
         num_classes=classes,
         metric="accuracy",
         symmetric=not directed,
+        edge_attr=torch.from_numpy(rng.standard_normal((adj.nnz, edge_dim), np.float32)) if edge_dim else None,
     ).validate()
 
 
@@ -107,7 +114,7 @@ def make_problem(graph: Graph, num_parts: int, model: ModelConfig, seed: int = 0
     partition = make_parts(graph.num_nodes, num_parts, seed)
     if order is not None:
         partition = Partition(order, torch.tensor([0, graph.num_nodes]), partition.quality)
-    adj = permute_adjacency(normalize(graph.adj, model.normalization, model.self_loops), partition.node_perm)
+    adj = permute_adjacency(normalize(graph.adjacency(), model.normalization, model.self_loops), partition.node_perm)
     return Problem(permute_graph(graph, partition), adj, partition, f"{num_parts}-{seed}")
 
 

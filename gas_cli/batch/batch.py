@@ -20,6 +20,7 @@ class Block:
     outer       CSR [B, H]   halo sources (out-of-batch 1-hop neighbours); inner and outer together hold every edge of the targets
     target_ids  int64 [B]    node ids as in the dataset: the key of dropout masks, the same in every partition
     halo_ids    int64 [H]
+    edge_attr   float32 [E_b, D] in the order of `edge_source`, or None where the edges have no attributes (or the model reads none)
 
     Example: nodes 0-1 form part 0, nodes 2-3 part 1, the path 0-1-2-3. The block of part 0 has inner = [[0,1],[1,0]],
     halo = (2,) and outer = [[0],[1]].
@@ -29,6 +30,7 @@ class Block:
     outer: CSR
     target_ids: Tensor
     halo_ids: Tensor
+    edge_attr: Tensor | None = None
 
     @property
     def num_targets(self) -> int:
@@ -41,6 +43,12 @@ class Block:
     @property
     def num_edges(self) -> int:
         return self.inner.nnz + self.outer.nnz
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the two matrices and of the edge attributes."""
+        attributes = 0 if self.edge_attr is None else self.edge_attr.numel() * self.edge_attr.element_size()
+        return self.inner.nbytes + self.outer.nbytes + attributes
 
     @cached_property
     def edge_source(self) -> Tensor:
@@ -69,10 +77,17 @@ class Block:
             self.outer.to(device, non_blocking=True),
             self.target_ids.to(device, non_blocking=True),
             self.halo_ids.to(device, non_blocking=True),
+            None if self.edge_attr is None else self.edge_attr.to(device, non_blocking=True),
         )
 
     def pin_memory(self) -> Block:
-        return Block(self.inner.pin_memory(), self.outer.pin_memory(), self.target_ids.pin_memory(), self.halo_ids.pin_memory())
+        return Block(
+            self.inner.pin_memory(),
+            self.outer.pin_memory(),
+            self.target_ids.pin_memory(),
+            self.halo_ids.pin_memory(),
+            None if self.edge_attr is None else self.edge_attr.pin_memory(),
+        )
 
 
 def _row_ids(a: CSR) -> Tensor:

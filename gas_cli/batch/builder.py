@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,12 +19,15 @@ class BatchBuilder:
     """Turns part ids into `Batch`es.
 
     `graph` is permuted so that the parts of `partition` are contiguous; `adj` is its adjacency as the model wants it (normalised,
-    with or without self-loops). Holds O(N) scratch, so one builder serves one thread at a time.
+    with or without self-loops). Where the graph has edge attributes, `adj.attr_row` leads to them. Holds O(N) scratch, so one builder
+    serves one thread at a time.
     """
 
     def __init__(self, graph: Graph, adj: CSR, partition: Partition, split: Split) -> None:
         self.graph, self.adj, self.partition, self.split = graph, adj, partition, split
-        self._arrays = adj.rowptr.numpy(), adj.col.numpy(), adj.value.numpy()
+        assert graph.edge_attr is None or adj.attr_row is not None, "edge attributes are found by the row that each edge carries"
+        attr_row = np.empty(0, np.int64) if graph.edge_attr is None or adj.attr_row is None else adj.attr_row.numpy()
+        self._arrays = adj.rowptr.numpy(), adj.col.numpy(), adj.value.numpy(), attr_row
         self._part_ptr: list[int] = partition.part_ptr.tolist()
         self._local = np.full(graph.num_nodes, -1, np.int32)
         self._identity = bool((partition.node_perm == torch.arange(graph.num_nodes)).all())
@@ -36,7 +41,7 @@ class BatchBuilder:
         parts = sorted(parts)
         ranges = self._ranges(parts)
         starts, stops = np.array(ranges, np.int64).T.copy()
-        inner_ptr, inner_col, inner_value, outer_ptr, outer_col, outer_value, halo_np = kernels.split_rows(
+        inner_ptr, inner_col, inner_value, inner_attr, outer_ptr, outer_col, outer_value, outer_attr, halo_np = kernels.split_rows(
             *self._arrays, starts, stops, self._local
         )
         halo = torch.from_numpy(halo_np)
@@ -49,6 +54,9 @@ class BatchBuilder:
             _cut(self.partition.node_perm, ranges),
             halo if self._identity else self.partition.node_perm[halo],
         )
+        if self.graph.edge_attr is not None:
+            rows = torch.from_numpy(np.concatenate([inner_attr, outer_attr]))
+            block = replace(block, edge_attr=edge_attributes(self.graph.edge_attr, rows, block.edge_target, num_targets))
         mask = _cut(self.split.train, ranges)
         return Batch(
             parts=tuple(parts),
@@ -71,6 +79,28 @@ class BatchBuilder:
             else:
                 merged.append((start, stop))
         return merged
+
+
+def edge_attributes(table: Tensor, rows: Tensor, target: Tensor, num_targets: int) -> Tensor:
+    """The rows [E_b, D] of `table` for edges to the nodes `target` [E_b]. An edge without one (`rows` is -1: a self-loop that the
+    normalisation added) gets the mean of the others into its node: a block holds every edge of its targets, so that of the whole graph.
+    """
+    without = rows < 0
+    if not bool(without.any()):
+        return table.index_select(0, rows)
+    known = torch.zeros(rows.numel(), table.shape[1])
+    known[~without] = table.index_select(0, rows[~without])
+    return with_means(known, without, target, num_targets)
+
+
+def with_means(attributes: Tensor, without: Tensor, target: Tensor, num_targets: int) -> Tensor:
+    """`attributes` [E_b, D] with those of the edges `without` replaced by the mean of the others that share their `target`, zeros where
+    there are none."""
+    known = attributes.masked_fill(without.unsqueeze(1), 0.0)
+    sums = known.new_zeros(num_targets, known.shape[1]).index_add_(0, target, known)
+    counts = torch.bincount(target[~without], minlength=num_targets).clamp_(min=1)
+    known[without] = (sums / counts.unsqueeze(1))[target[without]]
+    return known
 
 
 def cut_rows(x: Features, ranges: list[tuple[int, int]]) -> Features:

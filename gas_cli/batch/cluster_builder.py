@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from gas_cli.batch.batch import Batch, Block
-from gas_cli.batch.builder import BatchBuilder, gather_rows
+from gas_cli.batch.builder import BatchBuilder, gather_rows, with_means
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.normalize import normalize
 from gas_cli.ops.csr import CSR
@@ -36,10 +37,19 @@ class ClusterBuilder:
         batch = self._whole.build(parts)
         nobody = torch.empty(0, dtype=torch.int64)
         block = replace(batch.block, inner=self._normalized(batch.block), outer=_no_columns(batch.block.num_targets), halo_ids=nobody)
+        block = replace(block, edge_attr=_inner_attributes(batch.block, block))
         return replace(batch, halo=nobody, x_halo=gather_rows(self._whole.graph.x, nobody), block=block)
 
     def _normalized(self, block: Block) -> CSR:
         return normalize(block.inner, self.normalization, self.self_loops)
+
+
+def _inner_attributes(whole: Block, block: Block) -> Tensor | None:
+    """The attributes of the edges of `block`, which are the first of `whole`; self-loops get the mean of those alone."""
+    if whole.edge_attr is None:
+        return None
+    loops = block.edge_source == block.edge_target
+    return with_means(whole.edge_attr[: block.num_edges], loops, block.edge_target, block.num_targets)
 
 
 def _no_columns(num_rows: int) -> CSR:

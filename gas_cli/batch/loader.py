@@ -61,7 +61,7 @@ class BatchLoader:
             return cached
         with self._lock:  # the builder's scratch serves one thread at a time
             batch = self.prepare(self.builder.build(group))
-        size = batch.block.inner.nbytes + batch.block.outer.nbytes
+        size = batch.block.nbytes
         if keep and self._cached_bytes + size <= CACHE_BYTES:
             self._cache[tuple(group)] = batch
             self._cached_bytes += size

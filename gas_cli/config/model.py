@@ -84,7 +84,7 @@ class GINConfig(StackConfig):
 class GATConfig(StackConfig):
     """GAT (`version` 1) and GATv2 (`version` 2): hidden layers concatenate `heads`, the last one averages `out_heads`.
 
-    `hidden_channels` are per head.
+    `hidden_channels` are per head. `edge_attr` reads the graph's edge attributes where it has any.
     """
 
     name: str = "gat"
@@ -95,6 +95,7 @@ class GATConfig(StackConfig):
     version: int = 1
     activation: str = "elu"
     normalization: str = "none"
+    edge_attr: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,13 +106,17 @@ class GATConfig(StackConfig):
 
 @dataclass
 class ConvConfig(StackConfig):
-    """Any bipartite convolution of torch_geometric.nn by its class name, with further arguments of its constructor in `conv_args`."""
+    """Any bipartite convolution of torch_geometric.nn by its class name, with further arguments of its constructor in `conv_args`.
+
+    `edge_attr` gives the graph's edge attributes, where it has any, to a convolution that takes `edge_dim`.
+    """
 
     name: str = "conv"
     conv: str = "SAGEConv"
     conv_args: dict[str, Any] = field(default_factory=dict)
     normalization: str = "none"
     self_loops: bool = False
+    edge_attr: bool = True
 
 
 @dataclass

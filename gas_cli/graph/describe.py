@@ -65,7 +65,14 @@ def _edges(graph: Graph) -> str:
     kind = "every edge in both directions" if graph.symmetric else "directed"
     weight = graph.adj.value
     low, high = (float(weight.min()), float(weight.max())) if weight.numel() else (1.0, 1.0)
-    return f"{graph.num_edges:,} messages, {kind}, " + ("no weights" if low == high == 1.0 else f"weights from {low:g} to {high:g}")
+    weights = "no weights" if low == high == 1.0 else f"weights from {low:g} to {high:g}"
+    return f"{graph.num_edges:,} messages, {kind}, {weights}, {_edge_attributes(graph)}"
+
+
+def _edge_attributes(graph: Graph) -> str:
+    if graph.edge_attr is None:
+        return "no attributes"
+    return f"{graph.edge_dim:,} attribute(s) in {graph.edge_attr.shape[0]:,} rows, {graph.edge_attr.numel() * 4 / 2**20:,.1f} MiB"
 
 
 def _structure(graph: Graph) -> list[tuple[str, str]]:

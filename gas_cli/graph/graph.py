@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,6 +37,8 @@ class Graph:
     metric       `accuracy` | `ogb:<dataset name>` | `micro_f1` | `roc_auc`
     symmetric    whether adj equals its transpose, values included
     inductive    whether training sees its own nodes alone: the others are graphs apart, met for the first time in evaluation
+    edge_attr    float32 [R, D] or None: attributes of the edges, possibly memory-mapped. Entry e of adj has row `adj.attr_row[e]`, so that
+                 both directions of an edge may share one; row e where adj has no `attr_row` (R = E then)
     """
 
     name: str
@@ -48,6 +50,7 @@ class Graph:
     metric: str
     symmetric: bool
     inductive: bool = False
+    edge_attr: Tensor | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -62,11 +65,24 @@ class Graph:
     def num_features(self) -> int:
         return int(self.x.shape[1])
 
+    @property
+    def edge_dim(self) -> int:
+        """D, columns of the edge attributes; 0 without."""
+        return 0 if self.edge_attr is None else int(self.edge_attr.shape[1])
+
+    def adjacency(self) -> CSR:
+        """`adj`, each edge with the row of its attributes where the graph has any: what later stages normalise and permute."""
+        if self.edge_attr is None or self.adj.attr_row is not None:
+            return self.adj
+        return replace(self.adj, attr_row=torch.arange(self.adj.nnz))
+
     def fingerprint(self) -> str:
-        """A hash of topology, features and labels: a checkpoint belongs to one graph."""
+        """A hash of topology, features, edge attributes and labels: a checkpoint belongs to one graph."""
         digest = hashlib.blake2b(digest_size=16)
         features = (self.x.col, self.x.value) if isinstance(self.x, CSR) else (self.x,)
-        for tensor in (self.adj.rowptr, self.adj.col, self.adj.value, self.y, *features):
+        attributes = (self.edge_attr, self.adjacency().attr_row) if self.edge_attr is not None else ()
+        for tensor in (self.adj.rowptr, self.adj.col, self.adj.value, self.y, *features, *attributes):
+            assert tensor is not None
             array = tensor.contiguous().numpy()
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(memoryview(array).cast("B"))
@@ -82,6 +98,7 @@ class Graph:
             low, high = int(self.adj.col.min()), int(self.adj.col.max())
             self._check(low >= 0 and high < n, f"has edges with node ids from {low} to {high}", f"ids from 0 to {n - 1}")
         self._check_features()
+        self._check_edge_attributes()
         self._check_labels()
         self._check(bool(self.splits), "has no split", "at least one train/val/test split")
         for i, split in enumerate(self.splits):
@@ -108,13 +125,28 @@ class Graph:
             self._check(False, f"is inductive and has the edge {ends[0]} -> {ends[1]} between a training node and another", "graphs apart")
 
     def _check_features(self) -> None:
-        values = self.x.value if isinstance(self.x, CSR) else self.x
-        for start in range(0, values.shape[0], 1 << 20):  # in blocks: the features may be larger than memory
-            bad = ~torch.isfinite(values[start : start + (1 << 20)])
-            if bool(bad.any()):
-                entry = start + int(bad.reshape(bad.shape[0], -1).any(1).nonzero()[0])
-                row = int(np.searchsorted(self.x.rowptr.numpy(), entry, side="right")) - 1 if isinstance(self.x, CSR) else entry
-                self._check(False, f"has a NaN or infinite feature at node {row}", "finite features (clean or impute them first)")
+        entry = _first_not_finite(self.x.value if isinstance(self.x, CSR) else self.x)
+        if entry is not None:
+            row = int(np.searchsorted(self.x.rowptr.numpy(), entry, side="right")) - 1 if isinstance(self.x, CSR) else entry
+            self._check(False, f"has a NaN or infinite feature at node {row}", "finite features (clean or impute them first)")
+
+    def _check_edge_attributes(self) -> None:
+        table, rows = self.edge_attr, self.adj.attr_row
+        if table is None:
+            return
+        shape = tuple(table.shape)
+        fits = table.dim() == 2 and table.shape[1] > 0 and table.dtype == torch.float32
+        self._check(fits, f"has edge attributes of shape {shape} and type {table.dtype}", "float32 [E, D]: one row per edge")
+        if rows is None:
+            self._check(
+                shape[0] == self.num_edges, f"has {shape[0]} rows of edge attributes for {self.num_edges} edges", "one row per edge"
+            )
+        elif rows.numel():
+            low, high = int(rows.min()), int(rows.max())
+            inside = rows.shape == (self.num_edges,) and low >= 0 and high < shape[0]
+            self._check(inside, f"has edges with the rows {low} to {high} of {shape[0]} rows of edge attributes", "a row for every edge")
+        entry = _first_not_finite(table)
+        self._check(entry is None, f"has a NaN or infinite edge attribute in row {entry}", "finite attributes (clean or impute them first)")
 
     def _check_labels(self) -> None:
         binary = self.y.dim() == 2 or self.num_classes == 2
@@ -136,6 +168,15 @@ class Graph:
     def _check(self, holds: bool, found: str, expected: str) -> None:
         if not holds:
             raise UserError(f"Graph {self.name!r} {found}: expected {expected}.")
+
+
+def _first_not_finite(values: Tensor) -> int | None:
+    """The first row with a NaN or infinite entry, read in blocks: the table may be larger than memory."""
+    for start in range(0, values.shape[0], 1 << 20):
+        bad = ~torch.isfinite(values[start : start + (1 << 20)])
+        if bool(bad.any()):
+            return start + int(bad.reshape(bad.shape[0], -1).any(1).nonzero()[0])
+    return None
 
 
 def _first(mask: Tensor) -> int:

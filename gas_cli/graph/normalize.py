@@ -23,7 +23,8 @@ def normalize(adj: CSR, kind: str, self_loops: bool) -> CSR:
     mean  Â = D^-1 A (of A + I with `self_loops`), D the sums of incoming weights
     none  Â = A (A + I with `self_loops`)
 
-    A self-loop gets weight 1 and a node that already has one keeps it. A node without incoming weight gets zeros, never NaN.
+    A self-loop gets weight 1 and a node that already has one keeps it. A node without incoming weight gets zeros, never NaN. Edges keep
+    their attributes (`attr_row`); an added self-loop has none of its own.
     Raises `UserError` for another `kind`.
     """
     if kind not in ("sym", "mean", "none"):
@@ -36,11 +37,12 @@ def normalize(adj: CSR, kind: str, self_loops: bool) -> CSR:
     per_row = (adj.rowptr[1:] - adj.rowptr[:-1]).to(torch.int64)
     if kind == "mean":
         scale = _power(degree, -1.0)
-        return CSR(adj.rowptr, adj.col, torch.repeat_interleave(scale, per_row).mul_(adj.value), adj.num_cols)
+        value = torch.repeat_interleave(scale, per_row).mul_(adj.value)
+        return CSR(adj.rowptr, adj.col, value, adj.num_cols, attr_row=adj.attr_row)
     scale = _power(degree, -0.5)
     # the two scales are multiplied first, so that the weights of v → w and w → v are equal to the last bit
     value = torch.repeat_interleave(scale, per_row).mul_(scale.index_select(0, adj.col)).mul_(adj.value)
-    return CSR(adj.rowptr, adj.col, value, adj.num_cols, adj.symmetric)
+    return CSR(adj.rowptr, adj.col, value, adj.num_cols, adj.symmetric, attr_row=adj.attr_row)
 
 
 def add_self_loops(adj: CSR) -> CSR:
@@ -50,6 +52,7 @@ def add_self_loops(adj: CSR) -> CSR:
     if present.all():
         return adj
     missing = np.flatnonzero(~present)
+    attr_row = None if adj.attr_row is None else torch.from_numpy(np.insert(adj.attr_row.numpy(), position[missing], -1))
     added = np.zeros(rowptr.shape[0], np.int64)
     np.cumsum(~present, out=added[1:])
     return CSR(
@@ -58,6 +61,7 @@ def add_self_loops(adj: CSR) -> CSR:
         torch.from_numpy(np.insert(adj.value.numpy(), position[missing], np.float32(1.0))),
         adj.num_cols,
         adj.symmetric,
+        attr_row=attr_row,
     )
 
 

@@ -20,26 +20,30 @@ IntArray = NDArray[np.integer[Any]]
 FloatArray = NDArray[np.floating[Any]]
 
 
-def build_adjacency(edge_index: IntArray, num_nodes: int, weights: FloatArray | None = None, *, symmetrise: bool) -> CSR:
+def build_adjacency(
+    edge_index: IntArray, num_nodes: int, weights: FloatArray | None = None, *, symmetrise: bool, number_edges: bool = False
+) -> CSR:
     """The adjacency of `num_nodes` nodes from directed edges.
 
-    edge_index  integer [2, E], row 0 the source w and row 1 the target v of the message w → v
-    weights     float [E]; 1 for every edge where None
-    symmetrise  also add v → w for every w → v
+    edge_index    integer [2, E], row 0 the source w and row 1 the target v of the message w → v
+    weights       float [E]; 1 for every edge where None
+    symmetrise    also add v → w for every w → v
+    number_edges  give the result `attr_row`: which of the E edges each entry comes from, for edge attributes
 
     Self-loops are dropped (the normalisation adds them where it wants them). Of parallel edges the largest weight stays, so a
-    symmetrised graph equals its transpose, values included. Raises `UserError` naming the first edge with an id outside 0..N-1
-    or a weight that is not finite.
+    symmetrised graph equals its transpose, values included; `attr_row` is that of the first, and of the reverse edge only where an edge is
+    not listed in its own direction. Raises `UserError` naming the first edge with an id outside 0..N-1 or a weight that is not finite.
     """
     _check_edges(edge_index, num_nodes, weights)
+    listed = np.flatnonzero(edge_index[0] != edge_index[1]) if number_edges else None
     edge_index, weights = _drop_self_loops(edge_index, weights)
     source, target = edge_index[0].astype(np.int32, copy=False), edge_index[1].astype(np.int32, copy=False)
+    if listed is not None and weights is None:
+        weights = np.ones(listed.shape[0], np.float32)
     if symmetrise:
         source, target = np.concatenate([source, target]), np.concatenate([target, source])
-    if weights is None:
-        adj = _pattern(source, target, num_nodes)
-    else:
-        adj = _weighted(source, target, np.tile(weights, 2) if symmetrise else weights, num_nodes)
+        weights, listed = None if weights is None else np.tile(weights, 2), None if listed is None else np.tile(listed, 2)
+    adj = _pattern(source, target, num_nodes) if weights is None else _weighted(source, target, weights, listed, num_nodes)
     adj.symmetric = symmetrise or is_symmetric(adj)
     return adj
 
@@ -90,16 +94,18 @@ def _pattern(source: IntArray, target: IntArray, num_nodes: int) -> CSR:
     return _to_csr(matrix, np.ones(matrix.nnz, np.float32))
 
 
-def _weighted(source: IntArray, target: IntArray, weights: FloatArray, num_nodes: int) -> CSR:
+def _weighted(source: IntArray, target: IntArray, weights: FloatArray, listed: IntArray | None, num_nodes: int) -> CSR:
     key = target.astype(np.int64) * num_nodes + source
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(key, kind="stable")  # stable: of parallel edges the first comes first
     key = key[order]
     starts = np.flatnonzero(np.diff(key, prepend=-1))
     value = np.maximum.reduceat(weights[order], starts) if starts.size else weights
     key = key[starts]
     rowptr = np.searchsorted(key, np.arange(num_nodes + 1, dtype=np.int64) * num_nodes)
     col = (key % max(num_nodes, 1)).astype(np.int32)
-    return CSR(torch.from_numpy(rowptr.astype(np.int64)), torch.from_numpy(col), torch.from_numpy(value.astype(np.float32)), num_nodes)
+    attr_row = None if listed is None else torch.from_numpy(listed[order[starts]].astype(np.int64, copy=False))
+    rowptr, value = rowptr.astype(np.int64, copy=False), value.astype(np.float32)
+    return CSR(torch.from_numpy(rowptr), torch.from_numpy(col), torch.from_numpy(value), num_nodes, attr_row=attr_row)
 
 
 def _to_csr(matrix: sp.csr_array, value: NDArray[np.float32]) -> CSR:

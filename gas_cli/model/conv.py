@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gas_cli.batch.batch import Block
-from gas_cli.config.model import ConvConfig, StackConfig
+from gas_cli.config.model import ConvConfig, ModelConfig, StackConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Features
 from gas_cli.model.model import Rows, State
@@ -25,21 +25,30 @@ class Conv(Stack):
         conv_l(h) = PyGConv(channels_l, channels_{l+1}, **conv_args)((h_{B+H}, h_B), edge_index)
 
     The convolution gets the block as PyG's bipartite graphs: sources are the targets, then the halo. Edge weights are passed where it takes
-    `edge_weight`. Convolutions that add self-loops by themselves are told not to: `model.self_loops` does it for the whole graph.
+    `edge_weight`, edge attributes where its constructor takes `edge_dim`, which is set to their number of columns. Convolutions that add
+    self-loops by themselves are told not to: `model.self_loops` does it for the whole graph.
     Randomness inside the convolution (its own dropout) comes from torch's generator. History per node and layer: hidden_channels values.
     """
 
-    def __init__(self, config: ConvConfig, in_channels: int, out_channels: int) -> None:
-        super().__init__(config, in_channels, out_channels, width=config.hidden_channels)
+    def __init__(self, config: ConvConfig, in_channels: int, out_channels: int, edge_dim: int = 0) -> None:
+        super().__init__(config, in_channels, out_channels, width=config.hidden_channels, edge_dim=edge_dim)
+
+    @classmethod
+    def takes_edge_attr(cls, config: ModelConfig) -> bool:
+        assert isinstance(config, ConvConfig)
+        return config.edge_attr and "edge_dim" in inspect.signature(_convolution(config).__init__).parameters
 
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
         assert isinstance(config, ConvConfig)
-        return _construct(config, in_channels, out_channels)
+        return _construct(config, in_channels, out_channels, self.edge_dim)
 
     def convolve(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
         conv = self.convs[index]
         target, halo = _dense(rows.target), _dense(rows.halo)
         extra = {"edge_weight": block.edge_weight} if "edge_weight" in inspect.signature(conv.forward).parameters else {}
+        if self.edge_dim:
+            assert block.edge_attr is not None, "a model with edge_dim gets blocks with attributes"
+            extra["edge_attr"] = block.edge_attr
         return conv((torch.cat([target, halo]), target), torch.stack([block.edge_source, block.edge_target]), **extra)  # type: ignore[no-any-return]
 
 
@@ -62,7 +71,7 @@ def _fits(convolution: type[Any]) -> bool:
     return required == ["self", "in_channels", "out_channels"] and not others
 
 
-def _construct(config: ConvConfig, in_channels: int, out_channels: int) -> nn.Module:
+def _convolution(config: ConvConfig) -> type[Any]:
     known = bipartite_convolutions()
     if config.conv not in known:
         near = difflib.get_close_matches(config.conv, known, n=3, cutoff=0.4)
@@ -70,15 +79,30 @@ def _construct(config: ConvConfig, in_channels: int, out_channels: int) -> nn.Mo
         raise UserError(
             f"model.conv={config.conv} is not a bipartite convolution of torch_geometric.nn. {hint}Choices: {', '.join(known)}."
         )
+    return known[config.conv]
+
+
+def _construct(config: ConvConfig, in_channels: int, out_channels: int, edge_dim: int) -> nn.Module:
+    convolution = _convolution(config)
+    accepted = inspect.signature(convolution.__init__).parameters
     arguments: dict[str, Any] = dict(config.conv_args)
-    accepted = inspect.signature(known[config.conv].__init__).parameters
+    if "edge_dim" in accepted:
+        _check_edge_dim(config, edge_dim)
+        arguments |= {"edge_dim": edge_dim} if edge_dim else {}
     if "add_self_loops" in accepted:
         arguments.setdefault("add_self_loops", False)
     try:
-        conv: nn.Module = known[config.conv](in_channels, out_channels, **arguments)
+        conv: nn.Module = convolution(in_channels, out_channels, **arguments)
     except (TypeError, ValueError, AssertionError) as error:
         raise UserError(f"model.conv_args={config.conv_args} do not fit {config.conv}: {error}") from error
     return conv
+
+
+def _check_edge_dim(config: ConvConfig, edge_dim: int) -> None:
+    wanted = config.conv_args.get("edge_dim")
+    if wanted not in (None, edge_dim):
+        found = f"the edges have {edge_dim or 'no'} attributes" if config.edge_attr else "model.edge_attr=false"
+        raise UserError(f"model.conv_args.edge_dim={wanted}: {found}. Leave it out: it follows the graph.")
 
 
 def _dense(x: Features) -> Tensor:

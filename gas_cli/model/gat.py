@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gas_cli.batch.batch import Block
-from gas_cli.config.model import GATConfig, StackConfig
+from gas_cli.config.model import GATConfig, ModelConfig, StackConfig
 from gas_cli.model.model import Rows, State, glorot, transform
 from gas_cli.model.stack import Stack
 from gas_cli.ops.attention import attend, edge_softmax
@@ -18,9 +18,9 @@ ATTENTION_SITE = 1 << 16
 
 
 class GATConv(nn.Module):
-    """Parameters of one layer: projections of sources and targets, and one attention vector per head."""
+    """Parameters of one layer: projections of sources, targets and edge attributes, and one attention vector per head."""
 
-    def __init__(self, in_channels: int, channels: int, heads: int, concat: bool, second_version: bool) -> None:
+    def __init__(self, in_channels: int, channels: int, heads: int, concat: bool, second_version: bool, edge_dim: int = 0) -> None:
         super().__init__()
         self.heads, self.channels, self.concat = heads, channels, concat
         self.source = nn.Parameter(glorot(in_channels, heads * channels))
@@ -28,6 +28,8 @@ class GATConv(nn.Module):
         self.att_source = nn.Parameter(glorot(heads, channels))
         self.att_target = None if second_version else nn.Parameter(glorot(heads, channels))
         self.bias = nn.Parameter(torch.zeros(heads * channels if concat else channels))
+        self.edge = nn.Parameter(glorot(edge_dim, heads * channels)) if edge_dim else None
+        self.att_edge = nn.Parameter(glorot(heads, channels)) if edge_dim and not second_version else None
 
 
 class GAT(Stack):
@@ -36,20 +38,25 @@ class GAT(Stack):
         conv_l(h)_v = ∥_k or mean_k  Σ_{w ∈ N(v)} α^k_vw W^k h_w,    α^k_vw = softmax_w e^k_vw
         GAT:   e^k_vw = LeakyReLU(a_s · W^k h_w + a_t · W^k h_v)
         GATv2: e^k_vw = a · LeakyReLU(W_s^k h_w + W_t^k h_v)
+    With attributes u_vw of the edges, as in PyG: a_e · W_e^k u_vw is added inside GAT's LeakyReLU, W_e^k u_vw inside GATv2's.
 
     Hidden layers concatenate their `heads`, the last one averages `out_heads`. Dropout falls on the inputs and on α. The adjacency has
     self-loops; its weights are not used. History per node and layer: heads * hidden_channels values.
     """
 
-    def __init__(self, config: GATConfig, in_channels: int, out_channels: int) -> None:
-        super().__init__(config, in_channels, out_channels, width=config.heads * config.hidden_channels)
+    def __init__(self, config: GATConfig, in_channels: int, out_channels: int, edge_dim: int = 0) -> None:
+        super().__init__(config, in_channels, out_channels, width=config.heads * config.hidden_channels, edge_dim=edge_dim)
         self.attention_dropout = config.dropout
+
+    @classmethod
+    def takes_edge_attr(cls, config: ModelConfig) -> bool:
+        return isinstance(config, GATConfig) and config.edge_attr
 
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
         assert isinstance(config, GATConfig)
         last = index == config.num_layers - 1 and not config.linear
         heads, channels = (config.out_heads, out_channels) if last else (config.heads, config.hidden_channels)
-        return GATConv(in_channels, channels, heads, concat=not last, second_version=config.version == 2)
+        return GATConv(in_channels, channels, heads, concat=not last, second_version=config.version == 2, edge_dim=self.edge_dim)
 
     def convolve(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
         conv = self.convs[index]
@@ -68,6 +75,17 @@ def _scores(conv: GATConv, sources: Tensor, targets: Tensor, block: Block) -> Te
     """e [E, heads]."""
     if conv.att_target is None:
         both = sources[block.edge_source] + targets[block.edge_target]
+        if conv.edge is not None:
+            both = both + (_attributes(block) @ conv.edge).view_as(both)
         return (F.leaky_relu(both, 0.2) * conv.att_source).sum(-1)
     by_source, by_target = (sources * conv.att_source).sum(-1), (targets * conv.att_target).sum(-1)
-    return F.leaky_relu(by_source[block.edge_source] + by_target[block.edge_target], 0.2)
+    score = by_source[block.edge_source] + by_target[block.edge_target]
+    if conv.edge is not None and conv.att_edge is not None:
+        by_column = (conv.edge.view(-1, conv.heads, conv.channels) * conv.att_edge).sum(-1)  # [D, heads]: a_e W_e, before edges multiply it
+        score = score + _attributes(block) @ by_column
+    return F.leaky_relu(score, 0.2)
+
+
+def _attributes(block: Block) -> Tensor:
+    assert block.edge_attr is not None, "a model with edge_dim gets blocks with attributes"
+    return block.edge_attr

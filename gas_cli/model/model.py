@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gas_cli.batch.batch import Block
+from gas_cli.config.model import ModelConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.gain import Gain
 from gas_cli.ops.csr import CSR
@@ -54,13 +55,19 @@ class Model(nn.Module, ABC):
 
     `widths[l]` is the number of channels that layer l reads (l = 0..L-1); layers 1..L-1 read histories of these widths.
     Layer-wise inference keeps for all nodes only what a model says it reads: `uses_initial` (`state.initial` is read by layers beyond the
-    first, or by `decode`; else it is undefined there), `joins_outputs` (`state.outputs` is read).
+    first, or by `decode`; else it is undefined there), `joins_outputs` (`state.outputs` is read). A class that `takes_edge_attr` is also
+    built with `edge_dim`, the columns of `block.edge_attr`, 0 where the edges have none.
     """
 
     num_layers: int
     widths: tuple[int, ...]
     uses_initial = False
     joins_outputs = False
+
+    @classmethod
+    def takes_edge_attr(cls, config: ModelConfig) -> bool:
+        """Whether edge attributes play a part in this architecture under `config`; batches carry none otherwise."""
+        return False
 
     @abstractmethod
     def encode(self, x: Features, ids: Tensor, noise: Noise) -> Features:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from gas_cli.config.model import APPNPConfig, ConvConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
@@ -17,7 +15,7 @@ from gas_cli.model.gin import GIN
 from gas_cli.model.model import Model
 from gas_cli.model.sage import SAGE
 
-BUILDERS: dict[type[ModelConfig], Callable[..., Model]] = {
+BUILDERS: dict[type[ModelConfig], type[Model]] = {
     GCNConfig: GCN,
     GATConfig: GAT,
     SAGEConfig: SAGE,
@@ -26,15 +24,26 @@ BUILDERS: dict[type[ModelConfig], Callable[..., Model]] = {
     GCNIIConfig: GCNII,
     APPNPConfig: APPNP,
 }
-"""The class of an architecture by the class of its settings; called with (config, in_channels, out_channels)."""
+"""The class of an architecture by the class of its settings; called with (config, in_channels, out_channels), and with `edge_dim` where it
+takes edge attributes."""
 
 
-def build_model(config: ModelConfig, in_channels: int, out_channels: int, seed: int) -> Model:
-    """The architecture that `config`'s class stands for, its parameters a function of `seed`; leaves torch's global generator as it was."""
+def build_model(config: ModelConfig, in_channels: int, out_channels: int, seed: int, edge_dim: int = 0) -> Model:
+    """The architecture that `config`'s class stands for, its parameters a function of `seed`; leaves torch's global generator as it was.
+
+    `edge_dim` is the number of columns of the graph's edge attributes, 0 without; a model that takes none ignores it.
+    """
+    builder = model_class(config)
+    arguments = {"edge_dim": edge_dim} if builder.takes_edge_attr(config) else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return builder(config, in_channels, out_channels, **arguments)
+
+
+def model_class(config: ModelConfig) -> type[Model]:
+    """The class that `config` is of. Raises `UserError` where there is none."""
     builder = BUILDERS.get(type(config))
     if builder is None:
         known = ", ".join(sorted(c().name for c in BUILDERS))
         raise UserError(f"model={config.name} is not known: expected one of {known}.")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return builder(config, in_channels, out_channels)
+    return builder

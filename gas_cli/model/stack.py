@@ -29,9 +29,10 @@ class Stack(Model):
     Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, width] for layers 1..L-1.
     """
 
-    def __init__(self, config: StackConfig, in_channels: int, out_channels: int, width: int) -> None:
-        """`width` is the number of channels that a hidden convolution puts out."""
+    def __init__(self, config: StackConfig, in_channels: int, out_channels: int, width: int, edge_dim: int = 0) -> None:
+        """`width` is the number of channels that a hidden convolution puts out, `edge_dim` that of the edge attributes that it reads."""
         super().__init__()
+        self.edge_dim = edge_dim
         depth = config.num_layers
         self.num_layers, self.linear, self.residual = depth, config.linear, config.residual
         first, last = (config.hidden_channels, width) if config.linear else (in_channels, out_channels)

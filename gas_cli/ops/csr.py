@@ -17,7 +17,8 @@ class CSR:
     """`rowptr` int64 [n+1], `col` int32 [nnz] (sorted within each row), `value` float32 [nnz], shape [n, `num_cols`].
 
     Adjacency is stored by target: row v lists the sources w of the messages that v receives. `symmetric` promises that the
-    matrix equals its transpose, values included, so that the backward pass can read the matrix itself.
+    matrix equals its transpose, values included, so that the backward pass can read the matrix itself. `attr_row` int64 [nnz], if any, is
+    the row of each edge in a table of edge attributes, -1 for an edge without; it stays with adjacencies on the host.
     """
 
     rowptr: Tensor
@@ -26,6 +27,7 @@ class CSR:
     num_cols: int
     symmetric: bool = False
     _transposed: CSR | None = field(default=None, repr=False)
+    attr_row: Tensor | None = field(default=None, repr=False)
 
     @property
     def num_rows(self) -> int:

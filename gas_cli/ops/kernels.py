@@ -96,11 +96,12 @@ def dropout_sparse(rowptr, col, value, ids, key0, key1, threshold, scale, out, f
 
 
 @njit(nogil=True, cache=True)
-def split_rows(rowptr, col, value, starts, stops, local):  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass, not many functions
+def split_rows(rowptr, col, value, attr_row, starts, stops, local):  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass, not many functions
     """Cut the rows of the ranges [starts, stops) out of a matrix and divide them into in-batch and halo columns.
 
-    `local` int32 [N] is scratch that holds -1 everywhere, on entry as on return. The ranges ascend.
-    Returns (inner rowptr/col/value, outer rowptr/col/value, halo): inner columns count the in-batch rows in their order,
+    `local` int32 [N] is scratch that holds -1 everywhere, on entry as on return. The ranges ascend. `attr_row` int64 [nnz] goes with the
+    entries, as `value` does; it may be empty.
+    Returns (inner rowptr/col/value/attr_row, outer rowptr/col/value/attr_row, halo): inner columns count the in-batch rows in their order,
     outer columns index `halo`, the ascending ids of the out-of-batch columns. O(entries + H log H).
     """
     num_targets = 0
@@ -137,6 +138,9 @@ def split_rows(rowptr, col, value, starts, stops, local):  # type: ignore[no-unt
     inner_value = np.empty(inner_rowptr[-1], value.dtype)
     outer_col = np.empty(outer_rowptr[-1], np.int32)
     outer_value = np.empty(outer_rowptr[-1], value.dtype)
+    with_attr = attr_row.shape[0] > 0
+    inner_attr = np.empty(inner_rowptr[-1] if with_attr else 0, np.int64)
+    outer_attr = np.empty(outer_rowptr[-1] if with_attr else 0, np.int64)
     i, o = 0, 0
     for r in range(starts.shape[0]):
         for v in range(starts[r], stops[r]):
@@ -144,15 +148,19 @@ def split_rows(rowptr, col, value, starts, stops, local):  # type: ignore[no-unt
                 where = local[col[e]]
                 if where >= 0:
                     inner_col[i], inner_value[i] = where, value[e]
+                    if with_attr:
+                        inner_attr[i] = attr_row[e]
                     i += 1
                 else:
                     outer_col[o], outer_value[o] = -2 - where, value[e]
+                    if with_attr:
+                        outer_attr[o] = attr_row[e]
                     o += 1
     for r in range(starts.shape[0]):
         local[starts[r] : stops[r]] = -1
     for k in range(num_halo):
         local[halo[k]] = -1
-    return inner_rowptr, inner_col, inner_value, outer_rowptr, outer_col, outer_value, halo
+    return inner_rowptr, inner_col, inner_value, inner_attr, outer_rowptr, outer_col, outer_value, outer_attr, halo
 
 
 @njit(nogil=True, cache=True)

@@ -15,14 +15,15 @@ from gas_cli.partition.partition import Partition
 def permute_graph(graph: Graph, partition: Partition) -> Graph:
     """The same graph with node `partition.node_perm[i]` called i: part p is `part_ptr[p]:part_ptr[p+1]`.
 
-    Features, adjacency (rows, columns, weights), labels and the masks of every split move along.
+    Features, adjacency (rows, columns, weights), labels and the masks of every split move along. Edge attributes stay where they are:
+    the edges carry the number of their row (`CSR.attr_row`).
     Mapping results back: `original[node_perm] = permuted`.
     """
     order = partition.node_perm
     return replace(
         graph,
         x=_permute_features(graph.x, order),
-        adj=permute_adjacency(graph.adj, order),
+        adj=permute_adjacency(graph.adjacency(), order),
         y=graph.y[order],
         splits=tuple(Split(split.train[order], split.val[order], split.test[order]) for split in graph.splits),
     )
@@ -33,6 +34,11 @@ def permute_adjacency(adj: CSR, order: Tensor) -> CSR:
 
     Relabelling unsorts the columns, and a transpose sorts them in linear time: one is enough where B equals its transpose.
     """
+    if adj.attr_row is not None:
+        # What moves is each entry's position, by which both weights and rows of attributes are looked up; positions are never symmetric.
+        moved = permute_adjacency(CSR(adj.rowptr, adj.col, torch.arange(adj.nnz), adj.num_cols), order)
+        value, attr_row = adj.value[moved.value], adj.attr_row[moved.value]
+        return CSR(moved.rowptr, moved.col, value, adj.num_cols, adj.symmetric, attr_row=attr_row)
     place = torch.empty(adj.num_rows, dtype=torch.int32)
     place[order] = torch.arange(adj.num_rows, dtype=torch.int32)
     rows = adj.rows(order)

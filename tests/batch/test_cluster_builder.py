@@ -55,3 +55,21 @@ def test_one_part_drops_nothing(drawn, aggregation):
     one, other = cluster.build([0]).block.inner, whole.build([0]).block.inner
     for name in ("rowptr", "col", "value"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+@settings(max_examples=30, deadline=None)
+@given(adjacencies(), AGGREGATIONS, st.data())
+def test_attributes_are_those_of_the_sub_graph_with_means_over_its_edges_alone(drawn, aggregation, data):
+    graph = make_graph(drawn[0], drawn[1], edge_dim=2)
+    parts = data.draw(st.integers(1, graph.num_nodes))
+    cluster, _ = builders(graph, parts, aggregation)
+    block = cluster.build(sorted(data.draw(st.sets(st.integers(0, parts - 1), min_size=1)))).block
+    assert block.edge_attr.shape == (block.num_edges, 2)
+    ids, loops = block.target_ids, block.edge_source == block.edge_target
+    target = torch.repeat_interleave(torch.arange(graph.num_nodes), graph.adj.rowptr.diff())
+    known = dict(zip(zip(graph.adj.col.tolist(), target.tolist(), strict=True), graph.edge_attr, strict=True))
+    for edge in range(block.num_edges):
+        source, v = int(ids[block.edge_source[edge]]), int(ids[block.edge_target[edge]])
+        others = block.edge_attr[(block.edge_target == block.edge_target[edge]) & ~loops]
+        mean = others.mean(0) if len(others) else torch.zeros(2)
+        torch.testing.assert_close(block.edge_attr[edge], mean if source == v else known[source, v])

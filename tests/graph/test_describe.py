@@ -64,6 +64,13 @@ def test_what_is_seldom_meant_is_noted() -> None:
     assert notes(make_graph(sp.csr_array(1 - np.eye(30)), seed=1)) == []
 
 
+def test_edges_are_described_with_their_attributes() -> None:
+    matrix = random_adjacency(20, 4, 0)
+    assert value_of(make_graph(matrix), "edges").endswith("every edge in both directions, no weights, no attributes")
+    edges = value_of(make_graph(matrix, edge_dim=3), "edges")
+    assert edges.endswith(f"no weights, 3 attribute(s) in {matrix.nnz} rows, 0.0 MiB")
+
+
 def test_several_labels_and_sparse_features_are_described() -> None:
     from dataclasses import replace
 

@@ -79,6 +79,17 @@ def test_loop_that_is_there_keeps_its_weight(adj: CSR) -> None:
     assert torch.equal(add_self_loops(heavy).to_dense(), heavy.to_dense())
 
 
+@given(graphs, st.sampled_from(KINDS), st.booleans())
+def test_edges_keep_their_rows_of_attributes_and_added_loops_have_none(adj: CSR, kind: str, self_loops: bool) -> None:
+    numbered = CSR(adj.rowptr, adj.col, adj.value, adj.num_cols, adj.symmetric, attr_row=torch.arange(adj.nnz))
+    result, plain = normalize(numbered, kind, self_loops), normalize(adj, kind, self_loops)
+    assert torch.equal(result.value, plain.value) and result.attr_row is not None and plain.attr_row is None
+    row = torch.repeat_interleave(torch.arange(result.num_rows), result.rowptr.diff())
+    assert torch.equal(result.attr_row == -1, row == result.col)
+    assert torch.equal(adj.col[result.attr_row[row != result.col]], result.col[row != result.col])
+    assert result.attr_row[row != result.col].tolist() == list(range(adj.nnz))
+
+
 def test_blocks_of_rows_give_the_same_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     adj = random_graph(3, symmetric=False, weighted=True)
     whole = add_self_loops(adj)

@@ -51,6 +51,23 @@ def test_weighted_equals_slow_twin(edges: list[tuple[int, int, int]], symmetrise
 
 
 @given(edge_lists, st.booleans(), st.booleans())
+def test_numbers_lead_to_the_first_edge_in_the_same_direction_else_to_the_first_reverse(
+    edges: list[tuple[int, int, int]], symmetrise: bool, weighted: bool
+) -> None:
+    edge_index, weights = columns(edges)
+    given_weights = weights if weighted else None
+    adj = build_adjacency(edge_index, NUM_NODES, given_weights, symmetrise=symmetrise, number_edges=True)
+    plain = build_adjacency(edge_index, NUM_NODES, given_weights, symmetrise=symmetrise)
+    assert plain.attr_row is None and adj.attr_row is not None and adj.symmetric == plain.symmetric
+    assert all(torch.equal(getattr(adj, part), getattr(plain, part)) for part in ("rowptr", "col", "value"))
+    first: dict[tuple[int, int], int] = {}
+    for number, (source, target, _) in [*enumerate(edges), *((n, (b, a, w)) for n, (a, b, w) in enumerate(edges) if symmetrise)]:
+        first.setdefault((source, target), number)
+    rows = np.repeat(np.arange(NUM_NODES), np.diff(adj.rowptr.numpy())).tolist()
+    assert adj.attr_row.tolist() == [first[edge] for edge in zip(adj.col.tolist(), rows, strict=True)]
+
+
+@given(edge_lists, st.booleans(), st.booleans())
 def test_form_of_the_csr(edges: list[tuple[int, int, int]], symmetrise: bool, weighted: bool) -> None:
     edge_index, weights = columns(edges)
     adj = build_adjacency(edge_index, NUM_NODES, weights if weighted else None, symmetrise=symmetrise)

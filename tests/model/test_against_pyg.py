@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch_geometric.nn import APPNP, GATConv, GATv2Conv, GCN2Conv, GCNConv, GINConv, SAGEConv
 from torch_geometric.utils import softmax
 
 from gas_cli.batch.builder import BatchBuilder
-from gas_cli.config.model import APPNPConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
+from gas_cli.config.model import APPNPConfig, ConvConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
+from gas_cli.graph.graph import Graph
 from gas_cli.history.exchange import NoExchange
 from gas_cli.model.registry import build_model
 from gas_cli.ops.attention import edge_softmax
@@ -18,12 +21,13 @@ from tests.builders import in_original_order, make_graph, make_problem, random_a
 
 GRAPH = make_graph(random_adjacency(30, 4, 0))
 EDGES = torch.stack([GRAPH.adj.col.long(), torch.repeat_interleave(torch.arange(30), GRAPH.adj.rowptr.diff())])
+ATTRIBUTES = torch.randn(EDGES.shape[1], 4, generator=torch.Generator().manual_seed(0))
 
 
-def ours(config: ModelConfig):
+def ours(config: ModelConfig, graph: Graph = GRAPH):
     """The model without dropout, and its scores on the whole graph."""
-    model = build_model(config, 5, 3, seed=0).eval()
-    problem = make_problem(GRAPH, 1, config)
+    model = build_model(config, 5, 3, seed=0, edge_dim=graph.edge_dim).eval()
+    problem = make_problem(graph, 1, config)
     batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
     with torch.no_grad():
         return model, in_original_order(problem, forward(model, batch, NoExchange(model.widths, torch.device("cpu")), Noise.off()))
@@ -74,6 +78,31 @@ def test_gatv2():
     conv.lin_r.bias.data.zero_()
     conv.att.data, conv.bias.data = mine.att_source.data.unsqueeze(0), mine.bias.data
     close(scores, conv(GRAPH.x, EDGES))
+
+
+def test_gat_with_edge_attributes():
+    model, scores = ours(GATConfig(num_layers=1, out_heads=3), replace(GRAPH, edge_attr=ATTRIBUTES))
+    conv, mine = GATConv(5, 3, heads=3, concat=False, edge_dim=4), model.convs[0]
+    conv.lin.weight.data, conv.bias.data = mine.source.t(), mine.bias.data
+    conv.att_src.data, conv.att_dst.data = mine.att_source.data.unsqueeze(0), mine.att_target.data.unsqueeze(0)
+    conv.lin_edge.weight.data, conv.att_edge.data = mine.edge.t(), mine.att_edge.data.unsqueeze(0)
+    close(scores, conv(GRAPH.x, EDGES, ATTRIBUTES))  # its self-loops get the mean of the edges into their node, too
+
+
+def test_gatv2_with_edge_attributes():
+    model, scores = ours(GATConfig(num_layers=1, out_heads=2, version=2), replace(GRAPH, edge_attr=ATTRIBUTES))
+    conv, mine = GATv2Conv(5, 3, heads=2, concat=False, edge_dim=4, bias=True), model.convs[0]
+    conv.lin_l.weight.data, conv.lin_r.weight.data = mine.source.t(), mine.target.t()
+    conv.lin_l.bias.data.zero_()
+    conv.lin_r.bias.data.zero_()
+    conv.att.data, conv.bias.data, conv.lin_edge.weight.data = mine.att_source.data.unsqueeze(0), mine.bias.data, mine.edge.t()
+    close(scores, conv(GRAPH.x, EDGES, ATTRIBUTES))
+
+
+@pytest.mark.parametrize("name", ["TransformerConv", "GENConv", "ResGatedGraphConv"])
+def test_convolutions_of_pyg_with_edge_attributes(name):
+    model, scores = ours(ConvConfig(num_layers=1, conv=name), replace(GRAPH, edge_attr=ATTRIBUTES))
+    close(scores, model.convs[0](GRAPH.x, EDGES, ATTRIBUTES))
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -8,7 +8,7 @@ import torch
 from gas_cli.config.compose import compose_config, load_config, save_config
 from gas_cli.config.model import ConvConfig
 from gas_cli.errors import UserError
-from gas_cli.model.conv import bipartite_convolutions
+from gas_cli.model.conv import Conv, bipartite_convolutions
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.train.drivers import last_layer, layerwise
@@ -71,3 +71,22 @@ def test_edge_weights_reach_a_convolution_that_takes_them():
 def test_what_does_not_fit_is_answered_by_name(config, message):
     with pytest.raises(UserError, match=message):
         build_model(config, 5, 3, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("config", "edge_dim", "message"),
+    [
+        (ConvConfig(conv="GATv2Conv", conv_args={"edge_dim": 3}), 2, "edge_dim=3: the edges have 2 attributes. Leave it out"),
+        (ConvConfig(conv="GATv2Conv", conv_args={"edge_dim": 3}), 0, "edge_dim=3: the edges have no attributes"),
+        (ConvConfig(conv="GATv2Conv", conv_args={"edge_dim": 3}, edge_attr=False), 3, r"edge_dim=3: model\.edge_attr=false"),
+    ],
+)
+def test_an_edge_dim_that_is_not_the_graphs_is_refused(config, edge_dim, message):
+    with pytest.raises(UserError, match=rf"model\.conv_args\.{message}"):
+        build_model(config, 5, 3, seed=0, edge_dim=edge_dim)
+
+
+def test_who_takes_edge_attributes():
+    takers = [name for name in CONVOLUTIONS if Conv.takes_edge_attr(ConvConfig(conv=name))]
+    assert {"GATConv", "GATv2Conv", "TransformerConv", "GENConv", "ResGatedGraphConv"} <= set(takers) and "SAGEConv" not in takers
+    assert not Conv.takes_edge_attr(ConvConfig(conv="GATConv", edge_attr=False))

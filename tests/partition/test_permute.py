@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from hypothesis.strategies import DataObject, SearchStrategy
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.partition import Partition, Quality
-from gas_cli.partition.permute import permute_graph
+from gas_cli.partition.permute import permute_adjacency, permute_graph
 
 
 def make_graph(adj: CSR, sparse_features: bool) -> Graph:
@@ -57,6 +59,22 @@ def test_every_entry_moves_with_its_nodes(graphs: SearchStrategy[CSR], data: Dat
     for old, new in zip(graph.splits, moved.splits, strict=True):
         for kind in ("train", "val", "test"):
             assert torch.equal(getattr(new, kind), getattr(old, kind)[order])
+
+
+@given(st.data())
+def test_edge_attributes_stay_and_edges_still_lead_to_theirs(graphs: SearchStrategy[CSR], data: DataObject) -> None:
+    graph = make_graph(data.draw(graphs), False)
+    graph = replace(graph, edge_attr=torch.arange(graph.num_edges).float().unsqueeze(1) + 1)
+    order = torch.tensor(data.draw(st.permutations(range(graph.num_nodes))))
+
+    moved = permute_graph(graph, partition(order))
+
+    assert moved.edge_attr is graph.edge_attr and moved.adj.attr_row is not None
+    plain = permute_adjacency(graph.adj, order)
+    assert all(torch.equal(getattr(moved.adj, part), getattr(plain, part)) for part in ("rowptr", "col", "value"))
+    attributes = CSR(graph.adj.rowptr, graph.adj.col, graph.edge_attr.view(-1), graph.num_nodes).to_dense()
+    found = CSR(moved.adj.rowptr, moved.adj.col, moved.edge_attr[moved.adj.attr_row].view(-1), graph.num_nodes).to_dense()
+    assert torch.equal(found, attributes[order][:, order])
 
 
 @given(st.data())

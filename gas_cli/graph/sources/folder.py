@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gas_cli.config.dataset import DatasetConfig, FolderConfig
 from gas_cli.errors import UserError
@@ -29,17 +30,14 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     if not path.is_dir():
         raise UserError(f"dataset.path={path} is no folder: expected one with edges, features, labels and splits, or a .pt file.")
     labels = read_labels(read_table(need(path, "labels", SUFFIXES)))
-    return assemble(
-        path.name,
-        config,
-        read_features(need(path, "features", MATRIX), labels),
-        read_adjacency(path, len(labels.values), config.undirected),
-        labels,
-        read_splits(path, len(labels.values)),
-    )
+    x = read_features(need(path, "features", MATRIX), labels)
+    adj, edge_attr = read_adjacency(path, len(labels.values), config.undirected)
+    return assemble(path.name, config, x, adj, labels, read_splits(path, len(labels.values)), edge_attr)
 
 
-def assemble(name: str, config: FolderConfig, x: Features, adj: CSR, labels: Table, splits: tuple[Split, ...]) -> Graph:
+def assemble(
+    name: str, config: FolderConfig, x: Features, adj: CSR, labels: Table, splits: tuple[Split, ...], edge_attr: Tensor | None
+) -> Graph:
     """The `Graph`, once number of classes and metric are decided and every node in a mask is seen to have a label."""
     several = labels.values.ndim == 2
     num_classes = labels.values.shape[1] if several else config.num_classes or int(labels.values.max()) + 1
@@ -51,7 +49,7 @@ def assemble(name: str, config: FolderConfig, x: Features, adj: CSR, labels: Tab
     if not several:
         _check_classes(labels, num_classes, splits)
     y = torch.from_numpy(labels.values.astype(np.float32 if several else np.int64))
-    return Graph(name, x, adj, y, splits, num_classes, metric, adj.symmetric)
+    return Graph(name, x, adj, y, splits, num_classes, metric, adj.symmetric, edge_attr=edge_attr)
 
 
 def _check_classes(labels: Table, num_classes: int, splits: tuple[Split, ...]) -> None:

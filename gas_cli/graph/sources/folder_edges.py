@@ -1,13 +1,15 @@
-"""The edges of one's own graph, with or without weights."""
+"""The edges of one's own graph, with or without weights and attributes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gas_cli.errors import UserError
 from gas_cli.graph.sources.table import MATRIX, Table, find, need, read_matrix, read_table
@@ -17,11 +19,13 @@ from gas_cli.ops.csr import CSR
 
 @dataclass(frozen=True)
 class Edges:
-    """`index` int [2, E] and `weight` [E] or None, with the tables that they come from."""
+    """`index` int [2, E], `weight` [E] or None, and whether the adjacency is to lead to rows of attributes; with the tables that they come
+    from."""
 
     table: Table
     index: NDArray[Any]
     weight: Table | None
+    numbered: bool = False
 
     def adjacency(self, num_nodes: int, undirected: bool) -> CSR:
         """Raises `UserError` naming the first edge with an id out of range or a weight that is not finite."""
@@ -35,16 +39,47 @@ class Edges:
                 f"Expected ids from 0 to {num_nodes - 1}, the rows of the labels",
             )
         weight = None if self.weight is None else self.weight.finite("weight").values
-        return build_adjacency(self.index, num_nodes, weight, symmetrise=undirected)
+        return build_adjacency(self.index, num_nodes, weight, symmetrise=undirected, number_edges=self.numbered)
 
 
-def read_adjacency(folder: Path, num_nodes: int, undirected: bool) -> CSR:
-    """From `edges.*`, whose rows are source and target, and `edge_weight.*` where there is one."""
+def read_adjacency(folder: Path, num_nodes: int, undirected: bool) -> tuple[CSR, Tensor | None]:
+    """From `edges.*`, whose rows are source and target, and `edge_weight.*` where there is one; the attributes of `edge_attr.*`, if any,
+    are float32 [E, D] in the order of the edges, to whose rows `CSR.attr_row` leads."""
     path = need(folder, "edges", MATRIX)
-    weights = find(folder, "edge_weight")
     edges = _edges_of_matrix(path, num_nodes) if path.suffix == ".npz" else _edges_of_table(read_table(path))
+    attributes = _read_attributes(folder, edges)
+    edges = replace(_with_weights(folder, edges), numbered=attributes is not None)
+    return edges.adjacency(num_nodes, undirected), attributes
+
+
+def _read_attributes(folder: Path, edges: Edges) -> Tensor | None:
+    path = find(folder, "edge_attr")
+    if path is None:
+        return None
+    if edges.table.path.suffix == ".npz":
+        raise UserError(f"{path}: the entries of {edges.table.path.name} have no order of rows. Write the edges as .npy, .csv or .parquet.")
+    return attribute_rows(read_table(path, np.float32), edges.index.shape[1])
+
+
+def attribute_rows(table: Table, num_edges: int) -> Tensor:
+    """float32 [E, D] of a table [E, D] or [E]; a float32 file stays mapped. Raises `UserError` naming the first row that does not fit."""
+    values = table.values[:, None] if table.values.ndim == 1 else table.values
+    if values.ndim != 2:
+        raise table.unfit(f"edge attributes have shape {values.shape}", "Expected [E, D]: one row per edge")
+    if values.shape[0] != num_edges:
+        where = f"row {min(values.shape[0], num_edges)} is in only one of them"
+        raise table.unfit(
+            f"there are {values.shape[0]} rows of edge attributes for {num_edges} edges ({where})", "Expected one per edge, in their order"
+        )
+    Table(table.path, values, table.rows).finite("edge attribute")
+    return torch.from_numpy(np.require(values, np.float32, "W"))
+
+
+def _with_weights(folder: Path, edges: Edges) -> Edges:
+    weights = find(folder, "edge_weight")
     if weights is None:
-        return edges.adjacency(num_nodes, undirected)
+        return edges
+    path = edges.table.path
     if edges.weight is not None:
         raise UserError(f"{weights}: {path.name} has weights of its own. Remove one of the two.")
     table = read_table(weights)
@@ -53,7 +88,7 @@ def read_adjacency(folder: Path, num_nodes: int, undirected: bool) -> CSR:
         raise table.unfit(
             f"it has shape {flat.shape} for {edges.index.shape[1]} edges", "Expected one weight per edge, in the order of the edges"
         )
-    return Edges(edges.table, edges.index, Table(weights, flat)).adjacency(num_nodes, undirected)
+    return replace(edges, weight=Table(weights, flat))
 
 
 def _edges_of_table(table: Table) -> Edges:
@@ -65,7 +100,9 @@ def _edges_of_table(table: Table) -> Edges:
         named = Table(table.path, values.T, "edge")
         return Edges(named, named.whole_numbers("node id").values.T, None)
     if values.shape[1] not in (2, 3):
-        raise table.unfit(f"it has {values.shape[1]} columns", "Expected source, target and possibly weight")
+        raise table.unfit(
+            f"it has {values.shape[1]} columns", "Expected source, target and possibly weight; attributes belong into edge_attr"
+        )
     index = Table(table.path, values[:, :2]).whole_numbers("node id").values.T
     return Edges(table, index, Table(table.path, values[:, 2]) if values.shape[1] == 3 else None)
 

@@ -14,7 +14,7 @@ from gas_cli.config.dataset import FolderConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Features, Graph
 from gas_cli.graph.sources.folder import assemble, read_labels
-from gas_cli.graph.sources.folder_edges import Edges
+from gas_cli.graph.sources.folder_edges import Edges, attribute_rows
 from gas_cli.graph.sources.folder_splits import PARTS, read_mask, to_splits
 from gas_cli.graph.sources.table import Table
 
@@ -22,7 +22,7 @@ NEEDED = ("edge_index", "x", "y", *(f"{part}_mask" for part in PARTS))
 
 
 def load_saved(path: Path, config: FolderConfig) -> Graph:
-    """The graph in `path`: the tensors `NEEDED`, and `edge_weight` where there is one. Nothing in the file is executed.
+    """The graph in `path`: the tensors `NEEDED`, `edge_weight` and `edge_attr` where there are any. Nothing in the file is executed.
 
     Raises `UserError` for a file with more than tensors and plain values, missing tensors, and contents that do not fit.
     """
@@ -38,9 +38,13 @@ def load_saved(path: Path, config: FolderConfig) -> Graph:
     weight = _table(path, tensors, "edge_weight") if isinstance(tensors.get("edge_weight"), torch.Tensor) else None
     if weight is not None and weight.values.shape != (index.values.shape[1],):
         raise weight.unfit(f"edge_weight has shape {weight.values.shape} for {index.values.shape[1]} edges", "Expected one weight per edge")
-    adj = Edges(edges, edges.whole_numbers("node id").values.T, weight).adjacency(num_nodes, config.undirected)
+    edge_attr = None
+    if isinstance(tensors.get("edge_attr"), torch.Tensor):
+        edge_attr = attribute_rows(_table(path, tensors, "edge_attr"), index.values.shape[1])
+    whole = edges.whole_numbers("node id").values.T
+    adj = Edges(edges, whole, weight, numbered=edge_attr is not None).adjacency(num_nodes, config.undirected)
     splits = to_splits([read_mask(_table(path, tensors, f"{part}_mask"), num_nodes) for part in PARTS])
-    return assemble(path.stem, config, _features(path, tensors, num_nodes), adj, labels, splits)
+    return assemble(path.stem, config, _features(path, tensors, num_nodes), adj, labels, splits, edge_attr)
 
 
 def _load(path: Path) -> dict[str, Any]:

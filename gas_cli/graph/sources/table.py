@@ -59,7 +59,9 @@ class Table:
                 if bad.any():
                     row = start + int(np.argwhere(bad)[0][0])
                     raise self.wrong(
-                        row, f"a {what} is empty or {_first(block, bad)}", "Expected a finite number in every cell: fill or drop it"
+                        row,
+                        f"{'an' if what[0] in 'aeiou' else 'a'} {what} is empty or {_first(block, bad)}",
+                        "Expected a finite number in every cell: fill or drop it",
                     )
         return self
 

@@ -166,6 +166,43 @@ def test_weights_arrive_at_their_edges(write: Write, form: str) -> None:
     assert torch.equal(load(folder).adj.to_dense(), torch.from_numpy(dense))
 
 
+def attributes_of(graph: Graph) -> dict[tuple[int, int], list[float]]:
+    """The attributes of every message (source, target)."""
+    target = torch.repeat_interleave(torch.arange(graph.num_nodes), graph.adj.rowptr.diff())
+    assert graph.edge_attr is not None and graph.adj.attr_row is not None
+    rows = graph.edge_attr[graph.adj.attr_row].tolist()
+    return dict(zip(zip(graph.adj.col.tolist(), target.tolist(), strict=True), rows, strict=True))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".csv"])
+def test_attributes_arrive_at_their_edges(write: Write, suffix: str) -> None:
+    """A loop goes, the first of parallel edges stays; an added reverse shares the row of its edge, a listed one does not."""
+    edges = np.array([[0, 3, 1, 0, 2], [1, 3, 2, 1, 1]])
+    folder = write(suffix, edges=edges, edge_attr=np.arange(10, dtype=np.float32).reshape(5, 2))
+    one = {(0, 1): [0.0, 1.0], (1, 2): [4.0, 5.0], (2, 1): [8.0, 9.0]}
+    assert attributes_of(load(folder)) == one
+    both = load(folder, undirected=True)
+    assert attributes_of(both) == {**one, (1, 0): [0.0, 1.0]} and both.symmetric
+    assert both.edge_dim == 2 and both.fingerprint() != load(folder).fingerprint()
+
+
+def test_one_attribute_per_edge_may_be_a_plain_list_and_float32_stays_on_the_disk(write: Write) -> None:
+    folder = write(edge_attr=np.arange(E, dtype=np.float32))
+    graph = load(folder)
+    assert graph.edge_attr is not None and graph.edge_attr.shape == (E, 1)
+    if sys.platform == "linux":
+        assert str(folder / "edge_attr.npy") in Path("/proc/self/maps").read_text()
+
+
+def test_attributes_of_a_pyg_data(tmp_path: Path, write: Write) -> None:
+    attributes = np.random.default_rng(2).standard_normal((E, 3)).astype(np.float32)
+    given = {key: torch.from_numpy(values) for key, values in arrays().items()}
+    masks = {key: mask for key, mask in given.items() if key.endswith("mask")}
+    data = Data(given["features"], given["edges"], torch.from_numpy(attributes), given["labels"], **masks)
+    torch.save(data, tmp_path / "data.pt")
+    assert_equal(load(tmp_path / "data.pt"), load(write(edge_attr=attributes)))
+
+
 def test_undirected_adds_the_reverse_of_every_edge(write: Write) -> None:
     folder = write()
     one, both = load(folder).adj.to_dense(), load(folder, undirected=True)
@@ -220,10 +257,18 @@ ZEROS = "0\n" * N
         ("edges", "0,1\n0,12\n", r"row 1 \(line 2\): it joins nodes 0 and 12 of 12. Expected ids from 0 to 11"),
         ("edges", "0,1\n-1,2\n", r"row 1 \(line 2\): it joins nodes -1 and 2"),
         ("edges", "0,1\n0,1,2\n", r": Expected 2 fields in line 2, saw 3. Expected the same number of cells"),
-        ("edges", "0,1,2,3\n", r": it has 4 columns. Expected source, target and possibly weight"),
+        ("edges", "0,1,2,3\n", r": it has 4 columns. Expected source, target and possibly weight; attributes belong into edge_attr"),
         ("edges", "0 1\n", r"row 0 \(line 1\): '0 1' .*"),
         ("edges", "0,1,0.5\n1,2,\n", r"row 1 \(line 2\): a weight is empty or nan. Expected a finite number"),
         ("edges", "", ": it is empty. Expected one line per row"),
+        (
+            "edge_attr",
+            "1,2\n" * (E - 1),
+            r": there are 29 rows of edge attributes for 30 edges \(row 29 is in only one.*Expected one per edge",
+        ),
+        ("edge_attr", "1,2\n1,\n" + "1,2\n" * (E - 2), r"row 1 \(line 2\): an edge attribute is empty or nan. Expected a finite number"),
+        ("edge_attr", "1,2\n1,red\n" + "1,2\n" * (E - 2), r"row 1 \(line 2\): 'red' in column 1 is no number. Expected numbers only"),
+        ("edge_attr", "kind,km\n" + "1,2\n" * E, r"row 0 \(line 1\): 'kind' looks like a header. Delete that line"),
         (
             "features",
             "1,2\n" * (N - 1),
@@ -257,6 +302,8 @@ def test_a_wrong_text_file_is_answered_by_file_row_reason_and_remedy(write: Writ
         ({"edges": np.array([[0, 1], [1, N]])}, {}, "edges.npy, edge 1: it joins nodes 1 and 12 of 12. Expected ids from 0 to 11"),
         ({"edges": np.array([[0, 1], [1, 0.5]])}, {}, "edges.npy, edge 1: 0.5 is no node id"),
         ({"edge_weight": np.ones(E - 1)}, {}, r"edge_weight.npy: it has shape \(29,\) for 30 edges. Expected one weight per edge"),
+        ({"edge_attr": np.full((E, 2), np.nan)}, {}, "edge_attr.npy, row 0: an edge attribute is empty or nan"),
+        ({"edge_attr": np.zeros((E, 2, 2))}, {}, r"edge_attr.npy: edge attributes have shape \(30, 2, 2\). Expected \[E, D\]"),
         ({"edge_weight": np.full(E, np.nan)}, {}, "edge_weight.npy, row 0: a weight is empty or nan"),
         ({"features": np.full((N, 2), np.inf, np.float32)}, {}, "features.npy, row 0: a feature is empty or inf"),
         ({"features": np.array([["a"]] * N)}, {}, "features.npy: it holds <U1. Expected numbers"),
@@ -344,6 +391,7 @@ class Evil:
         ({"x": torch.full((N, 2), torch.nan)}, "x, row 0: a feature is empty or nan"),
         ({"edge_index": torch.zeros(E, 2)}, r"edge_index has shape \(30, 2\). Expected \[2, E\]"),
         ({"edge_index": torch.tensor([[0], [N]])}, "edge_index, edge 0: it joins nodes 0 and 12"),
+        ({"edge_attr": torch.ones(3, 2)}, "there are 3 rows of edge attributes for 30 edges"),
         ({"edge_weight": torch.ones(3)}, r"edge_weight has shape \(3,\) for 30 edges"),
         ({"y": torch.full((N,), -5)}, "y, row 0: label -5 is out of range"),
         ({"x": torch.zeros(N, 2).to_sparse()}, "x is a tensor of layout torch.sparse_coo"),
@@ -383,6 +431,30 @@ def test_the_path_becomes_absolute_and_a_metric_is_checked(tmp_path: Path, monke
     assert isinstance(config.dataset, FolderConfig) and config.dataset.path == str(tmp_path / "mine")
     with pytest.raises(UserError, match=r"dataset.metric=f1 is not valid: expected one of auto"):
         compose_config(["dataset=folder", "dataset.metric=f1"])
+
+
+def test_attributes_beside_a_matrix_of_edges_are_refused(write: Write) -> None:
+    folder = write(edges=None, edge_attr=np.ones((E, 2)))
+    sp.save_npz(folder / "edges.npz", sp.coo_array((np.ones(E), tuple(arrays()["edges"])), shape=(N, N)).tocsr())
+    with pytest.raises(UserError, match=r"edge_attr.npy: the entries of edges.npz have no order of rows. Write the edges as .npy"):
+        load(folder)
+
+
+@pytest.mark.parametrize("model", ["gatv2", "transformer", "gcn"])
+def test_a_run_with_edge_attributes(write: Write, tmp_path: Path, model: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Training, checkpoint and prediction agree on the parameters for the attributes; a model that reads none says so, once."""
+    from gas_cli.predict import predict
+    from gas_cli.run import run
+
+    caplog.set_level("INFO", "gas_cli")
+    folder = write(edge_attr=np.random.default_rng(1).standard_normal((E, 3)).astype(np.float32))
+    small = ["partitioner.num_parts=3", "trainer.batch_parts=2", "trainer.epochs=2", "partitioner.cache=''", "device=cpu", "runs=2"]
+    small += ["trainer.edge_dropout=0.2"]
+    run(compose_config(["dataset=folder", f"dataset.path={folder}", f"model={model}", *small]), tmp_path / "run")
+    said = [record.message for record in caplog.records if "does not read" in record.message]
+    assert said == (["model=gcn does not read the 3 attribute(s) of each edge."] if model == "gcn" else [])
+    for mode in ("exact", "history"):
+        predict(tmp_path / "run/runs/01", mode=mode, out=tmp_path / "out.npz")
 
 
 def test_a_run_on_ones_own_graph_with_several_labels(write: Write, tmp_path: Path) -> None:
