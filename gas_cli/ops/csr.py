@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gas_cli.ops import kernels
@@ -50,6 +53,11 @@ class CSR:
         """Bytes held by the three arrays and, once built, by the transpose."""
         own = sum(t.numel() * t.element_size() for t in (self.rowptr, self.col, self.value))
         return own + (self._transposed.nbytes if self._transposed is not None else 0)
+
+    @cached_property
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]:
+        """(rowptr, col, value) as compiled kernels take them; made once, for a layer of a small graph takes hardly longer than this."""
+        return self.rowptr.numpy(), self.col.numpy(), self.value.numpy()
 
     @classmethod
     def from_scipy(cls, matrix: sp.sparray | sp.spmatrix) -> CSR:

@@ -44,11 +44,30 @@ class Noise:
         return word >> 32, word & _WORD
 
 
+@dataclass(frozen=True)
+class Mask:
+    """One dropout of the rows of the nodes `ids` int64 [n]: probability p, the two words of `Noise.key`."""
+
+    p: float
+    key: tuple[int, int]
+    ids: Tensor
+
+    def words(self) -> tuple[Any, np.uint32, np.uint32, np.uint32]:
+        """What compiled kernels draw it from: ids, key, threshold."""
+        return self.ids.contiguous().numpy(), np.uint32(self.key[0]), np.uint32(self.key[1]), _threshold(self.p)
+
+
+def make_mask(p: float, noise: Noise, site: int, ids: Tensor) -> Mask | None:
+    """The mask of one place and step; None where nothing is dropped."""
+    return Mask(p, noise.key(site), ids) if noise.active and p > 0 else None
+
+
 def dropout(x: Tensor, p: float, noise: Noise, site: int, ids: Tensor) -> Tensor:
     """x [n, C] with each entry zeroed with probability p, else divided by 1-p; `ids` [n] are the rows' global node ids."""
-    if not noise.active or p == 0 or x.numel() == 0:
+    mask = make_mask(p, noise, site, ids)
+    if mask is None or x.numel() == 0:
         return x
-    return _Dropout.apply(x, p, noise.key(site), ids)  # type: ignore[no-any-return, no-untyped-call]
+    return _Dropout.apply(x, mask)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def dropout_csr(x: CSR, p: float, noise: Noise, site: int, ids: Tensor) -> CSR:
@@ -115,25 +134,23 @@ def _keep(words: Tensor, p: float) -> Tensor:
 
 class _Dropout(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, p: float, key: tuple[int, int], ids: Tensor) -> Tensor:
-        ctx.p, ctx.key = p, key
-        ctx.save_for_backward(ids)
-        return _drop(x, p, key, ids)
+    def forward(ctx: Any, x: Tensor, mask: Mask) -> Tensor:
+        ctx.mask = mask
+        return apply_mask(x, mask)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        (ids,) = ctx.saved_tensors
-        return _drop(grads[0], ctx.p, ctx.key, ids), None, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return apply_mask(grads[0], ctx.mask), None
 
 
-def _drop(x: Tensor, p: float, key: tuple[int, int], ids: Tensor) -> Tensor:
+def apply_mask(x: Tensor, mask: Mask) -> Tensor:
+    """x [n, C] with what the mask drops zeroed and the rest divided by 1-p, without autograd; a tensor of its own."""
     if x.is_cuda:
         columns = torch.arange(x.shape[1], device=x.device).expand(x.shape)
-        return x * _keep(words(ids.unsqueeze(1), columns, *key), p) / (1 - p)
+        return x * _keep(words(mask.ids.unsqueeze(1), columns, *mask.key), mask.p) / (1 - mask.p)
     dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32  # numba knows no bfloat16
     wide = x.detach().to(dtype).contiguous()
     out = torch.empty_like(wide)
-    generator = np.uint32(key[0]), np.uint32(key[1]), _threshold(p), np.float32(1 / (1 - p))
-    arguments = (wide.numpy(), ids.contiguous().numpy(), *generator, out.numpy())
+    arguments = (wide.numpy(), *mask.words(), np.float32(1 / (1 - mask.p)), out.numpy())
     over_equal_rows(partial(kernels.dropout_dense, *arguments), *x.shape)
     return out.to(x.dtype)

@@ -11,12 +11,11 @@ from numba import njit
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
-def spmm(rowptr, col, value, x, out, accumulate, start, stop):  # type: ignore[no-untyped-def]
-    """out[i] (+)= Σ_e value[e] · x[col[e]] over the entries e of row i; x [m, C], out [n, C]."""
+def spmm(rowptr, col, value, x, out, start, stop):  # type: ignore[no-untyped-def]
+    """out[i] = Σ_e value[e] · x[col[e]] over the entries e of row i; x [m, C], out [n, C], in any precision (`row_kernels`: float32)."""
     for i in range(start, stop):
         row = out[i]
-        if not accumulate:
-            row[:] = 0
+        row[:] = 0
         for e in range(rowptr[i], rowptr[i + 1]):
             weight = value[e]
             source = x[col[e]]

@@ -4,20 +4,29 @@
     out = A_BB x_B + A_BH x_H    (`block_spmm`: in-batch and halo sources, without concatenating them)
 
 The gradient of x is A^T grad; it is computed only where it is asked for, so histories, which take no gradient, cost no transpose.
-On the CPU both run the compiled kernel; on CUDA, torch's CSR product (cuSPARSE). `spmm_reference` is the slow twin.
+On the CPU both run compiled kernels; on CUDA, torch's CSR product (cuSPARSE). `spmm_reference` is the slow twin.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from gas_cli.ops import kernels
+from gas_cli.ops import kernels, row_kernels
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.dropout import Mask, apply_mask
 from gas_cli.ops.threads import over_rows
+
+Term = tuple[CSR, Tensor]
+"""A matrix [n, m] and the table [m, C] that it multiplies."""
+
+NO_ROWS = np.empty(0, np.float32)
+NO_MATRIX = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), NO_ROWS
 
 
 def spmm(a: CSR, x: Tensor) -> Tensor:
@@ -37,16 +46,51 @@ def spmm_reference(a: CSR, x: Tensor) -> Tensor:
     return x.new_zeros(a.num_rows, x.shape[1]).index_add_(0, target, messages)
 
 
-def multiply(a: CSR, x: Tensor, onto: Tensor | None = None) -> Tensor:
-    """a x, without autograd; added to `onto` in place where that is given."""
+def row_sums(
+    terms: Sequence[Term], scale: float = 1.0, anchor: Tensor | None = None, weight: float = 0.0, mask: Mask | None = None
+) -> Tensor:
+    """mask(scale · Σ a x over one or two `terms` + weight · anchor) [n, C], without autograd, in one pass over the rows.
+
+    A mask divides what it keeps by 1-p; it excludes an anchor.
+    """
+    assert mask is None or anchor is None, "an anchor would not be scaled with the rest"
+    if terms[0][1].dtype == torch.float32 and not terms[0][1].is_cuda:
+        return _row_sums_compiled(terms, scale, anchor, weight, mask)
+    out = _multiply(*terms[0])
+    for a, x in terms[1:]:
+        out.add_(_multiply(a, x))
+    out.mul_(scale)
+    if anchor is not None:
+        out.add_(anchor, alpha=weight)
+    return out if mask is None else apply_mask(out, mask)
+
+
+def _row_sums_compiled(terms: Sequence[Term], scale: float, anchor: Tensor | None, weight: float, mask: Mask | None) -> Tensor:
+    (a, x), *others = [term for term in terms if term[0].nnz] or terms[:1]
+    out = x.new_empty(a.num_rows, x.shape[1])
+    second = (*others[0][0].arrays, _flat(others[0][1])) if others else NO_MATRIX
+    anchored = NO_ROWS if anchor is None else _flat(anchor)
+    kept = 1.0 if mask is None else 1 - mask.p
+    matrices = (*a.arrays, _flat(x), *second, x.shape[1])
+    epilogue = np.float32(scale / kept), anchored, np.float32(weight)
+    kernel: Any = row_kernels.aggregate if mask is None else row_kernels.aggregate_dropped
+    words = () if mask is None else mask.words()
+    kernel = partial(kernel, *matrices, *epilogue, *words, _flat(out))
+    over_rows(kernel, a.arrays[0], x.shape[1])
+    return out
+
+
+def _flat(x: Tensor) -> Any:
+    return x.detach().contiguous().view(-1).numpy()
+
+
+def _multiply(a: CSR, x: Tensor) -> Tensor:
+    """a x in any precision and on any device."""
     if x.is_cuda:
         matrix = torch.sparse_csr_tensor(a.rowptr.to(torch.int32), a.col, a.value.to(x.dtype), a.shape, check_invariants=False)
-        product = matrix @ x
-        return product if onto is None else onto.add_(product)
-    out = x.new_empty(a.num_rows, x.shape[1]) if onto is None else onto
-    rowptr, col, value, rows = (t.detach().contiguous().numpy() for t in (a.rowptr, a.col, a.value, x))
-    result, accumulate = out.numpy(), onto is not None
-    over_rows(partial(kernels.spmm, rowptr, col, value, rows, result, accumulate), rowptr, x.shape[1])
+        return matrix @ x
+    out = x.new_empty(a.num_rows, x.shape[1])
+    over_rows(partial(kernels.spmm, *a.arrays, x.detach().contiguous().numpy(), out.numpy()), a.arrays[0], x.shape[1])
     return out
 
 
@@ -59,23 +103,22 @@ class _SpMM(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: CSR, x: Tensor) -> Tensor:
         ctx.a = a
-        return multiply(a, x)
+        return row_sums([(a, x)])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor | None]:
-        return None, multiply(ctx.a.transpose(), grads[0]) if ctx.needs_input_grad[1] else None
+        return None, row_sums([(ctx.a.transpose(), grads[0])]) if ctx.needs_input_grad[1] else None
 
 
 class _BlockSpMM(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inner: CSR, outer: CSR, target: Tensor, halo: Tensor) -> Tensor:
         ctx.inner, ctx.outer = inner, outer
-        out = multiply(inner, target)
-        return multiply(outer, halo, onto=out) if outer.nnz else out
+        return row_sums([(inner, target), (outer, halo)])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor | None, Tensor | None]:
         grad = grads[0]
-        to_target = multiply(ctx.inner.transpose(), grad) if ctx.needs_input_grad[2] else None
-        to_halo = multiply(ctx.outer.transpose(), grad) if ctx.needs_input_grad[3] else None
+        to_target = row_sums([(ctx.inner.transpose(), grad)]) if ctx.needs_input_grad[2] else None
+        to_halo = row_sums([(ctx.outer.transpose(), grad)]) if ctx.needs_input_grad[3] else None
         return None, None, to_target, to_halo

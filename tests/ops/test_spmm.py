@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from gas_cli.ops import threads
 from gas_cli.ops.csr import CSR
-from gas_cli.ops.spmm import block_spmm, spmm, spmm_reference
+from gas_cli.ops.dropout import Mask, apply_mask
+from gas_cli.ops.spmm import block_spmm, row_sums, spmm, spmm_reference
 from tests.builders import adjacencies, random_adjacency
 
 
@@ -24,6 +25,20 @@ def test_equals_slow_twin(graph, channels):
     a = CSR.from_scipy(graph[0])
     x = torch.randn(a.num_cols, channels)
     torch.testing.assert_close(spmm(a, x), spmm_reference(a, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 72, 100, 130])
+def test_every_width_equals_slow_twin(channels):
+    """Rows are summed in vectors of 1 to 16 lanes that overlap where the width is no multiple."""
+    whole = weighted().to_scipy()[:12]
+    inner, outer = CSR.from_scipy(whole[:, :12]), CSR.from_scipy(whole[:, 12:])
+    x, anchor = torch.randn(40, channels), torch.randn(12, channels)
+    expected = spmm_reference(CSR.from_scipy(whole), x)
+    terms = [(inner, x[:12]), (outer, x[12:])]
+    torch.testing.assert_close(row_sums(terms), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(row_sums(terms, 0.9, anchor, 0.1), 0.9 * expected + 0.1 * anchor, rtol=1e-5, atol=1e-5)
+    mask = Mask(0.3, (1, 2), torch.arange(5, 17))
+    torch.testing.assert_close(row_sums(terms, 0.9, mask=mask), apply_mask(0.9 * expected, mask), rtol=1e-5, atol=1e-5)
 
 
 def test_gradient_equals_slow_twin():

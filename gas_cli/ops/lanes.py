@@ -1,0 +1,91 @@
+"""Vectors of float32 that stay in registers, for compiled kernels.
+
+LLVM vectorises simple loops by itself, but keeps a row that is summed over its entries in memory: one load and one store per entry and
+channel. With explicit vectors the row stays in registers. LLVM maps 16 lanes to whatever the processor has (AVX-512, AVX, NEON).
+`load`, `multiply_add` and the like take a vector of the wanted number of lanes; `zeros(8)` makes the first one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic, models, register_model
+
+
+def _instruction(typing: Any) -> Any:
+    """`intrinsic`, whose annotations show the typing function's arguments to callers of the instruction."""
+    made: Any = intrinsic(prefer_literal=True)(typing)
+    return made
+
+
+class Lanes(types.Type):
+    """The numba type of a vector of `count` float32."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        super().__init__(name=f"float32x{count}")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Lanes) -> None:
+        super().__init__(manager, kind, ir.VectorType(ir.FloatType(), kind.count))  # type: ignore[no-untyped-call]
+
+
+def _splat(builder: Any, scalar: Any, vector: Any) -> Any:
+    """All lanes equal to `scalar`."""
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    return builder.shuffle_vector(one, one, mask)
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, at: Any, vector: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
+
+
+@_instruction
+def zeros(typingctx: Any, count: Any) -> Any:
+    """A vector of `count` (a literal) zeros."""
+    lanes = Lanes(count.literal_value)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.Constant(context.get_value_type(lanes), None)
+
+    return lanes(count), codegen
+
+
+@_instruction
+def load(typingctx: Any, array: Any, at: Any, like: Any) -> Any:
+    """array[at : at + lanes], as many lanes as `like` has; `array` is one-dimensional, contiguous float32; no bounds are checked."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = context.get_value_type(like)
+        return builder.load(_pointer(context, builder, array, args[0], args[1], vector), align=4)
+
+    return like(array, types.intp, like), codegen
+
+
+@_instruction
+def store(typingctx: Any, array: Any, at: Any, vector: Any) -> Any:
+    """array[at : at + lanes] = vector."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _pointer(context, builder, array, args[0], args[1], context.get_value_type(vector))
+        builder.store(args[2], pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), codegen
+
+
+@_instruction
+def multiply_add(typingctx: Any, scalar: Any, vector: Any, onto: Any) -> Any:
+    """scalar · vector + onto, in one instruction where the processor has it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        factor = _splat(builder, args[0], context.get_value_type(vector))
+        return builder.fadd(builder.fmul(factor, args[1], flags=("contract",)), args[2], flags=("contract",))
+
+    return vector(types.float32, vector, vector), codegen
