@@ -5,6 +5,7 @@ Everything that can be known to be wrong is found by composing first, so that a 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,10 @@ from gas_cli.config.compose import (
     with_open_settings,
 )
 from gas_cli.config.messages import translated
+from gas_cli.config.tuned import describe_tuned
 from gas_cli.errors import UserError
+
+log = logging.getLogger(__name__)
 
 PROGRAM = "gas-train"
 Job = Callable[[Callable[[], Any], Path], float]
@@ -71,8 +75,10 @@ def launch(command: Command, job: Job) -> None:
     def task(composed: Any) -> float:
         from hydra.core.hydra_config import HydraConfig
 
+        hydra_config = HydraConfig.get()
+        log.info(describe_tuned(hydra_config))
         try:
-            return job(lambda: to_config(composed), Path(HydraConfig.get().runtime.output_dir))
+            return job(lambda: to_config(composed), Path(hydra_config.runtime.output_dir))
         except Exception as error:
             if not single:
                 raise

@@ -30,6 +30,26 @@ def test_a_run_gets_a_folder_of_its_own(gas_train: Command, tmp_path: Path) -> N
         assert f"Run folder: runs/{folder.name}" in (folder / "gas-train.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["dataset=cora", "model=gcn"], "Published hyper-parameters of model=gcn on dataset=cora (tuned/cora/gcn.yaml)."),
+        (["dataset=cora", "model=sage"], "No published hyper-parameters of model=sage on dataset=cora: it starts from the defaults"),
+        (["dataset=cora", "~tuned"], "Published hyper-parameters are left out: model=gcn on dataset=cora starts from the defaults."),
+        ([], "No published hyper-parameters of model=gcn on dataset=generated"),
+        (
+            ["--config-dir", "mine", "model=sage"],
+            "Published hyper-parameters of model=sage on dataset=generated (tuned",
+        ),
+    ],
+)
+def test_a_run_says_whether_its_hyper_parameters_are_published(words: list[str], sentence: str, gas_train: Command) -> None:
+    Path("mine/tuned/generated").mkdir(parents=True)
+    Path("mine/tuned/generated/sage.yaml").write_text("# @package _global_\ntrainer:\n  epochs: 7\n")
+    assert gas_train(*words, "hydra.run.dir=here") == 0
+    assert sentence in Path("here/gas-train.log").read_text()
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_exits_2_with_one_message_and_no_folder(
     mistake: str, gas_train: Command, capfd: pytest.CaptureFixture[str], tmp_path: Path

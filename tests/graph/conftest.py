@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from gas_cli.graph.sources import npz
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -91,10 +93,10 @@ def fake_planetoid(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def fake_npz(tmp_path: Path) -> Callable[..., Path]:
-    """Writes Amazon Photo's file with 40 nodes and 8 classes; keyword arguments replace arrays (None leaves one out)."""
+    """Writes Amazon Photo's file (or another of its kind) with 40 nodes; keyword arguments replace arrays (None leaves one out)."""
 
-    def write(**replaced: Any) -> Path:
-        rng = np.random.default_rng(0)
+    def write(name: str = "amazon-photo", **replaced: Any) -> Path:
+        rng, origin = np.random.default_rng(0), npz.ORIGINS[name]
         attributes = sp.csr_array(rng.integers(0, 3, (40, 12)) * (rng.random((40, 12)) < 0.1).astype(np.float32))
         links = sp.csr_array((rng.random((40, 40)) < 0.1).astype(np.float32))
         arrays = {
@@ -102,9 +104,9 @@ def fake_npz(tmp_path: Path) -> Callable[..., Path]:
             for key, m in (("attr", attributes), ("adj", links))
             for part in ("data", "indices", "indptr", "shape")
         }
-        arrays["labels"] = np.arange(40) % 8
+        arrays["labels"] = np.arange(40) % origin.num_classes
         arrays = {key: value for key, value in {**arrays, **replaced}.items() if value is not None}
-        path = tmp_path / "Amazon/Photo/raw/amazon_electronics_photo.npz"
+        path = tmp_path / origin.collection / origin.title / "raw" / origin.file
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, **arrays)
         return path
