@@ -21,6 +21,8 @@ CHANGEABLE = (
     "trainer.checkpoint_every",
     "trainer.prefetch",
     "evaluation.every",
+    "evaluation.monitor",
+    "evaluation.monitor_every",
     "logger.name",
     "device",
     "history.placement",

@@ -58,3 +58,9 @@ class Config:
             self.evaluation.mode,
             f"exact: method={self.method.name} keeps no histories",
         )
+        require(
+            self.method.keeps_histories or not self.evaluation.monitor,
+            "evaluation.monitor",
+            "true",
+            f"false: method={self.method.name} keeps no histories to measure",
+        )

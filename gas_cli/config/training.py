@@ -120,15 +120,19 @@ class TrainerConfig:
 class EvaluationConfig:
     """`exact` recomputes all embeddings layer by layer in bounded memory; `history` runs only the last layer on stored ones.
 
-    `every` is in epochs; 0 evaluates after the last epoch only.
+    `every` is in epochs; 0 evaluates after the last epoch only. `monitor` compares histories and mini-batch results with exact ones
+    every `monitor_every` epochs, before any refresh.
     """
 
     mode: str = "exact"
     every: int = 1
+    monitor: bool = False
+    monitor_every: int = 1
 
     def __post_init__(self) -> None:
         require(self.mode in EVALUATION_MODES, "evaluation.mode", self.mode, "one of " + ", ".join(EVALUATION_MODES))
         require_non_negative("evaluation.every", self.every)
+        require_positive("evaluation.monitor_every", self.monitor_every)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-PHASES = ("batch", "pull", "compute", "push", "refresh", "evaluate", "checkpoint")
+PHASES = ("batch", "pull", "compute", "push", "refresh", "evaluate", "monitor", "checkpoint")
 
 
 class Clock:

@@ -27,7 +27,7 @@ def forward(model: Model, batch: Batch, exchange: Exchange, noise: Noise, penalt
 
     With one part there is no halo and this is full-batch training. `penalty` runs the layers and may look at them twice.
     """
-    rows, state = _start(model, batch, noise)
+    rows, state = start(model, batch, noise)
     h = penalty.layer(model, 0, rows, batch.block, state)
     for index in range(1, model.num_layers):
         state.outputs.append(h)
@@ -51,7 +51,7 @@ def layerwise(model: Model, batches: Batches, num_nodes: int, device: torch.devi
         outputs: Tensor | None = None
         for batch in batches():
             if inputs is None:
-                rows, state = _start(model, batch, Noise.off())
+                rows, state = start(model, batch, Noise.off())
                 if model.uses_initial:
                     initial = _paste(initial, num_nodes, batch, state.initial)
             else:
@@ -81,7 +81,7 @@ def last_layer(model: Model, batches: Batches, num_nodes: int, store: HistorySto
     scores: Tensor | None = None
     last = model.num_layers - 1
     for batch in batches():
-        rows, state = _start(model, batch, Noise.off(), with_halo=last == 0)
+        rows, state = start(model, batch, Noise.off(), with_halo=last == 0)
         if last > 0:
             targets = torch.cat([torch.arange(start, stop) for start, stop in batch.ranges])
             rows = Rows(store.pull(last, targets), store.pull(last, batch.halo))
@@ -93,7 +93,7 @@ def last_layer(model: Model, batches: Batches, num_nodes: int, store: HistorySto
     return scores
 
 
-def _start(model: Model, batch: Batch, noise: Noise, with_halo: bool = True) -> tuple[Rows, State]:
+def start(model: Model, batch: Batch, noise: Noise, with_halo: bool = True) -> tuple[Rows, State]:
     """h_0 of targets and (for the first layer) halo; the halo's is exact too, because features are never stale."""
     block = batch.block
     target = model.encode(batch.x_target, block.target_ids, noise)

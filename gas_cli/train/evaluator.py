@@ -41,26 +41,35 @@ class Evaluator:
 
     def exact(self, refresh: HistoryStore | None = None) -> Tensor:
         """Exact scores [N, C]; with `refresh`, that store's histories become exact on the way."""
-        with self._evaluating():
-            return layerwise(self.model, self._batches, self.graph.num_nodes, self.device, refresh)
+        with self.evaluating():
+            return layerwise(self.model, self.batches, self.graph.num_nodes, self.device, refresh)
 
     def from_history(self, store: HistoryStore) -> Tensor:
         """Approximate scores [N, C] from the stored inputs of the last layer."""
-        with self._evaluating():
-            return last_layer(self.model, self._batches, self.graph.num_nodes, store)
+        with self.evaluating():
+            return last_layer(self.model, self.batches, self.graph.num_nodes, store)
 
     def measure(self, scores: Tensor, split: Split) -> dict[str, float]:
         """The graph's metric for `train`, `val` and `test`."""
         masks = {"train": split.train, "val": split.val, "test": split.test}
         return {name: self.metric(scores[mask], self.graph.y[mask]) for name, mask in masks.items()}
 
-    def _batches(self) -> Iterator[Batch]:
-        for batch in self.loader.batches(self.groups, keep=True):
+    def batches(self) -> Iterator[Batch]:
+        """All nodes once, on the device, in the same batches every time."""
+        return self._between(self.loader.batches(self.groups, keep=True))
+
+    def batches_of(self, groups: list[list[int]]) -> Iterator[Batch]:
+        """The batches of other groups of parts."""
+        return self._between(self.loader.batches(groups, keep=False))
+
+    def _between(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
             self.between()
             yield batch.to(self.device)
 
     @contextmanager
-    def _evaluating(self) -> Iterator[None]:
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode, and the precision of the run."""
         training = self.model.training
         self.model.eval()
         try:

@@ -22,6 +22,7 @@ class Progress:
     """`epoch` is the one in progress (1-based), `batch` how many of its batches are done, `step` all optimizer steps so far.
 
     `loss_sum` adds the losses of the epoch's `loss_count` batches that had training nodes; `val` is the latest validation metric.
+    `monitor` is this epoch's measurement of histories, once taken: a run that is stopped in the refresh after it cannot take it again.
     """
 
     epoch: int = 1
@@ -32,6 +33,7 @@ class Progress:
     filled: bool = False
     val: float = math.nan
     best: Best = field(default_factory=Best)
+    monitor: dict[str, Any] | None = None
 
     @property
     def loss(self) -> float:
@@ -39,7 +41,7 @@ class Progress:
         return self.loss_sum / self.loss_count if self.loss_count else math.nan
 
     def next_epoch(self) -> None:
-        self.epoch, self.batch, self.loss_sum, self.loss_count = self.epoch + 1, 0, 0.0, 0
+        self.epoch, self.batch, self.loss_sum, self.loss_count, self.monitor = self.epoch + 1, 0, 0.0, 0, None
 
     def offer(self, train: float, val: float, test: float) -> bool:
         """Note an evaluation; True if it is the best so far (without validation nodes, every evaluation is)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from gas_cli.batch.batch import Batch
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.batch.cluster_builder import ClusterBuilder
-from gas_cli.batch.loader import BatchLoader, epoch_groups
+from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
 from gas_cli.graph.graph import Split
@@ -26,9 +26,11 @@ from gas_cli.train.checkpoint import save_checkpoint
 from gas_cli.train.clock import Clock, peak_memory
 from gas_cli.train.drivers import forward
 from gas_cli.train.edge_dropout import drop_edges
+from gas_cli.train.epoch import EpochBatches
 from gas_cli.train.evaluator import Evaluator, autocast
 from gas_cli.train.lipschitz import make_penalty
 from gas_cli.train.loss import Loss
+from gas_cli.train.monitor import Monitor
 from gas_cli.train.optimizer import Optimizer
 from gas_cli.train.problem import Problem
 from gas_cli.train.progress import Progress
@@ -37,9 +39,6 @@ from gas_cli.train.timed import TimedExchange
 
 BEST_IN_MEMORY_BYTES = 256 << 20
 """Up to this size the best state waits in memory for the next checkpoint; a larger one is written as soon as it is found."""
-
-KEPT_GROUPINGS = 64
-"""Where shuffling can make only this many different batches, they are soon seen again and their blocks are kept."""
 
 
 class Recorder(Protocol):
@@ -68,11 +67,11 @@ class Trainer:
         builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split)
         prepare: Callable[[Batch], Batch] = Batch.pin_memory if device.type == "cuda" else lambda batch: batch
         self.loader = BatchLoader(builder, config.trainer.prefetch, prepare)  # batches that hold every edge of their targets
-        self.training_loader = self._training_loader(prepare)
-        self.batch_parts = min(config.trainer.batch_parts, problem.train_parts)
-        groups = problem.evaluation_groups(self.batch_parts)
+        self.epochs = EpochBatches(config.trainer, self._training_loader(prepare), problem.train_parts, seed, device, self.clock)
+        groups = problem.evaluation_groups(self.epochs.batch_parts)
         self.evaluator = Evaluator(model, problem.graph, self.loader, groups, device, config.precision, self.stop.check)
         self.loss = Loss(config.trainer.loss_weighting, int(split.train.sum()))
+        self.monitor = None if self.store is None else Monitor(self.evaluator, self.store, self.loss.num_train)
         self.optimizer = Optimizer(model, config.optimizer, config.trainer.epochs)
         self._losses: list[Tensor] = []  # of this epoch, not yet read from the device
         self._best_state: dict[str, Any] | None = None
@@ -113,8 +112,8 @@ class Trainer:
     def train_epoch(self) -> None:
         """The steps of the epoch in progress, or what is left of them; no refresh, no evaluation."""
         self.model.train()
-        groups = self._groups()
-        for batch, upcoming in _with_next(self._batches(groups[self.progress.batch :])):
+        groups = self.epochs.groups(self.progress.epoch)
+        for batch, upcoming in self.epochs.batches(groups[self.progress.batch :]):
             self._train_step(batch, upcoming, len(groups))
             self.progress.batch += 1
             self.stop.check()
@@ -164,11 +163,12 @@ class Trainer:
         )
 
     def _finish_epoch(self) -> dict[str, Any]:
-        """Refresh and evaluate where due, step the schedule; the epoch's record."""
+        """Measure errors, refresh and evaluate where due, step the schedule; the epoch's record."""
         progress = self.progress
         record: dict[str, Any] = {"epoch": progress.epoch, "step": progress.step, "loss": progress.loss, "lr": self.optimizer.lr}
         if self.store is not None:
             record["history_age"] = float(self.store.ages(progress.step).float().mean())
+        record |= self._measure()
         scores = self._refresh_or_evaluate()
         improved = False
         if scores is not None:
@@ -206,6 +206,16 @@ class Trainer:
             self.store.mark_pushed(range(self.problem.train_parts), self.progress.step)
         return scores
 
+    def _measure(self) -> dict[str, Any]:
+        """The errors of the histories as the epoch's steps left them, where this epoch is monitored."""
+        config, progress = self.config.evaluation, self.progress
+        if self.monitor is None or not config.monitor or progress.epoch % config.monitor_every:
+            return {}
+        if progress.monitor is None:
+            with self.clock.phase("monitor"):
+                progress.monitor = self.monitor.measure(progress.step, self.epochs.all_groups(progress.epoch))
+        return {"monitor": progress.monitor}
+
     def _refresh_or_evaluate(self) -> Tensor | None:
         """Scores of all nodes where this epoch is evaluated; one exact pass serves a refresh and an evaluation alike."""
         epoch, every, refresh_every = self.progress.epoch, self.config.evaluation.every, self.config.history.refresh_every
@@ -217,25 +227,6 @@ class Trainer:
             if self.config.evaluation.mode == "history" and self.store is not None:
                 return self.evaluator.from_history(self.store)
             return self.evaluator.exact()
-
-    # -- batches -------------------------------------------------------------------------------------------------------------------
-
-    def _groups(self) -> list[list[int]]:
-        t = self.config.trainer
-        groups = epoch_groups(self.problem.train_parts, self.batch_parts, t.shuffle, self.seed, self.progress.epoch)
-        return groups[: t.max_steps] if t.max_steps > 0 else groups
-
-    def _batches(self, groups: list[list[int]]) -> Iterator[Batch]:
-        """Batches on the device; the wait for the builder is the phase `batch`."""
-        repeats = not self.config.trainer.shuffle or math.comb(self.problem.train_parts, self.batch_parts) <= KEPT_GROUPINGS
-        source = self.training_loader.batches(groups, keep=repeats)
-        while True:
-            with self.clock.phase("batch"):
-                batch = next(source, None)
-                if batch is None:
-                    return
-                batch = batch.to(self.device)
-            yield batch
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------------------
 
@@ -289,15 +280,6 @@ class Trainer:
         with self.clock.phase("checkpoint"):
             self._save_best()
             save_checkpoint(self.last_checkpoint, self.state_dict())
-
-
-def _with_next(batches: Iterator[Batch]) -> Iterator[tuple[Batch, Batch | None]]:
-    """Each batch with its successor (None for the last)."""
-    current = next(batches, None)
-    while current is not None:
-        upcoming = next(batches, None)
-        yield current, upcoming
-        current = upcoming
 
 
 def _copy(value: Any) -> Any:

@@ -88,12 +88,13 @@ def stop_after(subject: Trainer, checks: int) -> None:
 @PATHS
 @given(data=st.data())
 def test_a_run_stopped_anywhere_and_resumed_equals_one_never_stopped(tmp_path_factory, model, data):
-    """At any safe point: between steps, in the filling of histories, in an evaluation, in a refresh. Bit for bit, all state."""
+    """At any safe point: between steps, in the filling of histories, in an evaluation, a measurement, a refresh. Bit for bit, all state."""
     overrides = {
         "epochs": 4,
         "history__refresh": data.draw(st.sampled_from(["never", "epoch", "2"])),
         "history__dtype": data.draw(st.sampled_from(["float32", "bfloat16"])),
         "evaluation__mode": data.draw(st.sampled_from(["exact", "history"])),
+        "evaluation__monitor": data.draw(st.booleans()),
         "optimizer__schedule": data.draw(st.sampled_from(["none", "cosine", "plateau"])),
         "trainer__edge_dropout": data.draw(st.sampled_from([0.0, 0.2])),
         "trainer__lipschitz": data.draw(st.sampled_from([LipschitzConfig(), LipschitzConfig(weight=0.5)])),
