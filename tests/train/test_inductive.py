@@ -108,7 +108,7 @@ def test_histories_and_ages_are_those_of_the_training_nodes(tmp_path: Path) -> N
     assert store is not None and (store.num_nodes, store.part_ptr.tolist()[-1]) == (SEEN, SEEN)
     assert (problem.train_parts, store.pushed_at.numel()) == (5, 5) and problem.partition.num_parts == 8
     assert sorted(problem.partition.node_perm[:SEEN].tolist()) == list(range(SEEN))
-    assert {part for group in trainer._groups() for part in group} == set(range(5))
+    assert {part for group in trainer.epochs.groups(trainer.progress.epoch) for part in group} == set(range(5))
     assert problem.evaluation_groups(2) == [[0, 1], [2, 3], [4], [5, 6], [7]]  # all parts, none mixed
 
 
