@@ -18,7 +18,7 @@ from torch import Tensor
 from gas_cli.batch.batch import Block
 from gas_cli.model.model import Model, Rows, propagate
 from gas_cli.ops.csr import CSR
-from gas_cli.ops.spmm import multiply
+from gas_cli.ops.spmm import spmm
 
 SLACK = {"float32": 1e-4, "bfloat16": 5e-2}
 """Round-off that a cap is allowed to be exceeded by, relative to the embedding, by the precision of the products."""
@@ -61,4 +61,4 @@ def magnitude(a: CSR) -> CSR:
 
 
 def _row_sums(a: CSR) -> Tensor:
-    return multiply(magnitude(a), torch.ones(a.num_cols, 1, device=a.device)).squeeze(1)
+    return spmm(magnitude(a), torch.ones(a.num_cols, 1, device=a.device)).squeeze(1)
