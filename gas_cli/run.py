@@ -21,6 +21,7 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
+from gas_cli.history.store import HistoryStore
 from gas_cli.model.registry import build_model, model_class
 from gas_cli.partition.inductive import make_inductive_partition
 from gas_cli.partition.make import make_partition
@@ -86,6 +87,7 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
     torch.manual_seed(seed)
     model = build_model(config.model, graph.num_features, graph.num_classes, seed, graph.edge_dim)
     trainer = Trainer(config, problem, split, model, seed, device, folder)
+    _log_histories(trainer.store)
     if trainer.last_checkpoint.exists():
         trainer.restore(load_checkpoint(trainer.last_checkpoint))
     metrics = folder / "metrics.jsonl"
@@ -229,6 +231,12 @@ def _log_problem(problem: Problem) -> None:
     )  # fmt: skip
     if graph.inductive:
         log.info("Inductive: training sees %d parts with its %d nodes alone.", problem.train_parts, problem.num_seen)
+
+
+def _log_histories(store: HistoryStore | None) -> None:
+    if store is not None:
+        size = f"{store.bytes_per_node} bytes per node, {store.nbytes / 2**20:.1f} MiB in total"
+        log.info("Histories: %s (%s, %s).", size, str(store.dtype).removeprefix("torch."), store.placement)
 
 
 def _plot(metrics: Path, out: Path) -> None:

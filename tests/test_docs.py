@@ -19,6 +19,8 @@ from gas_cli.config.compose import MODEL_SCHEMAS, compose_config, parse_settings
 from gas_cli.config.messages import EXTRAS
 from gas_cli.config.root import Config
 from gas_cli.graph.load import SOURCES, dataset_names
+from gas_cli.history.store import HistoryStore
+from gas_cli.model.registry import build_model
 from tests.cli.conftest import gas_train  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,6 +103,26 @@ def test_a_changed_result_changes_the_page(tmp_path: Path) -> None:
 def test_the_tables_name_every_model_and_every_dataset() -> None:
     text = README.read_text(encoding="utf-8").partition("## Models and datasets")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `([\w-]+)`", text, re.MULTILINE) == [*sorted(MODEL_SCHEMAS, key=list(MODEL_SCHEMAS).index), *dataset_names()]
+
+
+def history_cells() -> dict[str, tuple[str, int]]:
+    """Of every model's row: the formula of its histories' bytes per node, and the number by default."""
+    rows = re.findall(r"^\| `(\w+)` \|.*\| `(4·[^`]*)`, (\d+) by default[^|]*\|$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    return {name: (formula, int(number)) for name, formula, number in rows}
+
+
+@pytest.mark.parametrize("settings", [[], ["model.num_layers=5", "model.hidden_channels=12"]], ids=["default", "other"])
+@pytest.mark.parametrize("model", MODEL_SCHEMAS)
+def test_a_models_row_states_the_bytes_of_its_histories(model: str, settings: list[str]) -> None:
+    config = compose_config([f"model={model}", *settings])
+    nodes, features, classes = 6, 7, 40
+    widths = build_model(config.model, features, classes, 0).widths
+    store = HistoryStore(nodes, widths[1:], torch.tensor([0, nodes]), config.history, torch.device("cpu"))
+    formula, number = history_cells()[model]
+    letters = {"D": config.model.hidden_channels, "L": config.model.num_layers, "C": classes, "heads": getattr(config.model, "heads", 0)}
+    stated = eval(formula.replace("·", "*"), {"__builtins__": {}}, letters)
+    assert stated == store.nbytes / nodes == store.bytes_per_node
+    assert settings or stated == number
 
 
 # -- commands ------------------------------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ class GeneratedConfig(DatasetConfig):
     name: str = "generated"
     num_nodes: int = 10_000
     average_degree: float = 12.0
-    num_communities: int = 10
+    num_communities: int = 40
     num_features: int = 64
     mixing: float = 0.3
     feature_noise: float = 1.0

@@ -52,6 +52,10 @@ class HistoryStore:
     def nbytes(self) -> int:
         return sum(t.numel() * t.element_size() for t in self.tables)
 
+    @property
+    def bytes_per_node(self) -> int:
+        return sum(self.widths) * self.dtype.itemsize
+
     def pull(self, layer: int, positions: Tensor) -> Tensor:
         """Rows [H, widths[layer]] of the table for layer `layer` (1..L-1), in float32 on the computing device."""
         table = self.tables[layer - 1]

@@ -74,6 +74,7 @@ def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> d
         "num_edges": graph.num_edges,
         "num_parameters": sum(p.numel() for p in trainer.model.parameters()),
         "history_bytes": store.nbytes if store is not None else 0,
+        "history_bytes_per_node": store.bytes_per_node if store is not None else 0,
         "history_placement": store.placement if store is not None else "none",
         "partition": {
             "num_parts": partition.num_parts,

@@ -16,6 +16,7 @@ from gas_cli.train.checkpoint import load_checkpoint
 
 SMALL = (
     "dataset.num_nodes=300",
+    "dataset.num_communities=10",
     "dataset.num_features=8",
     "partitioner=random",
     "partitioner.num_parts=6",

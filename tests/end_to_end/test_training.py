@@ -26,6 +26,13 @@ PROMISED = {
 MODELS = ["gcn", "gcnii", "appnp"]
 
 
+def test_the_log_and_the_summary_say_what_the_histories_take(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        found = train(tmp_path, "model.num_layers=4", "model.hidden_channels=32", "history.dtype=bfloat16")
+    assert (found["history_bytes_per_node"], found["history_bytes"]) == (3 * 32 * 2, 300 * 3 * 32 * 2)
+    assert "Histories: 192 bytes per node, 0.1 MiB in total (bfloat16, host)." in caplog.text
+
+
 def best_of(folder: Path) -> dict[str, Any]:
     """The first record with the highest validation metric."""
     return max(lines(folder), key=lambda record: (record["val"], -record["epoch"]))
