@@ -86,6 +86,7 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
     split = pick_split(config, problem, seed)
     torch.manual_seed(seed)
     model = build_model(config.model, graph.num_features, graph.num_classes, seed, graph.edge_dim)
+    model.observe(problem.seen_adj)
     trainer = Trainer(config, problem, split, model, seed, device, folder)
     _log_histories(trainer.store)
     if trainer.last_checkpoint.exists():

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from gas_cli.config.dataset import DatasetConfig
 from gas_cli.config.history import HistoryConfig
-from gas_cli.config.model import APPNPConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
+from gas_cli.config.model import (
+    APPNPConfig,
+    GATConfig,
+    GCNConfig,
+    GCNIIConfig,
+    GINConfig,
+    ModelConfig,
+    PNAConfig,
+    PNAJKConfig,
+    SAGEConfig,
+)
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.config.root import Config
 from gas_cli.config.training import EvaluationConfig, OptimizerConfig, TrainerConfig
@@ -31,8 +41,23 @@ MODELS: list[ModelConfig] = [
     GINConfig(num_layers=3, hidden_channels=6, linear=True),
     GATConfig(num_layers=3, hidden_channels=4, heads=2, out_heads=3),
     GATConfig(num_layers=2, hidden_channels=4, heads=2, version=2, residual=True),
+    PNAConfig(num_layers=3, hidden_channels=5, aggregators=["max", "mean", "std"], scalers=["identity", "amplification", "attenuation"]),
+    PNAJKConfig(num_layers=2, hidden_channels=5, batch_norm=True, residual=True),
 ]
-MODEL_IDS = ["gcn3", "gcn2-linear-bn-res", "gcn1", "gcnii4", "gcnii3-star-bn-res", "appnp4", "sage3", "gin3-linear", "gat3", "gatv2-res"]
+MODEL_IDS = [
+    "gcn3",
+    "gcn2-linear-bn-res",
+    "gcn1",
+    "gcnii4",
+    "gcnii3-star-bn-res",
+    "appnp4",
+    "sage3",
+    "gin3-linear",
+    "gat3",
+    "gatv2-res",
+    "pna3",
+    "pna-jk2-bn-res",
+]
 
 
 def random_adjacency(num_nodes: int, degree: float, seed: int, directed: bool = False) -> sp.csr_array:

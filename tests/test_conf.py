@@ -34,7 +34,7 @@ ALIKE = {"reddit": "reddit2"}
 """Datasets that take over the rows of another one."""
 EXAMPLE = ("cluster", "gin")
 """A pair that is published as an example, not in the table."""
-MODELS = {"GCN": "gcn", "GCN2": "gcnii", "APPNP": "appnp", "GAT": "gat"}
+MODELS = {"GCN": "gcn", "GCN2": "gcnii", "APPNP": "appnp", "GAT": "gat", "PNA": "pna", "PNA_JK": "pna_jk"}
 MODEL_COLUMNS = (
     "num_layers",
     "hidden_channels",
@@ -47,6 +47,7 @@ MODEL_COLUMNS = (
     "linear",
     "shared_weights",
 )
+LIST_COLUMNS = ("aggregators", "scalers")
 
 
 def choices(group: str) -> list[str]:
@@ -126,6 +127,8 @@ def test_a_pair_has_the_published_numbers(row: dict[str, str]) -> None:
         "max_steps": config.trainer.max_steps,
         "edge_dropout": config.trainer.edge_dropout,
     }
+    for name in LIST_COLUMNS:
+        assert str(getattr(config.model, name, "")) == row[name]
     wrong = {name: (value, row[name]) for name, value in found.items() if not math.isclose(float(value), number(row[name]))}
     assert wrong == {}
 

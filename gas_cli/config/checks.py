@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from gas_cli.errors import UserError
@@ -25,6 +26,11 @@ def require_non_negative(key: str, value: float) -> None:
 
 def require_between(key: str, value: float, low: float, high: float) -> None:
     require(low <= value <= high, key, value, f"between {low:g} and {high:g}")
+
+
+def require_subset(key: str, values: Sequence[str], choices: Sequence[str]) -> None:
+    wanted = "different ones of " + ", ".join(choices)
+    require(0 < len(values) == len(set(values) & set(choices)), key, f"[{','.join(values)}]", wanted)
 
 
 def require_name(key: str, value: str) -> None:

@@ -13,7 +13,18 @@ from typing import Any, TypeVar
 
 import gas_cli
 from gas_cli.config.dataset import ClusterConfig, DatasetConfig, FolderConfig, GeneratedConfig
-from gas_cli.config.model import APPNPConfig, ConvConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
+from gas_cli.config.model import (
+    APPNPConfig,
+    ConvConfig,
+    GATConfig,
+    GCNConfig,
+    GCNIIConfig,
+    GINConfig,
+    ModelConfig,
+    PNAConfig,
+    PNAJKConfig,
+    SAGEConfig,
+)
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
@@ -28,6 +39,8 @@ MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {
     "gin": GINConfig,
     "conv": ConvConfig,
     "transformer": ConvConfig,
+    "pna": PNAConfig,
+    "pna_jk": PNAJKConfig,
     "gcnii": GCNIIConfig,
     "appnp": APPNPConfig,
 }

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from gas_cli.config.checks import require, require_between, require_name, require_positive
+from gas_cli.config.checks import require, require_between, require_name, require_positive, require_subset
 
 ACTIVATIONS = ("relu", "elu")
 NORMALIZATIONS = ("sym", "mean", "none")
+AGGREGATORS = ("mean", "std", "var", "sum", "max", "min")
+SCALERS = ("identity", "amplification", "attenuation", "linear", "inverse_linear")
+JUMPS = ("cat", "max")
 
 
 @dataclass
@@ -102,6 +105,36 @@ class GATConfig(StackConfig):
         require_positive("model.heads", self.heads)
         require_positive("model.out_heads", self.out_heads)
         require(self.version in (1, 2), "model.version", self.version, "1 (GAT) or 2 (GATv2)")
+
+
+@dataclass
+class PNAConfig(StackConfig):
+    """PNA: every aggregation of the neighbours' messages, scaled by every function of the degree; edge weights are not used."""
+
+    name: str = "pna"
+    aggregators: list[str] = field(default_factory=lambda: ["mean", "max"])
+    scalers: list[str] = field(default_factory=lambda: ["identity", "amplification"])
+    normalization: str = "none"
+    self_loops: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_subset("model.aggregators", self.aggregators, AGGREGATORS)
+        require_subset("model.scalers", self.scalers, SCALERS)
+
+
+@dataclass
+class PNAJKConfig(PNAConfig):
+    """PNA with jumping knowledge: the last linear layer reads h_0 and the outputs of all layers, concatenated or their maximum (`jump`)."""
+
+    name: str = "pna_jk"
+    linear: bool = True
+    jump: str = "cat"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.linear, "model.linear", self.linear, "true: the layers' outputs are joined by a linear layer")
+        require(self.jump in JUMPS, "model.jump", self.jump, "one of " + ", ".join(JUMPS))
 
 
 @dataclass

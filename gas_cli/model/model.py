@@ -69,9 +69,16 @@ class Model(nn.Module, ABC):
         """Whether edge attributes play a part in this architecture under `config`; batches carry none otherwise."""
         return False
 
+    def observe(self, adj: CSR) -> None:  # noqa: B027 - most architectures have nothing to look at
+        """Called once after construction with the adjacency of all nodes that training sees: for statistics that no batch has, kept as buffers."""
+
     @abstractmethod
     def encode(self, x: Features, ids: Tensor, noise: Noise) -> Features:
         """Row-wise start: features [n, F] of the nodes `ids` [n] to h_0 [n, widths[0]] (possibly x itself)."""
+
+    def encode_rows(self, x: Rows, block: Block, noise: Noise) -> Rows:
+        """h_0 of targets and halo by `encode`; overridden where a normalisation takes its statistics over both while training."""
+        return Rows(self.encode(x.target, block.target_ids, noise), self.encode(x.halo, block.halo_ids, noise))
 
     @abstractmethod
     def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from gas_cli.config.model import APPNPConfig, ConvConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
+from gas_cli.config.model import (
+    APPNPConfig,
+    ConvConfig,
+    GATConfig,
+    GCNConfig,
+    GCNIIConfig,
+    GINConfig,
+    ModelConfig,
+    PNAConfig,
+    PNAJKConfig,
+    SAGEConfig,
+)
 from gas_cli.errors import UserError
 from gas_cli.model.appnp import APPNP
 from gas_cli.model.conv import Conv
@@ -13,6 +24,7 @@ from gas_cli.model.gcn import GCN
 from gas_cli.model.gcnii import GCNII
 from gas_cli.model.gin import GIN
 from gas_cli.model.model import Model
+from gas_cli.model.pna import PNA, PNAJK
 from gas_cli.model.sage import SAGE
 
 BUILDERS: dict[type[ModelConfig], type[Model]] = {
@@ -21,6 +33,8 @@ BUILDERS: dict[type[ModelConfig], type[Model]] = {
     SAGEConfig: SAGE,
     GINConfig: GIN,
     ConvConfig: Conv,
+    PNAConfig: PNA,
+    PNAJKConfig: PNAJK,
     GCNIIConfig: GCNII,
     APPNPConfig: APPNP,
 }

@@ -95,10 +95,12 @@ def last_layer(model: Model, batches: Batches, num_nodes: int, store: HistorySto
 
 def start(model: Model, batch: Batch, noise: Noise, with_halo: bool = True) -> tuple[Rows, State]:
     """h_0 of targets and (for the first layer) halo; the halo's is exact too, because features are never stale."""
-    block = batch.block
-    target = model.encode(batch.x_target, block.target_ids, noise)
-    halo: Features = model.encode(batch.x_halo, block.halo_ids, noise) if with_halo else target
-    return Rows(target, halo), State(noise, target)
+    if with_halo:
+        rows = model.encode_rows(Rows(batch.x_target, batch.x_halo), batch.block, noise)
+    else:
+        target = model.encode(batch.x_target, batch.block.target_ids, noise)
+        rows = Rows(target, target)
+    return rows, State(noise, rows.target)
 
 
 def _cut(table: Tensor, batch: Batch) -> Tensor:

@@ -39,6 +39,11 @@ class Problem:
         return int(self.graph.splits[0].train.sum()) if self.graph.inductive else self.graph.num_nodes
 
     @property
+    def seen_adj(self) -> CSR:
+        """The rows of `adj` that training sees; an inductive graph has no edges from the others into them."""
+        return self.adj.row_ranges([(0, self.num_seen)])
+
+    @property
     def train_parts(self) -> int:
         """Parts that training visits; they come first. No part mixes seen and unseen nodes."""
         return int((self.partition.part_ptr < self.num_seen).sum())

@@ -6,13 +6,24 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch_geometric.nn import APPNP, GATConv, GATv2Conv, GCN2Conv, GCNConv, GINConv, SAGEConv
-from torch_geometric.utils import softmax
+from torch_geometric.nn import APPNP, GATConv, GATv2Conv, GCN2Conv, GCNConv, GINConv, PNAConv, SAGEConv
+from torch_geometric.utils import degree, softmax
 
 from gas_cli.batch.builder import BatchBuilder
-from gas_cli.config.model import APPNPConfig, ConvConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
+from gas_cli.config.model import (
+    APPNPConfig,
+    ConvConfig,
+    GATConfig,
+    GCNConfig,
+    GCNIIConfig,
+    GINConfig,
+    ModelConfig,
+    PNAConfig,
+    SAGEConfig,
+)
 from gas_cli.graph.graph import Graph
 from gas_cli.history.exchange import NoExchange
+from gas_cli.model.model import Model
 from gas_cli.model.registry import build_model
 from gas_cli.ops.attention import edge_softmax
 from gas_cli.ops.dropout import Noise
@@ -27,10 +38,15 @@ ATTRIBUTES = torch.randn(EDGES.shape[1], 4, generator=torch.Generator().manual_s
 def ours(config: ModelConfig, graph: Graph = GRAPH):
     """The model without dropout, and its scores on the whole graph."""
     model = build_model(config, 5, 3, seed=0, edge_dim=graph.edge_dim).eval()
+    return model, scores_of(model, config, graph)
+
+
+def scores_of(model: Model, config: ModelConfig, graph: Graph) -> torch.Tensor:
     problem = make_problem(graph, 1, config)
+    model.observe(problem.adj)
     batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
     with torch.no_grad():
-        return model, in_original_order(problem, forward(model, batch, NoExchange(model.widths, torch.device("cpu")), Noise.off()))
+        return in_original_order(problem, forward(model, batch, NoExchange(model.widths, torch.device("cpu")), Noise.off()))
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> None:
@@ -59,6 +75,23 @@ def test_gin():
     first.weight.data, first.bias.data = mine.first.weight.t(), mine.first.bias.data
     second.load_state_dict(mine.second.state_dict())
     close(scores, conv(GRAPH.x, EDGES))
+
+
+def test_pna_where_both_definitions_meet():
+    """PyG's messages are linear in both ends and shared: equal for non-negative features that are passed on as they are."""
+    aggregators, scalers = ["mean", "max", "min", "std"], ["identity", "amplification", "attenuation", "linear", "inverse_linear"]
+    config, graph = PNAConfig(num_layers=1, aggregators=aggregators, scalers=scalers), replace(GRAPH, x=GRAPH.x[:, :3].abs())
+    model = build_model(config, 3, 3, seed=0).eval()
+    conv = PNAConv(3, 3, aggregators, scalers, torch.bincount(degree(EDGES[1], 30).long()))
+    mine, one = model.convs[0], torch.eye(3)
+    mine.pre.weight.data, mine.pre.bias.data = one.repeat(20, 1), torch.zeros(60)
+    conv.pre_nns[0][0].weight.data, conv.pre_nns[0][0].bias.data = torch.cat([torch.zeros(3, 3), one], dim=1), torch.zeros(3)
+    conv.lin.weight.data, conv.lin.bias.data = one, torch.zeros(3)
+    own, *pairs = conv.post_nns[0][0].weight.data.split(3, dim=1)  # by scaler, then by aggregator; ours by aggregator, then by scaler
+    mine.own.weight.data, mine.own.bias.data = own, conv.post_nns[0][0].bias.data
+    mine.post.data = torch.stack(pairs).view(5, 4, 3, 3).transpose(0, 1).transpose(2, 3).reshape(60, 3)
+    mine.bias.data.zero_()
+    close(scores_of(model, config, graph), conv(graph.x, EDGES))
 
 
 @pytest.mark.parametrize("out_heads", [1, 3])

@@ -39,6 +39,7 @@ class Lab:
         self.device = device_of(placement)
         self.network = build_model(model, graph.num_features, graph.num_classes, seed=1, edge_dim=graph.edge_dim).to(self.device)
         self.problem = make_problem(graph, num_parts, model)
+        self.network.observe(self.problem.adj)
         self.whole = make_problem(graph, 1, model)
         self.builder = self._builder(self.problem)
         config = HistoryConfig(placement=placement, dtype=dtype)
@@ -90,6 +91,7 @@ def test_one_part_equals_full_batch_with_dropout_and_gradients(drawn, model, spa
     """One part never reads a history, and the order of the nodes changes nothing but round-off, gradients included. Dropout is on."""
     graph = make_graph(*drawn, sparse_features=sparse)
     network = build_model(model, graph.num_features, graph.num_classes, seed=1, edge_dim=graph.edge_dim).train()
+    network.observe(make_problem(graph, 1, model).adj)
     outcomes = []
     for order in (torch.arange(graph.num_nodes), torch.randperm(graph.num_nodes, generator=torch.Generator().manual_seed(7))):
         twin = copy.deepcopy(network)
