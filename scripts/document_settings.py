@@ -32,6 +32,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "partitioner.name": partitioner.METHODS,
     "model.normalization": model.NORMALIZATIONS,
     "model.activation": model.ACTIVATIONS,
+    "model.aggregators": model.AGGREGATORS,
+    "model.scalers": model.SCALERS,
+    "model.jump": model.JUMPS,
     "history.placement": history.PLACEMENTS,
     "history.dtype": history.DTYPES,
     "method.name": training.METHODS,
@@ -99,6 +102,9 @@ MEANINGS = {
     "model.conv": "Class name of a bipartite convolution in `torch_geometric.nn`; a wrong name is answered with the nearest ones.",
     "model.edge_attr": "Read the graph's edge attributes, where it has any (`conv`: where the convolution takes `edge_dim`).",
     "model.conv_args": "Further arguments of its constructor, as `model.conv_args.aggr=max`.",
+    "model.aggregators": "A list of different ones.",
+    "model.scalers": "What each aggregation is multiplied by, functions of the in-degree; a list of different ones.",
+    "model.jump": "How the outputs of the layers are joined: side by side, or their maximum by channel.",
     "model.alpha": "Strength of the initial residual (GCNII), teleport probability (APPNP).",
     "model.theta": "Identity mapping of layer l (from 1) with strength log(theta / l + 1).",
     "model.shared_weights": "One matrix for propagated and initial representation; `false` gives GCNII*.",
@@ -199,7 +205,7 @@ def _own_fields(schema: type[Any], base: type[Any]) -> dict[str, Any]:
 def _fields(schema: type[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The settings of a dataclass by their names below it; the groups of the root are left out, since they have tables of their own."""
     for field in dataclasses.fields(schema):
-        if field.default is not dataclasses.MISSING or field.default_factory is dict:  # the latter: a setting with keys of its own
+        if field.default is not dataclasses.MISSING or not dataclasses.is_dataclass(field.default_factory):  # the latter: a list or dict
             yield prefix + field.name, field
         elif schema is not Config:
             yield from _fields(field.default_factory, f"{prefix}{field.name}.")
@@ -209,12 +215,13 @@ def _row(key: str, field: Any) -> str:
     if key not in MEANINGS:
         raise ValueError(f"MEANINGS has no entry for {key}")
     choices = f"{', '.join(f'`{choice}`' for choice in CHOICES[key])}. " if key in CHOICES else ""
-    return f"| `{key}` | {DEFAULTS.get(key) or _default(field.default)} | {choices}{MEANINGS[key]} |"
+    default = field.default_factory() if field.default is dataclasses.MISSING else field.default
+    return f"| `{key}` | {DEFAULTS.get(key) or _default(default)} | {choices}{MEANINGS[key]} |"
 
 
 def _default(value: Any) -> str:
-    if value is dataclasses.MISSING:
-        return "`{}`"
+    if isinstance(value, list):
+        return f"`[{','.join(value)}]`"
     if value in ("", "???"):
         return "empty" if value == "" else "required"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

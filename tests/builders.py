@@ -41,7 +41,7 @@ MODELS: list[ModelConfig] = [
     GINConfig(num_layers=3, hidden_channels=6, linear=True),
     GATConfig(num_layers=3, hidden_channels=4, heads=2, out_heads=3),
     GATConfig(num_layers=2, hidden_channels=4, heads=2, version=2, residual=True),
-    PNAConfig(num_layers=3, hidden_channels=5, aggregators=["max", "mean", "std"], scalers=["identity", "amplification", "attenuation"]),
+    PNAConfig(num_layers=3, hidden_channels=5, aggregators=["max", "mean", "min"], scalers=["identity", "amplification", "attenuation"]),
     PNAJKConfig(num_layers=2, hidden_channels=5, batch_norm=True, residual=True),
 ]
 MODEL_IDS = [

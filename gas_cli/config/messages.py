@@ -131,6 +131,8 @@ def _wrong_type(error: Any) -> str:
     if expected in EXPECTED:
         value = "null" if "not Optional" in str(error) else _quoted(str(error))
         return f"{error.full_key}={value} is not valid: expected {EXPECTED[expected]}."
+    if typing.get_origin(expected) is list:
+        return f"{error.full_key}: expected a list, as in {error.full_key}=[A,B]."
     if dataclasses.is_dataclass(expected):
         return f"{error.full_key} is a group of settings: choose one of its files by name, or set {error.full_key}.KEY=VALUE."
     return f"{error.full_key}: {_plain(str(error))}"

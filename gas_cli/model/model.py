@@ -69,8 +69,11 @@ class Model(nn.Module, ABC):
         """Whether edge attributes play a part in this architecture under `config`; batches carry none otherwise."""
         return False
 
-    def observe(self, adj: CSR) -> None:  # noqa: B027 - most architectures have nothing to look at
-        """Called once after construction with the adjacency of all nodes that training sees: for statistics that no batch has, kept as buffers."""
+    def observe(self, adj: CSR) -> None:
+        """Called once after construction with the adjacency of all nodes that training sees.
+
+        For statistics that no batch has; they are kept as buffers.
+        """
 
     @abstractmethod
     def encode(self, x: Features, ids: Tensor, noise: Noise) -> Features:

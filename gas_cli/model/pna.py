@@ -34,13 +34,15 @@ class PNA(Stack):
 
         conv_l(h)_v = W_l h_v + Σ_{a, s} s(d_v) (W_l^{as} a_{w ∈ N(v)} ReLU(V_l^{as} h_w + c_l^{as}) + b_l^{as})
 
-    a: mean, std, var, sum, max or min, each by channel, 0 without neighbours. s: identity 1, amplification log(d+1)/δ, attenuation δ/log(d+1),
-    linear d/d̄, inverse_linear d̄/d, with the in-degree d_v (at least 1 where it divides) and the means δ of log(d+1) and d̄ of d over all
-    nodes that training sees (buffers, set by `observe`). PyG's PNAConv differs: its messages are linear (or an MLP) in both ends and shared by all a and s. The two
-    are equal where that plays no part: V = 1 on non-negative h.
+    a: mean, std, var, sum, max or min by channel, 0 without neighbours. s, of the in-degree d (at least 1 where it divides): identity 1,
+    amplification log(d+1)/δ, attenuation δ/log(d+1), linear d/m, inverse_linear m/d, with the means δ of log(d+1) and m of d over all nodes
+    that training sees (buffers, set by `observe`).
 
-    Edge weights are not used, but an edge that edge dropout removed is no message; d_v counts it still, so that scales are those of evaluation.
-    History per node and layer: hidden_channels values.
+    PyG's PNAConv differs: its messages are linear (or an MLP) in both ends and shared by all a and s. The two are equal where that plays
+    no part: V = 1 on non-negative h.
+
+    Edge weights are not used, but an edge that edge dropout removed is no message; d counts it still, so that scales are those of
+    evaluation. History per node and layer: hidden_channels values.
     """
 
     degree_means: Tensor
@@ -65,22 +67,30 @@ class PNA(Stack):
         target, halo = (transform(x, conv.pre.weight.t()).add_(conv.pre.bias).relu_() for x in (rows.target, rows.halo))
         reduced = aggregate(block.inner, block.outer, target, halo, self.aggregators)  # [B, A, S·C]
         scales = self._scales(block)
-        scaled = reduced.unflatten(2, (len(self.scalers), -1)) * scales.unsqueeze(1).unsqueeze(-1)  # [B, A, S, C]
-        out = scaled.flatten(1) @ conv.post + scales.repeat(1, len(self.aggregators)) @ conv.bias
+        by_pair = reduced.view(block.num_targets, len(self.aggregators), len(self.scalers), conv.own.out_features)
+        scaled = by_pair * scales.unsqueeze(1).unsqueeze(3)
+        out: Tensor = scaled.flatten(1) @ conv.post + scales.repeat(1, len(self.aggregators)) @ conv.bias
         return out.add_(transform(rows.target, conv.own.weight.t())).add_(conv.own.bias)
 
     def _scales(self, block: Block) -> Tensor:
         """s(d_v) [B, S]."""
         degree = (block.inner.rowptr.diff() + block.outer.rowptr.diff()).float()
-        log_mean, mean = self.degree_means
-        scale = {
-            "identity": lambda: torch.ones_like(degree),
-            "amplification": lambda: degree.log1p() / log_mean,
-            "attenuation": lambda: log_mean / degree.clamp(min=1).log1p(),
-            "linear": lambda: degree / mean,
-            "inverse_linear": lambda: mean / degree.clamp(min=1),
-        }
-        return torch.stack([scale[name]() for name in self.scalers], dim=1)
+        return torch.stack([_scale(name, degree, *self.degree_means.unbind()) for name in self.scalers], dim=1)
+
+
+def _scale(name: str, degree: Tensor, log_mean: Tensor, mean: Tensor) -> Tensor:
+    match name:
+        case "identity":
+            return torch.ones_like(degree)
+        case "amplification":
+            return degree.log1p() / log_mean
+        case "attenuation":
+            return log_mean / degree.clamp(min=1).log1p()
+        case "linear":
+            return degree / mean
+        case "inverse_linear":
+            return mean / degree.clamp(min=1)
+    raise AssertionError(f"the settings admit no scaler {name}")
 
 
 class PNAJK(PNA):
@@ -88,8 +98,8 @@ class PNAJK(PNA):
 
         h_0 = ReLU(norm(V x + c));    scores = W dropout(h_0 ∥ h_1 ∥ … ∥ h_L) + b
 
-    With `jump=max` their maximum by channel instead. The first convolution reads h_0 without dropout. While training, norm takes the statistics
-    of h_0 over targets and halo; those of the layers are over the targets. History per node and layer: hidden_channels values.
+    With `jump=max` their maximum by channel instead. The first convolution reads h_0 without dropout. While training, norm takes the
+    statistics of h_0 over targets and halo; those of the layers are over the targets. History per node and layer: hidden_channels values.
     """
 
     uses_initial = joins_outputs = True
@@ -99,7 +109,7 @@ class PNAJK(PNA):
         self.jump = config.jump
         joined = (config.num_layers + 1 if config.jump == "cat" else 1) * config.hidden_channels
         self.lin_out = nn.Linear(joined, out_channels)
-        self.norm_in = BatchNorm(config.hidden_channels) if config.batch_norm else nn.Identity()
+        self.norm_in = BatchNorm(config.hidden_channels, config.track_running_stats) if config.batch_norm else nn.Identity()
         self.drops[0] = Drop(0.0, site=1)
 
     def encode(self, x: Features, ids: Tensor, noise: Noise) -> Tensor:

@@ -1,8 +1,9 @@
 """Several aggregations of the neighbours' messages at once: mean, standard deviation, variance, sum, maximum, minimum.
 
-One pass over the edges computes all of them: columns are averaged, added or maximised, `std` and `var` are averages of a message and its
-square, `min` is a maximum of the negative. On the CPU a compiled kernel runs; whole-tensor operations are the path on CUDA and the kernel's
-slow twin. An edge of weight 0 is no edge (edge dropout makes such), other weights are not used; without edges every aggregation is 0.
+One pass over the edges computes all of them: columns are averaged, added or maximised; `std` and `var` are averages of a message and its
+square, with the squares' round-off, as in PyG; `min` is a maximum of the negative. On the CPU a compiled kernel runs; whole-tensor operations
+are the path on CUDA and the kernel's slow twin. An edge of weight 0 is no edge (edge dropout makes such), other weights are not used;
+without edges every aggregation is 0.
 
 The gradient of a maximum goes to one source: the first of equal ones, targets before halo, ascending. Which of equal rows it is makes no
 difference to the parameters behind them, and a gradient that went to a halo row would be lost in its history.
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from gas_cli.ops import reduce_kernels
 from gas_cli.ops.csr import CSR
-from gas_cli.ops.spmm import multiply, wide
+from gas_cli.ops.spmm import row_sums, wide
 from gas_cli.ops.threads import over_equal_rows, over_rows
 
 SMALLEST_VARIANCE = 1e-5
@@ -78,14 +79,15 @@ def _terms(a: int, name: str) -> list[_Term]:
 
 
 def _arrange(x: Tensor, terms: list[_Term], width: int) -> Tensor:
-    blocks = x.split(width, dim=1)
-    return torch.cat([blocks[t.aggregator] if t.message is None else t.message(blocks[t.aggregator]) for t in terms], dim=1)
+    blocks = [x.narrow(1, term.aggregator * width, width) for term in terms]
+    return torch.cat([x if term.message is None else term.message(x) for x, term in zip(blocks, terms, strict=True)], dim=1)
 
 
 def _finish(blocks: Tensor, terms: list[_Term], aggregators: Sequence[str]) -> Tensor:
-    return torch.stack(
-        [_outcome(name, [blocks[:, k] for k, term in enumerate(terms) if term.aggregator == a]) for a, name in enumerate(aggregators)], dim=1
-    )
+    parts: list[list[Tensor]] = [[] for _ in aggregators]
+    for k, term in enumerate(terms):
+        parts[term.aggregator].append(blocks[:, k])
+    return torch.stack([_outcome(name, own) for name, own in zip(aggregators, parts, strict=True)], dim=1)
 
 
 def _outcome(name: str, parts: list[Tensor]) -> Tensor:
@@ -109,9 +111,10 @@ class _Reduce(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor | None, Tensor | None, None]:
-        back = partial(back_by_tensors if grads[0].is_cuda else back_by_kernel, grads[0], *ctx.saved_tensors, ctx.columns)
-        to_target = back(ctx.inner, 0) if ctx.needs_input_grad[2] else None
-        to_halo = back(ctx.outer, ctx.inner.num_rows) if ctx.needs_input_grad[3] else None
+        back = back_by_tensors if grads[0].is_cuda else back_by_kernel
+        chosen, share = ctx.saved_tensors
+        to_target = back(grads[0], chosen, share, ctx.columns, ctx.inner, 0) if ctx.needs_input_grad[2] else None
+        to_halo = back(grads[0], chosen, share, ctx.columns, ctx.outer, ctx.inner.num_rows) if ctx.needs_input_grad[3] else None
         return None, None, to_target, to_halo, None
 
 
@@ -122,9 +125,9 @@ def by_kernel(inner: CSR, outer: CSR, target: Tensor, halo: Tensor, columns: Col
     chosen = torch.empty(num_targets, width - columns.sums, dtype=torch.int32)
     share = target.new_empty(num_targets)
     tensors = (inner.rowptr, inner.col, inner.value, outer.rowptr, outer.col, outer.value, target, halo)
-    arrays = [t.detach().contiguous().numpy() for t in tensors]
-    results = (t.numpy() for t in (reduced, chosen, share))
-    over_rows(partial(reduce_kernels.combine, *arrays, *columns, *results), (inner.rowptr + outer.rowptr).numpy(), width)
+    arrays: list[Any] = [t.detach().contiguous().numpy() for t in tensors]
+    arguments = [*arrays, *columns, reduced.numpy(), chosen.numpy(), share.numpy()]
+    over_rows(partial(reduce_kernels.combine, *arguments), (inner.rowptr + outer.rowptr).numpy(), width)
     return reduced, chosen, share
 
 
@@ -137,22 +140,23 @@ def back_by_kernel(grad: Tensor, chosen: Tensor, share: Tensor, columns: Columns
         rowptr, col, value = (t.contiguous().numpy() for t in (back.rowptr, back.col, back.value))
         over_rows(partial(reduce_kernels.spread_sums, rowptr, col, value, grads, share.numpy(), *columns, result), rowptr, columns.sums)
     if chosen.shape[1]:
-        over_equal_rows(partial(reduce_kernels.route_maxima, chosen.numpy(), grads, columns.sums, first, result), chosen.shape[1], a.num_rows)
+        over_equal_rows(
+            partial(reduce_kernels.route_maxima, chosen.numpy(), grads, columns.sums, first, result), chosen.shape[1], a.num_rows
+        )
     return out
 
 
 def by_tensors(inner: CSR, outer: CSR, target: Tensor, halo: Tensor, columns: Columns) -> tuple[Tensor, Tensor, Tensor]:
     """The same by whole-tensor operations; the maxima take [edges, columns] of memory, by chunks of columns."""
-    added = multiply(_pattern(outer, target), halo[:, : columns.sums], multiply(_pattern(inner, target), target[:, : columns.sums]))
+    added = row_sums([(_pattern(inner, target), target[:, : columns.sums]), (_pattern(outer, target), halo[:, : columns.sums])])
     source, to = _edges(inner, outer)
     share = 1 / torch.bincount(to, minlength=inner.num_rows).clamp_(min=1).to(target.dtype)
     added[:, : columns.means] *= share.unsqueeze(1)
     step = max(1, _CHUNK // max(1, source.numel()))
     rows = torch.cat([target[:, columns.sums :], halo[:, columns.sums :]])
-    pairs = [_maximum(chunk, source, to, inner.num_rows) for chunk in rows.split(step, dim=1)]
-    if not rows.shape[1]:
-        return added, target.new_empty(inner.num_rows, 0, dtype=torch.int32), share
-    return torch.cat([added, *(peak for peak, _ in pairs)], dim=1), torch.cat([chosen for _, chosen in pairs], dim=1), share
+    pairs = [_maximum(rows[:, c : c + step], source, to, inner.num_rows) for c in range(0, rows.shape[1], step)]
+    nobody = target.new_empty(inner.num_rows, 0, dtype=torch.int32)
+    return torch.cat([added, *(peak for peak, _ in pairs)], dim=1), torch.cat([nobody, *(chosen for _, chosen in pairs)], dim=1), share
 
 
 def back_by_tensors(grad: Tensor, chosen: Tensor, share: Tensor, columns: Columns, a: CSR, first: int) -> Tensor:
@@ -160,7 +164,7 @@ def back_by_tensors(grad: Tensor, chosen: Tensor, share: Tensor, columns: Column
     out = grad.new_zeros(a.num_cols, grad.shape[1])
     if columns.sums:
         scaled = torch.cat([grad[:, : columns.means] * share.unsqueeze(1), grad[:, columns.means : columns.sums]], dim=1)
-        out[:, : columns.sums] = multiply(_pattern(a.transpose(), grad), scaled)
+        out[:, : columns.sums] = row_sums([(_pattern(a.transpose(), grad), scaled)])
     mine = (chosen >= first) & (chosen < first + a.num_cols)
     index = torch.where(mine, chosen - first, 0).long()
     if a.num_cols:

@@ -17,7 +17,7 @@ def take(row, chosen, source, number, sums):  # type: ignore[no-untyped-def]
     peak, other = row[sums:], source[sums:]
     for c in range(peak.shape[0]):
         new, old, holder = other[c], peak[c], chosen[c]
-        larger = (new > old) | (new != new)
+        larger = (new > old) | (new != new)  # noqa: PLR0124 - nan
         peak[c] = new if larger else old
         chosen[c] = number if larger else holder
 

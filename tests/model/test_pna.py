@@ -112,6 +112,7 @@ def test_the_settings_reach_the_model(tmp_path):
     [
         (["model=pna", "model.aggregators=[mean,maximum]"], r"model\.aggregators=\[mean,maximum\].*different ones of mean, std"),
         (["model=pna", "model.aggregators=[mean,mean]"], r"model\.aggregators=\[mean,mean\]"),
+        (["model=pna", "model.aggregators=mean"], r"model\.aggregators: expected a list, as in model\.aggregators=\[A,B\]"),
         (["model=pna", "model.scalers=[]"], r"model\.scalers=\[\].*identity, amplification"),
         (["model=pna_jk", "model.linear=false"], r"model\.linear=False.*joined"),
         (["model=pna_jk", "model.jump=lstm"], r"model\.jump=lstm.*cat, max"),

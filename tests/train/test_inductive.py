@@ -12,7 +12,7 @@ import scipy.sparse as sp
 import torch
 
 from gas_cli.batch.builder import BatchBuilder
-from gas_cli.config.model import GCNConfig, GCNIIConfig, GINConfig, ModelConfig
+from gas_cli.config.model import GCNConfig, GCNIIConfig, GINConfig, ModelConfig, PNAJKConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.history.exchange import NoExchange
@@ -29,6 +29,7 @@ MODELS = [
     GCNConfig(num_layers=3, hidden_channels=8, batch_norm=True, residual=True, linear=True),
     GCNIIConfig(num_layers=3, hidden_channels=8, batch_norm=True),
     GINConfig(num_layers=2, hidden_channels=8, batch_norm=True),
+    PNAJKConfig(num_layers=2, hidden_channels=8, batch_norm=True),
 ]
 
 
@@ -57,6 +58,7 @@ def fitted(graph: Graph, model: ModelConfig, folder: Path, **settings: object) -
     config = make_config(model, **{"num_parts": 5, "batch_parts": 2, "epochs": 3, "partitioner__name": "random", **settings})
     problem = prepare_graph(graph, config)
     network = build_model(model, graph.num_features, graph.num_classes, seed=0)
+    network.observe(problem.seen_adj)
     trainer = Trainer(config, problem, problem.graph.splits[0], network, 0, torch.device("cpu"), folder)
     records = Records()
     trainer.fit(records)
