@@ -1,9 +1,9 @@
 """Several aggregations of the neighbours' messages at once: mean, standard deviation, variance, sum, maximum, minimum.
 
 One pass over the edges computes all of them: columns are averaged, added or maximised; `std` and `var` are averages of a message and its
-square, with the squares' round-off, as in PyG; `min` is a maximum of the negative. On the CPU a compiled kernel runs; whole-tensor operations
-are the path on CUDA and the kernel's slow twin. An edge of weight 0 is no edge (edge dropout makes such), other weights are not used;
-without edges every aggregation is 0.
+square, with the squares' round-off, as in PyG; `min` is a maximum of the negative. On the CPU a compiled kernel runs; whole-tensor
+operations are the path on CUDA and the kernel's slow twin. An edge of weight 0 is no edge (edge dropout makes such), other weights are
+not used; without edges every aggregation is 0.
 
 The gradient of a maximum goes to one source: the first of equal ones, targets before halo, ascending. Which of equal rows it is makes no
 difference to the parameters behind them, and a gradient that went to a halo row would be lost in its history.
