@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gas_cli.config.model import APPNPConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, SAGEConfig
+from gas_cli.config.model import APPNPConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, PNAConfig, SAGEConfig
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
 from gas_cli.model.model import BatchNorm
 from gas_cli.ops.dropout import Noise
@@ -107,6 +107,7 @@ def test_models_without_a_constant_say_so():
     graph = make_graph(random_adjacency(20, 3, 0))
     for model in (
         GATConfig(num_layers=2, hidden_channels=2),
+        PNAConfig(num_layers=2, hidden_channels=2),
         GCNConfig(num_layers=3, batch_norm=True, track_running_stats=False),
         GINConfig(num_layers=3, mlp_batch_norm=True, track_running_stats=False),
         GCNIIConfig(num_layers=3, hidden_channels=4, batch_norm=True, track_running_stats=False),

@@ -35,6 +35,7 @@ def penalized(model: ModelConfig, order: torch.Tensor | None = None, noise: floa
     problem = make_problem(graph, 1, model, order=order)
     batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
     network = build_model(model, graph.num_features, graph.num_classes, seed=1).train()
+    network.observe(problem.adj)
     seen = []
 
     class Watching(LipschitzPenalty):
@@ -78,6 +79,7 @@ def test_it_changes_no_output_and_no_statistics_and_does_not_depend_on_the_order
     problem = make_problem(graph, 1, model)
     batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
     plain = build_model(model, graph.num_features, graph.num_classes, seed=1).train()
+    plain.observe(problem.adj)
     torch.testing.assert_close(scores, forward(plain, batch, NoExchange(plain.widths, CPU), Noise(3, 4)))
     for (name, one), other in zip(network.named_buffers(), plain.buffers(), strict=True):
         torch.testing.assert_close(one, other, msg=name)

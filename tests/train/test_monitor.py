@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gas_cli.config.compose import compose_config
-from gas_cli.config.model import ConvConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig
+from gas_cli.config.model import ConvConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, PNAConfig
 from gas_cli.errors import UserError
 from gas_cli.model.gain import Gain
 from tests.builders import MODEL_IDS, MODELS
@@ -55,7 +55,7 @@ def test_a_record_is_json_and_has_every_layer(tmp_path, model):
         for figure in ("mean", "max"):  # d ≤ e + s, node by node
             assert layer["history_error"][figure] <= layer["closeness"][figure] + layer["staleness"][figure] + 1e-4
     capped = [*record["layers"], record["scores"]]
-    assert all(("cap" in part) == (not isinstance(model, GATConfig)) for part in capped)
+    assert all(("cap" in part) == (not isinstance(model, GATConfig | PNAConfig)) for part in capped)
     assert all(part["cap"]["exceeded"] == 0 for part in capped if "cap" in part)
 
 

@@ -38,6 +38,7 @@ def trainer(tmp: Path, model: ModelConfig = GCN, num_parts: int = 6, sparse: boo
         num_parts = 1
     problem = make_problem(graph, num_parts, model)
     network = build_model(model, graph.num_features, graph.num_classes, seed)
+    network.observe(problem.seen_adj)
     return Trainer(config, problem, problem.graph.splits[0], network, seed, torch.device("cpu"), tmp)
 
 
