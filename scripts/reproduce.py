@@ -21,6 +21,7 @@ BESIDE = SCRIPTS.parents[1] / "shared" / "datasets"
 # Few seeds, small graphs, few epochs: the shape of each table, not its figures.
 SUBSETS: dict[str, tuple[str, ...]] = {
     "table1": ("--runs", "2", "--datasets", "cora", "citeseer", "--models", "gcn", "gat", "appnp"),
+    "error": ("--models", "gcn", "appnp", "--depths", "2", "4", "8", "--epochs", "40", "--every", "5"),
     "ablation": ("--runs", "1", "--cases", "appnp-cora", "gin-cluster", "--graphs", "48", "--set", "trainer.epochs=60"),
 }
 

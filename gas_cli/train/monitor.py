@@ -124,7 +124,6 @@ class Monitor:
         relative = layer.history / layer.norm.clamp(min=torch.finfo(torch.float32).tiny)
         return {
             "layer": number,
-            "norm": summarize(layer.norm),
             "history_error": summarize(layer.history),
             "relative_error": summarize(relative[layer.norm > 0]),
             "cosine": summarize_low(layer.cosine[layer.norm > 0]),
@@ -135,8 +134,8 @@ class Monitor:
         }
 
     def _closeness(self, layer: _Layer, known: bool) -> dict[str, Any]:
-        """e, and its cap where the model has one, with the number of nodes that exceed it: more than none is a mistake in the code."""
-        described: dict[str, Any] = {"closeness": summarize(layer.closeness)}
+        """‖h‖, e, and its cap where the model has one, with the number of nodes that exceed it: more than none is a mistake in the code."""
+        described: dict[str, Any] = {"norm": summarize(layer.norm), "closeness": summarize(layer.closeness)}
         if known:
             above = exceeded(layer.cap, layer.closeness, layer.norm, self.evaluator.precision)
             described["cap"] = {**summarize(layer.cap), "exceeded": above}

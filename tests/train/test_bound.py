@@ -103,6 +103,15 @@ def test_a_cap_can_be_reached():
     torch.testing.assert_close(caps[-1], torch.full((2,), 0.75 * (0.5 * 0.75 * 0.5 * 2 + 0.5 * 2)))
 
 
+def test_negative_edge_weights_count_by_their_size():
+    matrix = random_adjacency(30, 4, 2)
+    matrix.data[:] = torch.randn(matrix.nnz, generator=torch.Generator().manual_seed(1)).numpy()
+    lab = Lab(make_graph(matrix, directed=True), 4, GINConfig(num_layers=3, hidden_channels=6))
+    wild(lab, 5)
+    _, errors, caps = measured(lab)
+    assert all(bool((error <= cap * 1.0001 + 1e-3).all()) for error, cap in zip(errors, caps, strict=True))
+
+
 def test_models_without_a_constant_say_so():
     graph = make_graph(random_adjacency(20, 3, 0))
     for model in (

@@ -1,0 +1,166 @@
+"""How far histories and mini-batches are from the exact embeddings, by depth: errors per layer over the epochs, and their caps.
+
+    python scripts/error.py --root DIR [--models gcn gcnii appnp] [--depths 2 4 8 16 32 64] [--dataset cora] [--epochs 200] [--every 10]
+
+Trains with the published settings of the pair but for the depth, with the monitor on, and never refreshes a history: after a refresh there
+would be nothing to see. Without dropout, so that the error of a history is that of its age alone (docs/error-monitor.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from study import Trial, at_hand, codes, parser, run_script, run_trials, write_report
+
+MODELS = ("gcn", "gcnii", "appnp")
+DEPTHS = (2, 4, 8, 16, 32, 64)
+COLUMNS = (
+    "model", "layers", "test", "history error", "staleness", "closeness", "closeness of scores",
+    "cap / closeness", "above cap", "gradient bias",
+)  # fmt: skip
+QUANTITIES = {"closeness": "closeness e", "staleness": "staleness s", "cap": "cap of e"}
+SHOWN_LAYERS = 8
+"""Lines in one panel; of more layers these many are drawn, the first and the last among them."""
+
+
+def main() -> None:
+    options = parser(__doc__, "error")
+    options.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    options.add_argument("--depths", nargs="+", type=int, default=list(DEPTHS), help="message-passing layers")
+    options.add_argument("--dataset", default="cora", help="any name of the group dataset; generated needs no files")
+    options.add_argument("--epochs", type=int, default=200)
+    options.add_argument("--every", type=int, default=10, help="epochs between two measurements")
+    arguments = options.parse_args()
+    if not at_hand([arguments.dataset], arguments):
+        return
+    wanted = {
+        (model, depth): trial(model, depth, arguments.dataset, arguments.epochs, arguments.every)
+        for depth in arguments.depths
+        for model in arguments.models
+    }
+    summaries = run_trials(list(wanted.values()), arguments)
+    done = {key: monitored(arguments.work / t.name) for key, t in wanted.items() if t.name in summaries}
+    rows = [row(*key, summaries[wanted[key].name]["test"], records[-1]["monitor"]) for key, records in sorted(done.items()) if records]
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    pictures = [name for model in arguments.models if (name := draw(arguments.out, model, done))]
+    notes = (
+        f"{arguments.dataset}, {arguments.epochs} epochs, no refresh, no dropout; errors of the last measured epoch. `test` in %. Errors "
+        "of the last layer's inputs are means over nodes, in % of the mean norm; `cap / closeness` compares means over the scores; "
+        "`above cap` counts nodes and layers, and has to be 0; `gradient bias` is ‖mean of batch gradients − full gradient‖ over "
+        "‖full gradient‖.",
+        *(f"![Errors per layer over the epochs]({name})" for name in pictures),
+        f"Code: {', '.join(codes(arguments.work, summaries))}.",
+    )
+    curves = {f"{model}-{depth}": list(points(records)) for (model, depth), records in done.items()}
+    write_report(arguments.out, "error", "Errors of histories by depth", COLUMNS, rows, notes, curves=curves)
+
+
+def trial(model: str, depth: int, dataset: str, epochs: int, every: int) -> Trial:
+    settings = (
+        f"dataset={dataset}",
+        f"model={model}",
+        f"model.num_layers={depth}",
+        "model.dropout=0",
+        "history.refresh=never",
+        f"trainer.epochs={epochs}",
+        "trainer.checkpoint_every=50",
+        "evaluation.monitor=true",
+        f"evaluation.monitor_every={every}",
+    )
+    return Trial(f"{dataset}-{model}-{depth}", settings)
+
+
+def monitored(folder: Path) -> list[dict[str, Any]]:
+    """The epochs in which a run was measured."""
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [record for record in records if record.get("monitor")]
+
+
+def row(model: str, depth: int, test: float, monitor: dict[str, Any]) -> dict[str, Any]:
+    last = monitor["layers"][-1] if monitor["layers"] else None
+    scores = monitor["scores"]
+    return {
+        "model": model,
+        "layers": depth,
+        "test": f"{100 * test:.2f}",
+        **{name: percent(relative(last, key)) for name, key in (("history error", "history_error"), ("staleness", "staleness"))},
+        "closeness": percent(relative(last, "closeness")),
+        "closeness of scores": percent(relative(scores, "closeness")),
+        "cap / closeness": ratio(scores["cap"]["mean"], scores["closeness"]["mean"]),
+        "above cap": sum(part["cap"]["exceeded"] for part in (*monitor["layers"], scores)),
+        "gradient bias": monitor["gradient"]["total"],
+    }
+
+
+def relative(part: dict[str, Any] | None, quantity: str) -> float | None:
+    """The mean of a quantity in units of the mean norm; None where either is not a number, or there is nothing to divide by."""
+    if part is None or not part["norm"]["mean"] or part.get(quantity, {}).get("mean") is None:
+        return None
+    return float(part[quantity]["mean"] / part["norm"]["mean"])
+
+
+def percent(value: float | None) -> str | None:
+    return None if value is None else f"{100 * value:.3g}"
+
+
+def ratio(one: float | None, other: float | None) -> str | None:
+    return f"{one / other:.3g}" if one is not None and other else None
+
+
+def points(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What the figures show: per epoch and layer the means in units of the mean norm; layer L stands for the scores."""
+    for record in records:
+        measured = record["monitor"]
+        for layer, part in enumerate([*measured["layers"], measured["scores"]], start=1):
+            yield {"epoch": record["epoch"], "layer": layer, **{name: relative(part, name) for name in ("history_error", *QUANTITIES)}}
+
+
+def draw(out: Path, model: str, done: dict[tuple[str, int], list[dict[str, Any]]]) -> str | None:
+    """One figure per model, a row per depth: closeness, staleness and cap of every layer over the epochs. Its name; None without plots."""
+    depths = sorted(depth for name, depth in done if name == model and depth > 1 and done[name, depth])
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        print("No figures: they need an extra, pip install 'gas-cli[plots]'.")
+        return None
+    if not depths:
+        return None
+    figure = Figure(figsize=(11, 2.6 * len(depths)), layout="constrained")
+    panels = figure.subplots(len(depths), len(QUANTITIES), squeeze=False, sharex=True)
+    for depth, line in zip(depths, panels, strict=True):
+        curves = list(points(done[model, depth]))
+        for axes, (quantity, title) in zip(line, QUANTITIES.items(), strict=True):
+            draw_panel(axes, curves, quantity, f"{model}, {depth} layers: {title} / norm")
+    name = f"error-{model}.png"
+    figure.savefig(out / name, dpi=100, format="png")
+    return name
+
+
+def draw_panel(axes: Any, curves: Sequence[dict[str, Any]], quantity: str, title: str) -> None:
+    """One line per layer. Zeros (layer 1 is exact) have no place on a logarithmic axis, and are left out."""
+    layers = sorted({point["layer"] for point in curves})
+    for layer in chosen(layers):
+        line = [(point["epoch"], point[quantity]) for point in curves if point["layer"] == layer and (point[quantity] or 0) > 1e-6]
+        if line:
+            label = "scores" if layer == layers[-1] else f"layer {layer}"
+            axes.plot(*zip(*line, strict=True), label=label, color=(layer / len(layers), 0.2, 1 - layer / len(layers)))
+    axes.set_title(title, fontsize=9)
+    axes.set_xlabel("epoch")
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.set_yscale("log")
+        axes.legend(fontsize=6)
+
+
+def chosen(layers: Sequence[int]) -> list[int]:
+    """At most `SHOWN_LAYERS` of them, evenly apart."""
+    if len(layers) <= SHOWN_LAYERS:
+        return list(layers)
+    return [layers[round(k * (len(layers) - 1) / (SHOWN_LAYERS - 1))] for k in range(SHOWN_LAYERS)]
+
+
+if __name__ == "__main__":
+    run_script(main)
