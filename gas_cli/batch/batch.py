@@ -90,6 +90,12 @@ class Block:
         )
 
 
+def _own_bytes(x: Features) -> int:
+    if isinstance(x, CSR):
+        return x.nbytes
+    return 0 if x._base is not None else x.numel() * x.element_size()
+
+
 def _row_ids(a: CSR) -> Tensor:
     return torch.repeat_interleave(torch.arange(a.num_rows, device=a.device), a.rowptr.diff(), output_size=a.nnz)
 
@@ -116,6 +122,11 @@ class Batch:
     y: Tensor
     train_mask: Tensor
     num_train: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the block and of the features, which count nothing where they are a view of the graph's."""
+        return self.block.nbytes + _own_bytes(self.x_target) + _own_bytes(self.x_halo)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`; itself where it already is there."""

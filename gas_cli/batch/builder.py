@@ -63,12 +63,18 @@ class BatchBuilder:
             ranges=tuple(ranges),
             halo=halo,
             block=block,
-            x_target=cut_rows(self.graph.x, ranges),
-            x_halo=gather_rows(self.graph.x, halo),
+            x_target=self._features_of(ranges),
+            x_halo=gather_rows(self.graph.x, halo if self.graph.x_row is None else self.graph.x_row[halo]),
             y=_cut(self.graph.y, ranges),
             train_mask=mask,
             num_train=int(mask.sum()),
         )
+
+    def _features_of(self, ranges: list[tuple[int, int]]) -> Features:
+        """The targets' features: cut out of x where it is in the order of the parts, else gathered."""
+        if self.graph.x_row is None:
+            return cut_rows(self.graph.x, ranges)
+        return gather_rows(self.graph.x, _cut(self.graph.x_row, ranges))
 
     def _ranges(self, parts: list[int]) -> list[tuple[int, int]]:
         merged: list[tuple[int, int]] = []

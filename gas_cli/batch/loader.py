@@ -12,7 +12,7 @@ import torch
 from gas_cli.batch.batch import Batch
 
 CACHE_BYTES = 1 << 30
-"""Batches whose grouping repeats are kept while their blocks fit in this."""
+"""Batches whose grouping repeats are kept while they fit in this."""
 
 
 class Builder(Protocol):
@@ -61,7 +61,7 @@ class BatchLoader:
             return cached
         with self._lock:  # the builder's scratch serves one thread at a time
             batch = self.prepare(self.builder.build(group))
-        size = batch.block.nbytes
+        size = batch.nbytes
         if keep and self._cached_bytes + size <= CACHE_BYTES:
             self._cache[tuple(group)] = batch
             self._cached_bytes += size

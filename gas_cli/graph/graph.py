@@ -12,6 +12,8 @@ from torch import Tensor
 from gas_cli.errors import UserError
 from gas_cli.ops.csr import CSR
 
+VALUES_AT_A_TIME = 1 << 24
+
 Features = Tensor | CSR
 """Node features: dense float32 [N, F], or `CSR` of the same shape where that is cheaper (bag of words)."""
 
@@ -39,6 +41,8 @@ class Graph:
     inductive    whether training sees its own nodes alone: the others are graphs apart, met for the first time in evaluation
     edge_attr    float32 [R, D] or None: attributes of the edges, possibly memory-mapped. Entry e of adj has row `adj.attr_row[e]`, so that
                  both directions of an edge may share one; row e where adj has no `attr_row` (R = E then)
+    x_row        int64 [N] or None: the row of x of each node. None means row i for node i; the permutation by parts sets it where x is
+                 too large to be moved
     """
 
     name: str
@@ -51,6 +55,7 @@ class Graph:
     symmetric: bool
     inductive: bool = False
     edge_attr: Tensor | None = None
+    x_row: Tensor | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -172,8 +177,9 @@ class Graph:
 
 def _first_not_finite(values: Tensor) -> int | None:
     """The first row with a NaN or infinite entry, read in blocks: the table may be larger than memory."""
-    for start in range(0, values.shape[0], 1 << 20):
-        bad = ~torch.isfinite(values[start : start + (1 << 20)])
+    rows = max(1, VALUES_AT_A_TIME // max(1, values[:1].numel()))
+    for start in range(0, values.shape[0], rows):
+        bad = ~torch.isfinite(values[start : start + rows])
         if bool(bad.any()):
             return start + int(bad.reshape(bad.shape[0], -1).any(1).nonzero()[0])
     return None

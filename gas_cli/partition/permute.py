@@ -11,18 +11,25 @@ from gas_cli.graph.graph import Features, Graph, Split
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.partition import Partition
 
+COPIED_BYTES = 1 << 30
+"""Dense features up to this size are copied in the order of the parts, so that those of a part are a view; larger ones stay where they are
+and batches gather their rows: memory, or the file, then holds them once."""
+
 
 def permute_graph(graph: Graph, partition: Partition) -> Graph:
     """The same graph with node `partition.node_perm[i]` called i: part p is `part_ptr[p]:part_ptr[p+1]`.
 
     Features, adjacency (rows, columns, weights), labels and the masks of every split move along. Edge attributes stay where they are:
-    the edges carry the number of their row (`CSR.attr_row`).
+    the edges carry the number of their row (`CSR.attr_row`); so do features of more than `COPIED_BYTES`, a mapped file among them, and the
+    nodes carry theirs (`Graph.x_row`).
     Mapping results back: `original[node_perm] = permuted`.
     """
     order = partition.node_perm
+    x, x_row = _permute_features(graph, order)
     return replace(
         graph,
-        x=_permute_features(graph.x, order),
+        x=x,
+        x_row=x_row,
         adj=permute_adjacency(graph.adjacency(), order),
         y=graph.y[order],
         splits=tuple(Split(split.train[order], split.val[order], split.test[order]) for split in graph.splits),
@@ -47,5 +54,13 @@ def permute_adjacency(adj: CSR, order: Tensor) -> CSR:
     return CSR(permuted.rowptr, permuted.col, permuted.value, adj.num_cols, adj.symmetric)
 
 
-def _permute_features(x: Features, order: Tensor) -> Features:
-    return x.rows(order) if isinstance(x, CSR) else x[order]
+def _permute_features(graph: Graph, order: Tensor) -> tuple[Features, Tensor | None]:
+    """x in the new order; or x as it is and the row of each node."""
+    if isinstance(graph.x, CSR):
+        return graph.x.rows(order), None
+    rows = order if graph.x_row is None else graph.x_row[order]
+    if torch.equal(rows, torch.arange(rows.numel())):
+        return graph.x, None
+    if graph.x.numel() * graph.x.element_size() > COPIED_BYTES:
+        return graph.x, rows
+    return graph.x[rows], None

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gas_cli.batch import loader as module
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.batch.loader import BatchLoader, epoch_groups
 from gas_cli.config.model import GCNConfig
@@ -51,6 +52,20 @@ def test_a_consumer_that_stops_early_leaves_no_thread():
     next(batches)
     batches.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "batch-builder"]
+
+
+def test_features_that_a_batch_owns_count_for_what_is_kept(monkeypatch):
+    """Ranges cut out of the graph's own table are views; gathered rows are copies, and a table larger than memory must not pile up."""
+    problem = make_problem(make_graph(random_adjacency(60, 4, 0), num_features=200), 12, GCNConfig())
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
+    one, two = builder.build([3]), builder.build([3, 7])
+    assert one.nbytes == one.block.nbytes + 4 * one.x_halo.numel()
+    assert two.nbytes == two.block.nbytes + 4 * (two.x_halo.numel() + two.x_target.numel())
+    monkeypatch.setattr(module, "CACHE_BYTES", one.nbytes + 1)
+    served = BatchLoader(builder, 0)
+    groups = [[3], [0, 2]]
+    first, second = list(served.batches(groups, keep=True)), list(served.batches(groups, keep=True))
+    assert [a is b for a, b in zip(first, second, strict=True)] == [True, False]
 
 
 def test_kept_batches_are_built_once():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis.strategies import DataObject, SearchStrategy
 
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.ops.csr import CSR
+from gas_cli.partition import permute as module
 from gas_cli.partition.partition import Partition, Quality
 from gas_cli.partition.permute import permute_adjacency, permute_graph
 
@@ -59,6 +61,19 @@ def test_every_entry_moves_with_its_nodes(graphs: SearchStrategy[CSR], data: Dat
     for old, new in zip(graph.splits, moved.splits, strict=True):
         for kind in ("train", "val", "test"):
             assert torch.equal(getattr(new, kind), getattr(old, kind)[order])
+
+
+@given(st.data())
+def test_large_features_stay_and_nodes_still_lead_to_theirs(graphs: SearchStrategy[CSR], data: DataObject) -> None:
+    graph = make_graph(data.draw(graphs), False)
+    order, then = (torch.tensor(data.draw(st.permutations(range(graph.num_nodes)))) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "COPIED_BYTES", 0)
+        once = permute_graph(graph, partition(order))
+        twice = permute_graph(once, partition(then))
+    for moved, expected in ((once, graph.x[order]), (twice, graph.x[order][then])):
+        assert moved.x is graph.x
+        assert torch.equal(graph.x if moved.x_row is None else graph.x[moved.x_row], expected)
 
 
 @given(st.data())
