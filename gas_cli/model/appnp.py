@@ -37,7 +37,7 @@ class APPNP(Model):
 
     def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
         assert isinstance(state.initial, Tensor)
-        return propagate(rows, block).mul_(1 - self.alpha).add_(state.initial, alpha=self.alpha)
+        return propagate(rows, block, None, 1 - self.alpha, state.initial, self.alpha)
 
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
         return h

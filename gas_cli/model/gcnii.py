@@ -12,7 +12,8 @@ from gas_cli.config.model import GCNIIConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
 from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, glorot, propagate, transform
-from gas_cli.ops.dropout import Noise
+from gas_cli.ops.dropout import Noise, masked
+from gas_cli.ops.identity_map import identity_map, identity_map_relu
 
 
 class GCNII(Model):
@@ -46,21 +47,22 @@ class GCNII(Model):
         return transform(x, self.lin_in.weight.t()).add_(self.lin_in.bias).relu_()
 
     def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
-        dropped = self.drops[index].rows(rows, block, state.noise)
-        assert isinstance(state.initial, Tensor) and isinstance(dropped.target, Tensor)
-        beta = self.betas[index]
-        mixed = propagate(dropped, block).mul_(1 - self.alpha)
+        assert isinstance(state.initial, Tensor) and isinstance(rows.target, Tensor)
+        beta, keep = self.betas[index], 1 - self.alpha
+        masks = self.drops[index].masks(block, state.noise)
         if len(self.initial_weights):
+            mixed = propagate(rows, block, masks, keep)
             mapped = mixed @ self.weights[index] + self.alpha * (state.initial @ self.initial_weights[index])
-            mixed = mixed.add(state.initial, alpha=self.alpha)
+            out = torch.lerp(mixed.add(state.initial, alpha=self.alpha), mapped.to(mixed.dtype), beta)
         else:
-            mixed = mixed.add_(state.initial, alpha=self.alpha)
-            mapped = mixed @ self.weights[index]
-        out = torch.lerp(mixed, mapped.to(mixed.dtype), beta)  # (1-β) s + β s W
+            mixed = propagate(rows, block, masks, keep, state.initial, self.alpha)
+            if not (len(self.norms) or self.residual):
+                return identity_map_relu(mixed, self.weights[index], beta)
+            out = identity_map(mixed, self.weights[index], beta)
         if len(self.norms):
             out = self.norms[index](out)
         if self.residual:
-            out = out.add_(dropped.target)
+            out = out.add_(rows.target if masks is None else masked(rows.target, masks[0]))
         return out.relu_()
 
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:

@@ -19,9 +19,10 @@ from gas_cli.batch.batch import Block
 from gas_cli.config.model import ModelConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.gain import Gain
+from gas_cli.ops.aggregate import Masks, aggregate
 from gas_cli.ops.csr import CSR
-from gas_cli.ops.dropout import Noise, dropout, dropout_csr
-from gas_cli.ops.spmm import block_spmm, spmm
+from gas_cli.ops.dropout import Noise, dropout, dropout_csr, make_mask
+from gas_cli.ops.spmm import spmm
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,11 @@ class Drop:
     def rows(self, rows: Rows, block: Block, noise: Noise) -> Rows:
         return Rows(self(rows.target, block.target_ids, noise), self(rows.halo, block.halo_ids, noise))
 
+    def masks(self, block: Block, noise: Noise) -> Masks:
+        """What `rows` would drop, for operations that drop on their way."""
+        target, halo = (make_mask(self.p, noise, self.site, ids) for ids in (block.target_ids, block.halo_ids))
+        return None if target is None or halo is None else (target, halo)
+
 
 class BatchNorm(nn.BatchNorm1d):
     """Batch normalisation over the targets [B, C] of a step; a single node has no variance, so it takes the running statistics.
@@ -186,10 +192,12 @@ def transform(x: Features, weight: Tensor) -> Tensor:
     return spmm(x, weight) if isinstance(x, CSR) else x @ weight
 
 
-def propagate(rows: Rows, block: Block) -> Tensor:
-    """A_BB h_B + A_BH h_H: the weighted sum of each target's messages [B, C]."""
+def propagate(
+    rows: Rows, block: Block, masks: Masks = None, scale: float = 1.0, initial: Tensor | None = None, weight: float = 0.0
+) -> Tensor:
+    """scale · (A_BB drop(h_B) + A_BH drop(h_H)) + weight · h_0: the weighted sum of each target's messages [B, C]."""
     assert isinstance(rows.target, Tensor) and isinstance(rows.halo, Tensor), "sparse features are transformed before they are propagated"
-    return block_spmm(block.inner, block.outer, rows.target, rows.halo)
+    return aggregate(block.inner, block.outer, rows.target, rows.halo, masks, scale, initial, weight)
 
 
 def transforms_first(rows: Rows, weight: Tensor) -> bool:

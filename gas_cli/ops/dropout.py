@@ -65,9 +65,12 @@ def make_mask(p: float, noise: Noise, site: int, ids: Tensor) -> Mask | None:
 def dropout(x: Tensor, p: float, noise: Noise, site: int, ids: Tensor) -> Tensor:
     """x [n, C] with each entry zeroed with probability p, else divided by 1-p; `ids` [n] are the rows' global node ids."""
     mask = make_mask(p, noise, site, ids)
-    if mask is None or x.numel() == 0:
-        return x
-    return _Dropout.apply(x, mask)  # type: ignore[no-any-return, no-untyped-call]
+    return x if mask is None else masked(x, mask)
+
+
+def masked(x: Tensor, mask: Mask) -> Tensor:
+    """x [n, C] with what the mask drops zeroed and the rest divided by 1-p."""
+    return _Dropout.apply(x, mask) if x.numel() else x  # type: ignore[no-untyped-call]
 
 
 def dropout_csr(x: CSR, p: float, noise: Noise, site: int, ids: Tensor) -> CSR:
