@@ -15,5 +15,9 @@ class UserError(Exception):
     """
 
 
+class NotStarted(UserError):
+    """The folder belongs to another run: nothing in it may be touched."""
+
+
 class Interrupted(Exception):
     """Ctrl-C or a termination signal: the run was saved and can be resumed (exit code 130)."""

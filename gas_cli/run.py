@@ -22,13 +22,14 @@ from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
 from gas_cli.history.store import HistoryStore
+from gas_cli.lock import claimed
 from gas_cli.model.registry import build_model, model_class
 from gas_cli.partition.inductive import make_inductive_partition
 from gas_cli.partition.make import make_partition
 from gas_cli.partition.partition import Partition
 from gas_cli.partition.permute import permute_adjacency, permute_graph
 from gas_cli.report.curves import plot_curves
-from gas_cli.report.outcome import combine, describe, result, summarized
+from gas_cli.report.outcome import combine, describe, result, seconds_before, summarized
 from gas_cli.report.progress import ProgressRecorder
 from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders
 from gas_cli.report.summary import read_summary, write_summary
@@ -44,15 +45,17 @@ def run(config: Config, folder: Path) -> dict[str, Any]:
     """Train what `config` describes and leave everything in `folder`; the summary that is also in its summary.json.
 
     With `config.runs` > 1, run r has seed `config.seed` + r and its own folder `runs/r`. Raises UserError, Interrupted; the summary on the
-    disk then says `failed` or `interrupted` and why.
+    disk then says `failed` or `interrupted` and why. Raises NotStarted where another process trains in `folder`.
     """
-    _write_first(config, folder)
-    return _run_all(config, folder)
+    with claimed(folder):
+        _write_first(config, folder)
+        return _run_all(config, folder)
 
 
 def resume(folder: Path, config: Config) -> dict[str, Any]:
-    """Continue the run in `folder` from its last checkpoint; finished runs of several stay as they are."""
-    return _run_all(config, folder)
+    """Continue the run in `folder` from its last checkpoint; finished runs of several stay as they are. Raises like `run`."""
+    with claimed(folder):
+        return _run_all(config, folder)
 
 
 def prepare(config: Config, progress: bool = False) -> Problem:
@@ -89,11 +92,13 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
     model.observe(problem.seen_adj)
     trainer = Trainer(config, problem, split, model, seed, device, folder)
     _log_histories(trainer.store)
+    described = describe(config, problem, trainer, seed)
     if trainer.last_checkpoint.exists():
         trainer.restore(load_checkpoint(trainer.last_checkpoint))
+        described["seconds"] = seconds_before(folder)
     metrics = folder / "metrics.jsonl"
     with (
-        summarized(folder, describe(config, problem, trainer, seed), lambda: result(trainer.progress, metrics)) as summary,
+        summarized(folder, described, lambda: result(trainer.progress, metrics)) as summary,
         contextlib.closing(_recorder(config, folder, after=trainer.progress.epoch - 1)) as recorder,
     ):
         save_config(replace(config, runs=1, seed=seed), folder / "config.yaml")  # a continued run may have new settings
@@ -160,13 +165,13 @@ def _one_of_many(config: Config, problem: Problem, folder: Path, seed: int) -> d
         done = read_summary(folder / "summary.json")
         if done.get("status") == "finished" and load_config(folder / "config.yaml").trainer == config.trainer:
             return done
-    return train_once(config, problem, folder, seed)
+    with claimed(folder):
+        return train_once(config, problem, folder, seed)
 
 
 def _write_first(config: Config, folder: Path) -> None:
     """The configuration, before anything that takes long: an unwritable folder shows at once."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         save_config(config, folder / "config.yaml")
     except OSError as error:
         raise UserError(f"Cannot write into {folder}: {error.strerror}. Choose another folder with hydra.run.dir=DIR.") from error

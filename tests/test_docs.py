@@ -156,7 +156,7 @@ def prepared(tmp_path: Path) -> dict[str, str]:
     run = tmp_path / "a-run"
     (run / "checkpoints").mkdir(parents=True)
     (run / "checkpoints" / "last.pt").touch()
-    save_config(Config(), run / "config.yaml")
+    save_config(Config(runs=10), run / "config.yaml")
     np.save(tmp_path / "nodes.npy", np.arange(3))
     write_shown_files(tmp_path)
     return {"RUN_DIR": str(run), "DIR": str(tmp_path / "raw"), "FILE": str(tmp_path / "nodes.npy")}

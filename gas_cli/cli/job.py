@@ -18,7 +18,7 @@ from typing import Any
 
 from gas_cli.config.compose import load_config
 from gas_cli.config.root import Config
-from gas_cli.errors import Interrupted, UserError
+from gas_cli.errors import Interrupted, NotStarted, UserError
 
 LOG_NAME = "gas-train.log"
 log = logging.getLogger(__name__)
@@ -26,10 +26,6 @@ log = logging.getLogger(__name__)
 
 class JobFailed(Exception):
     """A failure that is no user's fault; the message names the log file that holds the traceback."""
-
-
-class NotStarted(UserError):
-    """The folder belongs to another run: nothing in it may be touched."""
 
 
 def run_job(make_config: Callable[[], Config], folder: Path) -> float:

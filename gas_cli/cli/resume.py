@@ -16,6 +16,7 @@ from gas_cli.errors import UserError
 
 # What a continued run may do differently: how long, how often, where; never what is computed.
 CHANGEABLE = (
+    "runs",
     "trainer.epochs",
     "trainer.patience",
     "trainer.checkpoint_every",
@@ -70,6 +71,7 @@ def resume_run(target: str, arguments: Sequence[str]) -> float:
 
 def check_unchanged(saved: Config, config: Config) -> None:
     """Raise `UserError` for the first setting that differs and may not."""
+    _check_runs(saved.runs, config.runs)
     before, after = _flat(saved), _flat(config)
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key) and key not in (*CHANGEABLE, *IGNORED):
@@ -77,6 +79,15 @@ def check_unchanged(saved: Config, config: Config) -> None:
                 f"{key}={after.get(key)} cannot be changed in a run that is continued (it was started with {before.get(key)}): "
                 f"{_reason(key)}. These can be changed: {', '.join(CHANGEABLE)}."
             )
+
+
+def _check_runs(before: int, after: int) -> None:
+    """Further seeds can be added to several runs; a single run has another layout of its folder."""
+    if before == after or 1 < before < after:
+        return
+    single = "the folder holds a single run, and several ones have folders of their own. Start them in a new folder"
+    fewer = f"the folder was started for {before}, and none is taken away. Ask for at least as many"
+    raise UserError(f"runs={after} is not valid with resume: {single if before == 1 else fewer}.")
 
 
 def _reason(key: str) -> str:

@@ -17,7 +17,7 @@ from typing import IO
 from tqdm import tqdm
 
 from gas_cli.errors import UserError
-from gas_cli.graph.lock import exclusive
+from gas_cli.lock import exclusive
 
 CHUNK = 1 << 20
 

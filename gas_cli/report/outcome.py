@@ -12,7 +12,7 @@ from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
 from gas_cli.report.phases import summarize_records
 from gas_cli.report.recorder import read_metrics
-from gas_cli.report.summary import aggregate_runs, write_summary
+from gas_cli.report.summary import aggregate_runs, read_summary, write_summary
 from gas_cli.train.problem import Problem
 from gas_cli.train.progress import Progress
 from gas_cli.train.trainer import Trainer
@@ -22,12 +22,12 @@ from gas_cli.train.trainer import Trainer
 def summarized(folder: Path, summary: dict[str, Any], result: Callable[[], dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """summary.json tells the truth at every moment: `running` at first, then how the work in this context ended, and why.
 
-    `result` gives what the work has brought by then. An OSError becomes a UserError.
+    `result` gives what the work has brought by then. `seconds` add to those that `summary` brings along. An OSError becomes a UserError.
     """
-    started, path = time.monotonic(), folder / "summary.json"
+    started, path, before = time.monotonic(), folder / "summary.json", summary.get("seconds", 0.0)
 
     def end(status: str, **error: str) -> None:
-        summary.update({"seconds": time.monotonic() - started} | result() | {"status": status} | error)
+        summary.update({"seconds": before + time.monotonic() - started} | result() | {"status": status} | error)
         write_summary(path, summary)
 
     try:
@@ -84,6 +84,15 @@ def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> d
             "balance": partition.quality.balance,
         },
     }
+
+
+def seconds_before(folder: Path) -> float:
+    """What earlier processes spent on the run in `folder`: by its summary, or where the last one was killed, at least by its epochs."""
+    told, metrics = 0.0, folder / "metrics.jsonl"
+    with contextlib.suppress(UserError):  # missing or damaged: it is about to be written anew
+        told = read_summary(folder / "summary.json").get("seconds", 0.0)
+    records = read_metrics(metrics) if metrics.exists() else []
+    return float(max(told, sum(record["seconds"]["total"] for record in records)))
 
 
 def result(progress: Progress, metrics: Path) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def test_what_does_not_change_the_run_can_be_changed(change: str, stopped: Comma
         ("history.dtype=float16", "histories"),
         ("optimizer.lr=0.1", "optimizer's state"),
         ("seed=1", "neither of the two runs"),
+        ("runs=3", "holds a single run"),
         ("trainer.batch_parts=1", "neither of the two runs"),
         ("trainer.epochs=abc", "a whole number"),
         ("model=gcnii", "group of settings"),

@@ -12,7 +12,7 @@ import pytest
 from gas_cli.train.checkpoint import load_checkpoint
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.processes import KilledBeforeRename, KilledWhileWriting, Program, Sabotage, endless_loading, slow_steps
-from tests.end_to_end.runs import SMALL, differences, essence, lines, summary, train
+from tests.end_to_end.runs import SMALL, assert_refused, differences, essence, lines, summary, train
 
 SETTINGS = ("trainer.epochs=12", "trainer.checkpoint_every=2", "history.refresh=3", "optimizer.schedule=cosine", "trainer.edge_dropout=0.1")
 
@@ -84,6 +84,20 @@ def test_signals_before_the_first_step(stop: signal.Signals, tmp_path: Path, gas
     assert summary(tmp_path / "here")["status"] == "interrupted"
     assert gas_train("resume=here").code == 0
     assert differences(essence(tmp_path / "here"), essence(uninterrupted)) == []
+
+
+def test_a_run_in_use_is_left_alone_and_a_killed_one_is_not_in_use(tmp_path: Path, gas_train: Command, uninterrupted: Path) -> None:
+    program = start(tmp_path, slow_steps)
+    program.wait_for("here/checkpoints/last.pt")
+    program.kill(signal.SIGSTOP)  # it stays as long as this test needs it
+    for words in (("resume=here",), (*SMALL, *SETTINGS, "hydra.run.dir=here", "resume=auto")):
+        assert_refused(gas_train(*words), "here is in use: process", f"{program.process.pid} on ", "Wait for its end or stop it")
+    assert summary(tmp_path / "here")["status"] == "running"
+    program.kill(signal.SIGKILL)
+    assert program.outcome().code == -signal.SIGKILL, "it ended too early for this test"
+    assert gas_train("resume=here").code == 0
+    assert differences(essence(tmp_path / "here"), essence(uninterrupted)) == []
+    assert not (tmp_path / "here" / "run.lock").exists()
 
 
 def test_the_second_of_several_runs(tmp_path: Path, gas_train: Command) -> None:

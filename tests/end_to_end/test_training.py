@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from gas_cli.predict import predict
 from gas_cli.run import run
 from gas_cli.train.checkpoint import load_checkpoint
 from tests.end_to_end.conftest import Command
-from tests.end_to_end.runs import SMALL, differences, essence, lines, summary, timeless, train
+from tests.end_to_end.runs import SMALL, assert_refused, differences, essence, lines, summary, timeless, train
 
 PROMISED = {
     *("status", "dataset", "model", "method", "seed", "metric", "best_epoch", "train", "val", "test"),
@@ -165,6 +166,29 @@ def test_raising_the_number_of_epochs_of_several_runs(tmp_path: Path, gas_train:
     for number in ("00", "01"):
         assert differences(essence(tmp_path / "here" / "runs" / number), essence(tmp_path / "whole" / "runs" / number)) == []
     assert summary(tmp_path / "here")["val"] == whole["val"]
+
+
+def test_raising_the_number_of_runs_adds_seeds(tmp_path: Path, gas_train: Command) -> None:
+    train(tmp_path / "here", "runs=2")
+    finished = tmp_path / "here" / "runs" / "01" / "checkpoints" / "last.pt"
+    before = finished.stat().st_mtime_ns
+    assert_refused(gas_train("resume=here", "runs=1"), "runs=1", "was started for 2")
+    assert gas_train("resume=here", "runs=3").code == 0
+    assert finished.stat().st_mtime_ns == before, "a finished run was trained again"
+    whole = train(tmp_path / "whole", "runs=3")
+    assert differences(essence(tmp_path / "here" / "runs" / "02"), essence(tmp_path / "whole" / "runs" / "02")) == []
+    assert [summary(tmp_path / "here")[key] for key in ("test", "std", "num_runs")] == [whole[key] for key in ("test", "std", "num_runs")]
+    assert load_config(tmp_path / "here" / "config.yaml").runs == 3
+
+
+def test_the_seconds_of_a_continued_run_are_those_of_all_its_processes(tmp_path: Path, gas_train: Command) -> None:
+    train(tmp_path / "here")
+    (tmp_path / "here" / "summary.json").write_text(json.dumps(summary(tmp_path / "here") | {"seconds": 1000.0}))
+    assert gas_train("resume=here", "trainer.epochs=5").code == 0
+    assert 1000 < summary(tmp_path / "here")["seconds"] < 2000
+    (tmp_path / "here" / "summary.json").write_text("{")  # by its epochs, where nothing else says it
+    assert gas_train("resume=here", "trainer.epochs=6").code == 0
+    assert sum(record["seconds"]["total"] for record in lines(tmp_path / "here")) < summary(tmp_path / "here")["seconds"] < 1000
 
 
 def test_an_ogb_dataset_is_measured_by_its_official_evaluator(fake_ogb: Callable[..., Any], tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
-from gas_cli.graph.lock import exclusive
+from gas_cli.lock import exclusive
 
 FORMAT = 1
 """Raise it when the arrays change in meaning: older caches are then parsed again."""
