@@ -192,3 +192,18 @@ def test_weights_reach_every_driver_as_they_reach_pyg(model, directed):
     graph = weighted(directed)
     lab = Lab(graph, 5, model)
     torch.testing.assert_close(assert_exact(lab), pyg_scores(lab.network, model, graph).detach(), **CLOSE)
+
+
+# -- on a GPU ------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("model", READERS, ids=IDS)
+def test_cuda_equals_cpu_with_attributes_from_pinned_batches(model):
+    graph = make_graph(random_adjacency(60, 5, 0), edge_dim=3)
+    expected = assert_exact(Lab(graph, 5, model))
+    lab = Lab(graph, 5, model, placement="pinned")
+    torch.testing.assert_close(lab.full_batch(Noise.off()).detach(), expected, rtol=1e-3, atol=1e-4)
+    batch = lab.builder.build([1, 2])
+    moved = batch.pin_memory().to(lab.device)
+    assert moved.block.edge_attr.is_cuda and torch.equal(moved.block.edge_attr.cpu(), batch.block.edge_attr)
