@@ -140,8 +140,7 @@ MEANINGS = {
     "trainer.lipschitz.noise": "Standard deviation of the noise under which the layers' outputs shall move little.",
     "evaluation.mode": "`exact`: all layers on the whole graph, layer by layer; `history`: the last layer on stored inputs.",
     "evaluation.every": "Epochs between two evaluations; 0 for the end only.",
-    "evaluation.monitor": "Measure the [errors of stale histories](error-monitor.md) after an epoch: changes nothing, takes about "
-    "three epochs.",
+    "evaluation.monitor": "Measure the [errors of stale histories](error-monitor.md) after an epoch: changes nothing, takes a few epochs.",
     "evaluation.monitor_every": "Epochs between two such measurements.",
     "logger.name": "Decided by the file chosen for the group; metrics.jsonl is written in any case.",
 }

@@ -3,8 +3,8 @@
     cap_B^{l+1} = own_l · cap_B^l + messages_l · (|A_BB| cap_B^l + |A_BH| d_H^l),    cap^0 = cap^1 = 0
 
 cap bounds e = ‖ĥ - h‖ of the targets B, where d are the errors of the halo's histories H: layer 0 reads raw features, which are exact.
-It holds in exact arithmetic, in evaluation mode. One sparse product per layer; typically tens of times too large, so it is an alarm
-for mistakes in the code rather than an estimate.
+It holds in exact arithmetic, in evaluation mode. One sparse product per layer. How far above the error it lies depends on the weights and
+the depth, so it is an alarm for mistakes in the code rather than an estimate.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ class _Layer:
 class Monitor:
     """Measures between epochs: nothing it does reaches weights, gradients, histories or random generators.
 
-    Holds the exact inputs of all layers in float32 on the host, as large as histories in that precision, and takes about as long as three
-    epochs: an exact pass forward and backward, and a pass over the batches. Of an inductive graph it measures what training sees.
+    Holds the exact inputs of all layers in float32 on the host, as large as histories in that precision, and takes as long as a
+    few epochs: an exact pass forward and backward, and a pass over the batches. Of an inductive graph it measures what training sees.
     """
 
     def __init__(self, evaluator: Evaluator, store: HistoryStore, num_train: int) -> None:
