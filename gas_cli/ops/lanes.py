@@ -2,7 +2,7 @@
 
 LLVM vectorises simple loops by itself, but keeps a row that is summed over its entries in memory: one load and one store per entry and
 channel. With explicit vectors the row stays in registers. LLVM maps 16 lanes to whatever the processor has (AVX-512, AVX, NEON).
-`load`, `multiply_add` and the like take a vector of the wanted number of lanes; `zeros(8)` makes the first one.
+`load` takes a vector of the wanted number of lanes; `zeros(8)` makes the first one.
 """
 
 from __future__ import annotations
@@ -41,9 +41,23 @@ def _splat(builder: Any, scalar: Any, vector: Any) -> Any:
     return builder.shuffle_vector(one, one, mask)
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, at: Any, vector: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
+def _lanes_at(context: Any, builder: Any, pointer: Any, at: Any, like: Any) -> Any:
+    """The address of pointer[at], as that of a vector."""
+    return builder.bitcast(builder.gep(pointer, [at]), context.get_value_type(like).as_pointer())
+
+
+@_instruction
+def pointer(typingctx: Any, array: Any) -> Any:
+    """Where a contiguous array begins, indexed like it without any check.
+
+    Arrays that a function only maybe touches have their references counted there, row after row; a pointer costs nothing.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.make_array(array)(context, builder, args[0]).data
+
+    kind: Any = types.CPointer
+    return kind(array.dtype)(array), codegen
 
 
 @_instruction
@@ -58,26 +72,24 @@ def zeros(typingctx: Any, count: Any) -> Any:
 
 
 @_instruction
-def load(typingctx: Any, array: Any, at: Any, like: Any) -> Any:
-    """array[at : at + lanes], as many lanes as `like` has; `array` is one-dimensional, contiguous float32; no bounds are checked."""
+def load(typingctx: Any, source: Any, at: Any, like: Any) -> Any:
+    """source[at : at + lanes], as many lanes as `like` has."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = context.get_value_type(like)
-        return builder.load(_pointer(context, builder, array, args[0], args[1], vector), align=4)
+        return builder.load(_lanes_at(context, builder, args[0], args[1], like), align=4)
 
-    return like(array, types.intp, like), codegen
+    return like(source, types.intp, like), codegen
 
 
 @_instruction
-def store(typingctx: Any, array: Any, at: Any, vector: Any) -> Any:
-    """array[at : at + lanes] = vector."""
+def store(typingctx: Any, target: Any, at: Any, vector: Any) -> Any:
+    """target[at : at + lanes] = vector."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, array, args[0], args[1], context.get_value_type(vector))
-        builder.store(args[2], pointer, align=4)
+        builder.store(args[2], _lanes_at(context, builder, args[0], args[1], vector), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, vector), codegen
+    return types.void(target, types.intp, vector), codegen
 
 
 @_instruction

@@ -69,13 +69,11 @@ def _row_sums_compiled(terms: Sequence[Term], scale: float, anchor: Tensor | Non
     (a, x), *others = [term for term in terms if term[0].nnz] or terms[:1]
     out = x.new_empty(a.num_rows, x.shape[1])
     second = (*others[0][0].arrays, _flat(others[0][1])) if others else NO_MATRIX
-    anchored = NO_ROWS if anchor is None else _flat(anchor)
-    kept = 1.0 if mask is None else 1 - mask.p
-    matrices = (*a.arrays, _flat(x), *second, x.shape[1])
-    epilogue = np.float32(scale / kept), anchored, np.float32(weight)
     kernel: Any = row_kernels.aggregate if mask is None else row_kernels.aggregate_dropped
-    words = () if mask is None else mask.words()
-    kernel = partial(kernel, *matrices, *epilogue, *words, _flat(out))
+    kept = 1.0 if mask is None else 1 - mask.p
+    matrices = (*a.arrays, _flat(x), *second, x.shape[1], np.float32(scale / kept))
+    epilogue = (NO_ROWS if anchor is None else _flat(anchor), np.float32(weight)) if mask is None else mask.words()
+    kernel = partial(kernel, *matrices, *epilogue, _flat(out))
     over_rows(kernel, a.arrays[0], x.shape[1])
     return out
 
