@@ -45,6 +45,10 @@ class DownloadError(Exception):
     """The file could not be had; the message is the reason."""
 
 
+class MissingFiles(UserError):
+    """A dataset's files are not there, and could not be fetched."""
+
+
 class _TransientError(DownloadError):
     """A failure that another attempt may mend."""
 
@@ -100,8 +104,8 @@ def _missing(folder: Path, names: Sequence[str]) -> list[str]:
     return [name for name in names if not (folder / name).is_file()]
 
 
-def _missing_files(dataset: str, folder: Path, missing: Sequence[str], reason: str) -> UserError:
-    return UserError(
+def _missing_files(dataset: str, folder: Path, missing: Sequence[str], reason: str) -> MissingFiles:
+    return MissingFiles(
         f"Dataset {dataset!r} needs {', '.join(missing)} in {folder.absolute()} ({reason}): put the files there, "
         f"set dataset.root=DIR to where they are, or use dataset=generated, which needs none."
     )

@@ -1,0 +1,71 @@
+"""Measurements that are kept one by one, so that a table goes on where it stopped; for studies that time or count instead of training."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from study import RESULTS
+
+from gas_cli.errors import UserError
+from gas_cli.files import write_atomically
+
+
+def measurement_parser(description: str | None, name: str) -> argparse.ArgumentParser:
+    """The options that all measurements share; `name` is that of the work folder and of the result's files."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--root", default=os.environ.get("GAS_DATA", "data"), help="folder of the datasets (default: $GAS_DATA, or data)")
+    options.add_argument("--work", type=Path, default=Path("runs") / name, help="folder of single measurements; finished ones are kept")
+    options.add_argument("--out", type=Path, default=RESULTS, help="folder of the report's files")
+    options.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    options.add_argument("--report", action="store_true", help="measure nothing, report what is finished")
+    return options
+
+
+class Cells:
+    """The measurements of one folder: `<name>.json` holds the settings of a cell and what was measured."""
+
+    def __init__(self, work: Path, report_only: bool = False) -> None:
+        self.work, self.report_only = work, report_only
+
+    def get(self, name: str, settings: Mapping[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        """The kept measurement `name`, else a new one; None where it is missing and only a report is wanted.
+
+        Raises UserError where the kept one belongs to other settings.
+        """
+        from gas_cli.report.machine import code_version
+        from gas_cli.report.summary import plain
+
+        kept = self._read(name, settings)
+        if kept is not None or self.report_only:
+            return kept
+        print(f"{name} ...", end=" ", flush=True)
+        measured: dict[str, Any] = plain(measure())
+        self.work.mkdir(parents=True, exist_ok=True)
+        content = {"settings": plain(settings), "code": code_version(), "measured": measured}
+        write_atomically(self._path(name), json.dumps(content, indent=1) + "\n")
+        print("done", flush=True)
+        return measured
+
+    def has(self, name: str, settings: Mapping[str, Any]) -> bool:
+        return self._read(name, settings) is not None
+
+    def _read(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+        from gas_cli.report.summary import plain
+
+        try:
+            content = json.loads(self._path(name).read_text())
+            measured: dict[str, Any] = content["measured"]
+            found = content["settings"]
+        except (OSError, ValueError, KeyError):  # not begun, or killed
+            return None
+        if found != plain(settings):
+            raise UserError(f"{self._path(name)} was measured with other settings: remove it, or choose another folder with --work.")
+        return measured
+
+    def _path(self, name: str) -> Path:
+        return self.work / f"{name}.json"
