@@ -169,6 +169,7 @@ def notes(rows: list[dict[str, Any]], growth: list[dict[str, Any]], arguments: a
         f"{arguments.seeds} seeds with at most {', '.join(map(str, FANOUTS))} neighbours by hop "
         f"(nodes and seeds times the scale). {INFERRED}",
         *NOTES,
+        *tables_per_layer(rows, arguments.hidden),
         *slopes(rows),
     ]
     if growth:
@@ -177,14 +178,34 @@ def notes(rows: list[dict[str, Any]], growth: list[dict[str, Any]], arguments: a
     return said
 
 
+def tables_per_layer(rows: list[dict[str, Any]], hidden: int) -> Iterator[str]:
+    """How many tables of N x hidden floats full batch keeps for each layer: why it differs from the paper; and what GAS keeps."""
+    full = [row["measured"] for row in rows if row["method"] == TITLES["full_batch"] and "measured" in row]
+    tables = [
+        (after["peak"] - before["peak"]) / (4 * hidden * after["num_nodes"])
+        for before, after in pairwise(full)
+        if before["num_nodes"] == after["num_nodes"]
+    ]
+    if tables:
+        yield (
+            f"Here full batch keeps {min(tables):.1f} to {max(tables):.1f} tables of N x {hidden} floats per layer, the paper's more than "
+            "four: that is the difference."
+        )
+    if {TITLES["gas"], TITLES["cluster_gcn"]} <= {row["method"] for row in rows}:
+        yield (
+            "A further layer of GAS costs about what one of Cluster-GCN does: pulled rows take no gradient, so they are gone after their "
+            "product, and the halo is paid for once and not in every layer."
+        )
+
+
 def slopes(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Memory of each further layer: the same everywhere if memory is linear in depth."""
-    for graph in dict.fromkeys(row["graph"] for row in rows):
+    for graph in dict.fromkeys(row["graph"] for row in rows if "measured" in row):
         told = []
         for method in TITLES.values():
-            values = [row["ours GiB"] for row in rows if (row["graph"], row["method"]) == (graph, method)]
-            if len(values) > 1 and all(isinstance(value, float) for value in values):
-                told.append(f"{method} {', '.join(f'{after - before:+.3f}' for before, after in pairwise(values))}")
+            values = [row["ours GiB"] for row in rows if (row["graph"], row["method"]) == (graph, method) and "measured" in row]
+            if len(values) > 1:
+                told.append(f"{method} {', '.join(f'{after - before:+.4f}' for before, after in pairwise(values))}")
         if told:
             yield f"GiB for each further layer, {graph}: {'; '.join(told)}."
 

@@ -108,7 +108,7 @@ def parts(case: Case, method: str, layers: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, problem, pick_split(config, problem, 0), model, 0, case.device, Path(folder))
         peak = trainer_peak(trainer)
-        used, needed = (loader.builder.build([0]).block for loader in (trainer.training_loader, trainer.loader))
+        used, needed = (loader.builder.build([0]).block for loader in (trainer.epochs.loader, trainer.loader))
         share = Share(used.num_targets + used.num_halo, needed.num_targets + needed.num_halo, used.num_edges, needed.num_edges)
         histories = 0 if trainer.store is None else trainer.store.nbytes
         counts = {"targets": used.num_targets, "halo": used.num_halo, "parts": problem.partition.num_parts}
@@ -122,11 +122,11 @@ def trainer_peak(trainer: Trainer) -> int:
     counter = LiveBytes()
     counter.count([list(trainer.model.parameters()), list(trainer.model.buffers())])
     counter.ignore([] if trainer.store is None else trainer.store.tables)
-    loader = trainer.training_loader
-    trainer.training_loader = CopyingLoader(loader, counter)  # type: ignore[assignment]
+    loader = trainer.epochs.loader
+    trainer.epochs.loader = CopyingLoader(loader, counter)  # type: ignore[assignment]
     with counter:
         trainer.train_epoch()
-    trainer.training_loader = loader
+    trainer.epochs.loader = loader
     return counter.peak
 
 

@@ -1,0 +1,138 @@
+"""Steps with controlled traffic, timed in turns: what scripts/overhead.py puts into a figure."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gas_cli.batch.batch import Batch
+from gas_cli.config.compose import compose_config
+from gas_cli.graph.load import load_graph
+from gas_cli.history.exchange import Exchange
+from gas_cli.model.registry import build_model
+from gas_cli.run import pick_device, pick_split, prepare_graph
+from gas_cli.train.problem import Problem
+from gas_cli.train.timed import TimedExchange
+from gas_cli.train.trainer import Trainer
+
+NOTHING = "none"
+"""The exchange that moves nothing: what the others are compared with."""
+WARM_UP = 2
+PHASES = ("pull", "push", "compute")
+
+
+class NoTraffic(Exchange):
+    """Halo rows that are already where they are needed: zeros, made once for each batch. The computation is that of a GAS step."""
+
+    def __init__(self, widths: tuple[int, ...], device: torch.device) -> None:
+        self.widths, self.device = widths, device
+        self._rows: dict[tuple[tuple[int, ...], int], Tensor] = {}
+        self._batch: Batch
+
+    def begin(self, batch: Batch, upcoming: Batch | None) -> None:
+        self._batch = batch
+
+    def push(self, layer: int, rows: Tensor) -> None:
+        """Nothing is stored."""
+
+    def pull(self, layer: int) -> Tensor:
+        key = (self._batch.parts, layer)
+        if key not in self._rows:
+            self._rows[key] = torch.zeros(self._batch.block.num_halo, self.widths[layer], device=self.device)
+        return self._rows[key]
+
+    def end(self, step: int) -> None:
+        """Nothing was pushed."""
+
+    def flush(self) -> None:
+        """No traffic."""
+
+
+def problem_of(arguments: argparse.Namespace, ratio: float) -> Problem:
+    """Communities of `nodes` nodes, each of them a part; a share ratio / (1 + ratio) of the edges leaves its community."""
+    n, degree = arguments.parts * arguments.nodes, arguments.intra * (1 + ratio)
+    graph = [f"dataset.num_nodes={n}", f"dataset.num_communities={arguments.parts}", f"dataset.average_degree={degree}"]
+    shape = [f"dataset.mixing={ratio / (1 + ratio)}", "dataset.power_law=50", "dataset.train_fraction=0.5"]  # 50: degrees nearly alike
+    config = compose_config([*graph, *shape, f"model={arguments.model}"])
+    loaded = load_graph(config.dataset)
+    file = arguments.work / f"parts-{n}-{arguments.parts}.txt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join(map(str, loaded.y.tolist())) + "\n")
+    config.partitioner.name, config.partitioner.file, config.partitioner.cache = "file", str(file.absolute()), ""
+    config.trainer.batch_parts = 1
+    return prepare_graph(loaded, config)
+
+
+def prepared(arguments: argparse.Namespace, ratio: float, folder: Path) -> dict[str, Trainer]:
+    """A trainer for each exchange, on one problem; batches are built once and kept, so that nobody waits for them."""
+    device, problem = pick_device(arguments.device), problem_of(arguments, ratio)
+    placement = "pinned" if device.type == "cuda" else "host"
+    pipelines = {"synchronous": False, NOTHING: False} | ({"pipelined": True} if device.type == "cuda" else {})
+    trainers = {}
+    for name, pipeline in pipelines.items():
+        model = [f"model={arguments.model}", f"model.num_layers={arguments.layers}", f"model.hidden_channels={arguments.hidden}"]
+        history = [f"history.placement={placement}", f"history.pipeline={str(pipeline).lower()}"]
+        loop = ["trainer.batch_parts=1", "trainer.shuffle=false", "trainer.prefetch=0", f"partitioner.num_parts={arguments.parts}"]
+        config = compose_config([*model, *history, *loop, f"device={device.type}"])
+        network = build_model(config.model, problem.graph.num_features, problem.graph.num_classes, 0)
+        trainers[name] = Trainer(config, problem, pick_split(config, problem, 0), network, 0, device, folder)
+        trainers[name].epochs.loader = trainers["synchronous"].epochs.loader
+    trainers[NOTHING].exchange = TimedExchange(NoTraffic(trainers[NOTHING].model.widths, device), trainers[NOTHING].clock)
+    return trainers
+
+
+def time_in_turns(trainers: Mapping[str, Trainer], repeats: int) -> dict[str, dict[str, float]]:
+    """Per exchange: milliseconds per step, its phases, and its overhead, all medians over `repeats` epochs."""
+    for trainer in trainers.values():
+        for _ in range(WARM_UP):
+            epoch(trainer)
+    turns = [{name: epoch(trainer) for name, trainer in trainers.items()} for _ in range(repeats)]
+    return {
+        name: {
+            "milliseconds": statistics.median(turn[name]["milliseconds"] for turn in turns),
+            "overhead": statistics.median(turn[name]["milliseconds"] / turn[NOTHING]["milliseconds"] for turn in turns) - 1,
+            "traffic": statistics.median((turn[name]["pull"] + turn[name]["push"]) / turn[name]["compute"] for turn in turns),
+            **{phase: statistics.median(turn[name][phase] for turn in turns) for phase in PHASES},
+        }
+        for name in trainers
+        if name != NOTHING
+    }
+
+
+def epoch(trainer: Trainer) -> dict[str, float]:
+    """Milliseconds per step of one epoch, between two synchronisations with the device, and by phase of the host."""
+    synchronize(trainer.device)
+    trainer.clock.take()
+    started = time.perf_counter()
+    trainer.train_epoch()
+    synchronize(trainer.device)
+    seconds, steps = time.perf_counter() - started, trainer.problem.partition.num_parts
+    trainer.progress.next_epoch()
+    phases = trainer.clock.take()
+    return {"milliseconds": 1000 * seconds / steps} | {name: 1000 * phases[name] / steps for name in PHASES}
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def batch_counts(trainer: Trainer) -> dict[str, Any]:
+    """Means over the batches: edges inside and from outside, nodes, halo; bytes pulled and pushed in a step."""
+    blocks = [trainer.loader.builder.build([part]).block for part in range(trainer.problem.partition.num_parts)]
+    mean = {
+        "intra": statistics.fmean(block.inner.nnz for block in blocks),
+        "inter": statistics.fmean(block.outer.nnz for block in blocks),
+        "targets": statistics.fmean(block.num_targets for block in blocks),
+        "halo": statistics.fmean(block.num_halo for block in blocks),
+    }
+    assert trainer.store is not None
+    row = sum(trainer.model.widths[1:]) * trainer.store.dtype.itemsize
+    return {**mean, "bytes": row * (mean["targets"] + mean["halo"])}

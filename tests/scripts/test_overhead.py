@@ -1,0 +1,63 @@
+"""The figure of the overhead: the ratio is what was asked for, nothing but the traffic differs, and the figure is drawn."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import overhead
+import pytest
+import torch
+from exchange_timing import NOTHING, NoTraffic, batch_counts, epoch, prepared, time_in_turns
+
+from gas_cli.train.timed import TimedExchange
+
+
+def arguments(work: Path) -> argparse.Namespace:
+    return argparse.Namespace(work=work, device="cpu", parts=5, nodes=120, intra=8, model="gin", layers=3, hidden=8)
+
+
+@pytest.mark.parametrize("ratio", [0, 0.25, 1, 3])
+def test_batches_have_the_ratio_that_was_asked_for(ratio: float, tmp_path: Path) -> None:
+    trainers = prepared(arguments(tmp_path), ratio, tmp_path)
+    counts = batch_counts(trainers["synchronous"])
+    assert counts["inter"] / counts["intra"] == pytest.approx(ratio, abs=0.02)
+    assert counts["intra"] / counts["targets"] == pytest.approx(8, rel=0.02)
+    assert counts["targets"] == 120 and (counts["halo"] > 0) == (ratio > 0)
+    assert counts["bytes"] == 2 * 8 * 4 * (counts["targets"] + counts["halo"])
+
+
+def test_without_traffic_a_step_does_the_same_computation(tmp_path: Path) -> None:
+    """From histories of zeros, the first step of both is the same, bit for bit; only the tables tell them apart."""
+    trainers = prepared(arguments(tmp_path), 1.0, tmp_path)
+    for trainer in trainers.values():
+        trainer.config.trainer.max_steps = 1
+        trainer.train_epoch()
+    synchronous, nothing = trainers["synchronous"], trainers[NOTHING]
+    assert synchronous.progress.loss == nothing.progress.loss
+    for one, other in zip(synchronous.model.parameters(), nothing.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert all(table.any() for table in synchronous.store.tables) and not any(table.any() for table in nothing.store.tables)
+    assert isinstance(nothing.exchange, TimedExchange) and isinstance(nothing.exchange.inner, NoTraffic)
+
+
+def test_turns_are_timed_and_become_lines_and_a_figure(tmp_path: Path) -> None:
+    trainers = prepared(arguments(tmp_path), 0.5, tmp_path)
+    once = epoch(trainers["synchronous"])
+    assert 0 < once["pull"] + once["push"] + once["compute"] <= once["milliseconds"] * 1.001
+    timed = time_in_turns(trainers, repeats=2)
+    assert list(timed) == ["synchronous"]
+    rows = overhead.rows_of({**batch_counts(trainers["synchronous"]), "timed": timed, "device": "cpu"})
+    assert rows[0]["inter / intra"] == pytest.approx(0.5, abs=0.02) and rows[0][overhead.TRAFFIC] > 0
+    assert overhead.draw(rows, tmp_path / "figure.png") and not overhead.draw([], tmp_path / "none.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_on_a_gpu_only_whole_steps_are_told() -> None:
+    timed = {"milliseconds": 2.0, "overhead": 0.25, "traffic": 9.0, "pull": 1.0, "push": 1.0, "compute": 1.0}
+    cell = {"intra": 8.0, "inter": 4.0, "targets": 2.0, "halo": 1.0, "bytes": 2**20}
+    lines = overhead.rows_of({**cell, "timed": {"synchronous": timed, "pipelined": timed}, "device": "cuda"})
+    assert [(line["exchange"], line["overhead %"], "pull ms" in line) for line in lines] == [
+        ("synchronous", 25.0, False),
+        ("pipelined", 25.0, False),
+    ]
