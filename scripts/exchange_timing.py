@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gas_cli.batch.batch import Batch
 from gas_cli.config.compose import compose_config
-from gas_cli.graph.load import load_graph
+from gas_cli.graph.graph import Graph, Split
+from gas_cli.graph.topology import build_adjacency
 from gas_cli.history.exchange import Exchange
 from gas_cli.model.registry import build_model
 from gas_cli.run import pick_device, pick_split, prepare_graph
@@ -25,6 +27,7 @@ from gas_cli.train.trainer import Trainer
 NOTHING = "none"
 """The exchange that moves nothing: what the others are compared with."""
 WARM_UP = 2
+FEATURES, CLASSES = 64, 10
 PHASES = ("pull", "push", "compute")
 
 
@@ -55,32 +58,41 @@ class NoTraffic(Exchange):
         """No traffic."""
 
 
-def problem_of(arguments: argparse.Namespace, ratio: float) -> Problem:
-    """Communities of `nodes` nodes, each of them a part; a share ratio / (1 + ratio) of the edges leaves its community."""
-    n, degree = arguments.parts * arguments.nodes, arguments.intra * (1 + ratio)
-    graph = [f"dataset.num_nodes={n}", f"dataset.num_communities={arguments.parts}", f"dataset.average_degree={degree}"]
-    shape = [f"dataset.mixing={ratio / (1 + ratio)}", "dataset.power_law=50", "dataset.train_fraction=0.5"]  # 50: degrees nearly alike
-    config = compose_config([*graph, *shape, f"model={arguments.model}"])
-    loaded = load_graph(config.dataset)
-    file = arguments.work / f"parts-{n}-{arguments.parts}.txt"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n".join(map(str, loaded.y.tolist())) + "\n")
-    config.partitioner.name, config.partitioner.file, config.partitioner.cache = "file", str(file.absolute()), ""
-    config.trainer.batch_parts = 1
-    return prepare_graph(loaded, config)
+def controlled_graph(num_parts: int, nodes: int, intra: int, ratio: float) -> Graph:
+    """`num_parts` ranges of `nodes` nodes; each node sends to `intra` random ones of its own range. Into every range come as many messages
+    from round(ratio * nodes) nodes of other ranges, each of which sends to `intra` of its nodes.
+
+    So halo / batch and inter / intra are both `ratio`, and a history row that is pulled is used as often as a row computed. Directed.
+    """
+    rng = np.random.default_rng(0)
+    n, halo = num_parts * nodes, round(ratio * nodes)
+    edges = []
+    for first in range(0, n, nodes):
+        inside = np.arange(first, first + nodes)
+        outside = rng.choice(np.setdiff1d(np.arange(n), inside), halo, replace=False)
+        source = np.repeat(np.concatenate([inside, outside]), intra)
+        edges.append(np.stack([source, rng.integers(first, first + nodes, source.size)]))
+    adj = build_adjacency(np.concatenate(edges, axis=1), n, symmetrise=False)
+    role = torch.from_numpy(rng.integers(0, 3, n))
+    x, y = torch.from_numpy(rng.standard_normal((n, FEATURES), np.float32)), torch.from_numpy(rng.integers(0, CLASSES, n))
+    return Graph("controlled", x, adj, y, (Split(role == 0, role == 1, role == 2),), CLASSES, "accuracy", adj.symmetric).validate()
 
 
 def prepared(arguments: argparse.Namespace, ratio: float, folder: Path) -> dict[str, Trainer]:
     """A trainer for each exchange, on one problem; batches are built once and kept, so that nobody waits for them."""
-    device, problem = pick_device(arguments.device), problem_of(arguments, ratio)
+    device = pick_device(arguments.device)
+    graph = controlled_graph(arguments.parts, arguments.nodes, arguments.intra, ratio)
+    problem: Problem | None = None
     placement = "pinned" if device.type == "cuda" else "host"
     pipelines = {"synchronous": False, NOTHING: False} | ({"pipelined": True} if device.type == "cuda" else {})
     trainers = {}
     for name, pipeline in pipelines.items():
         model = [f"model={arguments.model}", f"model.num_layers={arguments.layers}", f"model.hidden_channels={arguments.hidden}"]
         history = [f"history.placement={placement}", f"history.pipeline={str(pipeline).lower()}"]
-        loop = ["trainer.batch_parts=1", "trainer.shuffle=false", "trainer.prefetch=0", f"partitioner.num_parts={arguments.parts}"]
-        config = compose_config([*model, *history, *loop, f"device={device.type}"])
+        loop = ["trainer.batch_parts=1", "trainer.shuffle=false", "trainer.prefetch=0"]
+        parts = ["partitioner=range", f"partitioner.num_parts={arguments.parts}", "partitioner.cache=''"]
+        config = compose_config([*model, *history, *loop, *parts, f"device={device.type}"])
+        problem = problem or prepare_graph(graph, config)
         network = build_model(config.model, problem.graph.num_features, problem.graph.num_classes, 0)
         trainers[name] = Trainer(config, problem, pick_split(config, problem, 0), network, 0, device, folder)
         trainers[name].epochs.loader = trainers["synchronous"].epochs.loader

@@ -2,7 +2,7 @@
 
     python scripts/overhead.py [--ratios 0 0.5 1 2 4] [--device cuda] [--nodes 4000 --intra 60 --hidden 256]
 
-A generated graph of equal communities, one per batch: every node has --intra neighbours in its batch and `ratio` times as many outside.
+Random batches of --nodes nodes, with --intra edges for each, and a halo of `ratio` times as many nodes with as many edges for each.
 Epochs run in turns with the synchronous exchange, the pipelined one, and one that moves nothing. A table and a figure; goes on where it
 stopped.
 """
@@ -18,6 +18,8 @@ from typing import Any
 
 from cells import Cells, measurement_parser
 from study import run_script, write_report
+
+from gas_cli.errors import UserError
 
 TRAFFIC = "(pull + push) / compute, %"
 COLUMNS = (
@@ -40,18 +42,26 @@ def main() -> None:
     options.add_argument("--ratios", nargs="+", type=float, default=[0, 0.25, 0.5, 1, 2, 4], help="edges to other batches per edge inside")
     options.add_argument("--parts", type=int, default=8, help="batches per epoch, of one part each")
     options.add_argument("--nodes", type=int, default=4000, help="nodes per batch")
-    options.add_argument("--intra", type=float, default=60, help="neighbours of a node in its own batch")
+    options.add_argument("--intra", type=int, default=60, help="nodes of a batch that each of its own, and of its halo, sends to")
     options.add_argument("--model", default="gin")
     options.add_argument("--layers", type=int, default=4)
     options.add_argument("--hidden", type=int, default=256)
     options.add_argument("--repeats", type=int, default=9, help="timed epochs of each exchange, in turns")
     arguments = options.parse_args()
     cells = Cells(arguments.work, arguments.report)
+    check_ratios(arguments)
     settings = settings_of(arguments)
     measured = [cells.get(f"ratio-{ratio:g}", settings, partial(measure, arguments, ratio)) for ratio in arguments.ratios]
     rows = [row for cell in measured if cell is not None for row in rows_of(cell)]
     picture = [f"![Overhead over the inter/intra-connectivity ratio]({FIGURE})"] if draw(rows, arguments.out / FIGURE) else []
     write_report(arguments.out, "overhead", title(arguments), COLUMNS, rows, [*picture, *notes(arguments)])
+
+
+def check_ratios(arguments: argparse.Namespace) -> None:
+    most = arguments.parts - 1
+    wrong = [ratio for ratio in arguments.ratios if not 0 <= ratio <= most]
+    if wrong:
+        raise UserError(f"--ratios {wrong[0]:g}: {arguments.parts} batches of equal size allow 0 to {most}. Use a larger --parts for more.")
 
 
 def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -91,7 +101,7 @@ def phases_of(timed: dict[str, float]) -> dict[str, float]:
 
 
 def title(arguments: argparse.Namespace) -> str:
-    batch = f"{arguments.parts} batches of {arguments.nodes} nodes, {arguments.intra:g} neighbours inside"
+    batch = f"{arguments.parts} batches of {arguments.nodes} nodes, {arguments.intra} edges each"
     return f"Overhead of the histories: {arguments.model}, {arguments.layers} x {arguments.hidden}, {batch}"
 
 
