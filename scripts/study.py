@@ -48,16 +48,17 @@ def parser(description: str | None, name: str) -> argparse.ArgumentParser:
     return options
 
 
-def run_trials(trials: Sequence[Trial], arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def run_trials(trials: Sequence[Trial], arguments: argparse.Namespace, own_process: bool = False) -> dict[str, dict[str, Any]]:
     """Train what is not finished, in the order given; the summaries of all finished trials by name.
 
+    `own_process` starts a process for each: its peak memory then is its own.
     A trial that fails is reported and left out; the others go on. Exits with 130 after Ctrl-C, everything saved.
     """
     trials = [Trial(t.name, (*t.settings, f"dataset.root={arguments.root}", *arguments.set)) for t in trials]
     if not arguments.report:
         left = [trial for trial in trials if finished(arguments.work, trial) is None]
         print(f"{len(trials)} runs, {len(trials) - len(left)} of them finished; folder {arguments.work}", flush=True)
-        _train(left, arguments.work, arguments.jobs or _default_jobs())
+        _train(left, arguments.work, arguments.jobs or _default_jobs(), own_process)
     summaries = {trial.name: finished(arguments.work, trial) for trial in trials}
     return {name: summary for name, summary in summaries.items() if summary is not None}
 
@@ -171,12 +172,13 @@ def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
     return f"there {only(found, expected)}, here {only(expected, found)}"
 
 
-def _train(trials: Sequence[Trial], work: Path, jobs: int) -> None:
+def _train(trials: Sequence[Trial], work: Path, jobs: int, own_process: bool) -> None:
     if not trials:
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    with ProcessPoolExecutor(min(jobs, len(trials)), get_context("spawn"), _prepare_worker, (threads,)) as pool:
+    each = 1 if own_process else None
+    with ProcessPoolExecutor(min(jobs, len(trials)), get_context("spawn"), _prepare_worker, (threads,), max_tasks_per_child=each) as pool:
         futures = {pool.submit(train, trial, work): trial for trial in trials}
         try:
             _watch(futures)
