@@ -22,6 +22,9 @@ BESIDE = SCRIPTS.parents[1] / "shared" / "datasets"
 SUBSETS: dict[str, tuple[str, ...]] = {
     "table1": ("--runs", "2", "--datasets", "cora", "citeseer", "--models", "gcn", "gat", "appnp"),
     "error": ("--models", "gcn", "appnp", "--depths", "2", "4", "8", "--epochs", "40", "--every", "5"),
+    "memory": ("--graphs", "ogbn-arxiv", "--scale", "0.02"),
+    "large": ("--datasets", "flickr", "ogbn-arxiv", "--scale", "0.01", "--epochs", "3"),
+    "overhead": ("--ratios", "0", "1", "4", "--nodes", "1000", "--intra", "30", "--hidden", "64", "--repeats", "5"),
     "ablation": ("--runs", "1", "--cases", "appnp-cora", "gin-cluster", "--graphs", "48", "--set", "trainer.epochs=60"),
 }
 
