@@ -1,11 +1,22 @@
-"""GCNII's identity mapping and its activation: ReLU((1-β) s + β s W), one product that accumulates onto its own input."""
+"""GCNII's identity mapping and its activation: ReLU((1-β) s + β s W), one product that accumulates onto its own input.
+
+Kept for the backward pass are s and one bit per entry, not the result: a deep network's activations halve. Gradients reach only rows
+within some hops of a training node; where enough rows have none, the two products of the backward pass leave them out, which is exact.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from gas_cli.ops import relu_kernels
+from gas_cli.ops.threads import over_equal_rows
+
+GATHER_COST = 40
+"""What gathering and spreading a channel of a row costs, in multiply-adds of the products that are saved for it."""
 
 
 def identity_map(s: Tensor, weight: Tensor, beta: float) -> Tensor:
@@ -16,8 +27,8 @@ def identity_map(s: Tensor, weight: Tensor, beta: float) -> Tensor:
 
 
 def identity_map_relu(s: Tensor, weight: Tensor, beta: float) -> Tensor:
-    """ReLU of it. Kept for the backward pass are s and the result, which the next layer reads anyway."""
-    if torch.is_autocast_enabled(s.device.type):
+    """ReLU of it; compiled on the CPU in float32."""
+    if s.is_cuda or s.dtype != torch.float32 or torch.is_autocast_enabled(s.device.type):
         return identity_map(s, weight, beta).relu_()
     return _IdentityMapReLU.apply(s, weight, beta)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -25,15 +36,39 @@ def identity_map_relu(s: Tensor, weight: Tensor, beta: float) -> Tensor:
 class _IdentityMapReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, s: Tensor, weight: Tensor, beta: float) -> Tensor:
-        out = identity_map(s, weight, beta).relu_()
+        out = identity_map(s, weight, beta)
+        rows, channels = out.shape
+        bits = torch.empty(rows * ((channels + 15) // 16), dtype=torch.uint16)
+        over_equal_rows(partial(relu_kernels.relu, out.view(-1).numpy(), bits.numpy(), channels), rows, channels)
         ctx.beta = beta
-        ctx.save_for_backward(s, weight, out)
+        ctx.save_for_backward(s, weight, bits)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        s, weight, out = ctx.saved_tensors
-        grad = torch.ops.aten.threshold_backward(grads[0], out, 0)
-        to_s = identity_map(grad, weight.t(), ctx.beta) if ctx.needs_input_grad[0] else None
-        to_weight = (s.t() @ grad).mul_(ctx.beta) if ctx.needs_input_grad[1] else None
-        return to_s, to_weight, None
+        s, weight, bits = ctx.saved_tensors
+        grad, live = _relu_backward(grads[0], bits)
+        to_s, to_weight = ctx.needs_input_grad[:2]
+        if live is None:
+            return (
+                identity_map(grad, weight.t(), ctx.beta) if to_s else None,
+                _weight_gradient(s, grad, ctx.beta) if to_weight else None,
+                None,
+            )
+        grad = grad[live]
+        spread = torch.zeros_like(s).index_copy_(0, live, identity_map(grad, weight.t(), ctx.beta)) if to_s else None
+        return spread, _weight_gradient(s[live], grad, ctx.beta) if to_weight else None, None
+
+
+def _weight_gradient(s: Tensor, grad: Tensor, beta: float) -> Tensor:
+    return (s.t() @ grad).mul_(beta)
+
+
+def _relu_backward(grad: Tensor, bits: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The gradient [B, C] before ReLU, and the ids of its nonzero rows; None where it would not pay to leave the others out."""
+    rows, channels = grad.shape
+    out, live = torch.empty_like(grad), torch.empty(rows, dtype=torch.bool)
+    arguments = grad.contiguous().view(-1).numpy(), bits.numpy(), channels, out.view(-1).numpy(), live.numpy()
+    over_equal_rows(partial(relu_kernels.relu_backward, *arguments), rows, channels)
+    ids = live.nonzero().view(-1)
+    return out, ids if ids.numel() * (channels + GATHER_COST) < rows * channels else None

@@ -101,3 +101,37 @@ def multiply_add(typingctx: Any, scalar: Any, vector: Any, onto: Any) -> Any:
         return builder.fadd(builder.fmul(factor, args[1], flags=("contract",)), args[2], flags=("contract",))
 
     return vector(types.float32, vector, vector), codegen
+
+
+@_instruction
+def signs(typingctx: Any, vector: Any) -> Any:
+    """A bit per lane of 16: whether it is greater than zero, or NaN."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        zero = ir.Constant(context.get_value_type(vector), None)
+        return builder.bitcast(builder.fcmp_unordered(">", args[0], zero), ir.IntType(16))
+
+    return types.uint16(vector), codegen
+
+
+@_instruction
+def keep(typingctx: Any, bits: Any, vector: Any) -> Any:
+    """The 16 lanes whose bit is set, zeros elsewhere."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        chosen = builder.bitcast(args[0], ir.VectorType(ir.IntType(1), vector.count))
+        return builder.select(chosen, args[1], ir.Constant(context.get_value_type(vector), None))
+
+    return vector(types.uint16, vector), codegen
+
+
+@_instruction
+def any_nonzero(typingctx: Any, vector: Any) -> Any:
+    """Whether any of 16 lanes differs from zero (a NaN does)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        zero = ir.Constant(context.get_value_type(vector), None)
+        bits = builder.bitcast(builder.fcmp_unordered("!=", args[0], zero), ir.IntType(16))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(16), 0))
+
+    return types.boolean(vector), codegen

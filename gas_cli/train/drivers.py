@@ -30,7 +30,8 @@ def forward(model: Model, batch: Batch, exchange: Exchange, noise: Noise, penalt
     rows, state = start(model, batch, noise)
     h = penalty.layer(model, 0, rows, batch.block, state)
     for index in range(1, model.num_layers):
-        state.outputs.append(h)
+        if model.joins_outputs:
+            state.outputs.append(h)
         exchange.push(index, h)
         h = penalty.layer(model, index, Rows(h, exchange.pull(index)), batch.block, state)
     return model.decode(h, batch.block, state)

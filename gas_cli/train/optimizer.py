@@ -25,7 +25,7 @@ class Optimizer:
             {"params": [p for p in self._parameters if id(p) in regularized], "weight_decay": config.reg_weight_decay},
             {"params": [p for p in self._parameters if id(p) not in regularized], "weight_decay": config.weight_decay},
         ]
-        self.adam = torch.optim.Adam([g for g in groups if g["params"]], lr=config.lr)
+        self.adam = torch.optim.Adam([g for g in groups if g["params"]], lr=config.lr, fused=True)  # one pass for all parameters
         self._scheduler = self._make_scheduler(epochs)
 
     def _make_scheduler(self, epochs: int) -> Any:
