@@ -10,8 +10,9 @@ from gas_cli.batch.batch import Block
 from gas_cli.config.model import GATConfig, ModelConfig, StackConfig
 from gas_cli.model.model import Rows, State, glorot, transform
 from gas_cli.model.stack import Stack
-from gas_cli.ops.attention import attend, edge_softmax
+from gas_cli.ops.attention import SLOPE, EdgeDropout, attend, edge_softmax
 from gas_cli.ops.dropout import dropout
+from gas_cli.ops.graph_attention import graph_attention
 
 ATTENTION_SITE = 1 << 16
 """Beyond the sites of the layers' dropouts."""
@@ -61,29 +62,34 @@ class GAT(Stack):
     def convolve(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
         conv = self.convs[index]
         assert isinstance(conv, GATConv)
-        shape = (-1, conv.heads, conv.channels)
-        own = transform(rows.target, conv.source)
-        sources = torch.cat([own, transform(rows.halo, conv.source)]).view(shape)  # [B+H, heads, C]
-        targets = own.view(shape) if conv.target is None else transform(rows.target, conv.target).view(shape)
-        alpha = edge_softmax(_scores(conv, sources, targets, block), block.edge_target, block.num_targets)
-        kept = dropout(alpha, self.attention_dropout, state.noise, ATTENTION_SITE + index, block.edge_ids)
-        out = attend(kept, sources, block.edge_source, block.edge_target, block.num_targets)
-        return (out.flatten(1) if conv.concat else out.mean(1)) + conv.bias
+        drop = EdgeDropout(self.attention_dropout, state.noise, ATTENTION_SITE + index)
+        attention = _attention if conv.att_target is not None else _second_attention
+        out = attention(conv, rows, block, drop)
+        return (out if conv.concat else out.view(-1, conv.heads, conv.channels).mean(1)) + conv.bias
 
 
-def _scores(conv: GATConv, sources: Tensor, targets: Tensor, block: Block) -> Tensor:
-    """e [E, heads]."""
-    if conv.att_target is None:
-        both = sources[block.edge_source] + targets[block.edge_target]
-        if conv.edge is not None:
-            both = both + (_attributes(block) @ conv.edge).view_as(both)
-        return (F.leaky_relu(both, 0.2) * conv.att_source).sum(-1)
-    by_source, by_target = (sources * conv.att_source).sum(-1), (targets * conv.att_target).sum(-1)
-    score = by_source[block.edge_source] + by_target[block.edge_target]
+def _attention(conv: GATConv, rows: Rows, block: Block, drop: EdgeDropout) -> Tensor:
+    """Version 1: [B, heads * channels]."""
+    assert conv.att_target is not None
+    term = None
     if conv.edge is not None and conv.att_edge is not None:
         by_column = (conv.edge.view(-1, conv.heads, conv.channels) * conv.att_edge).sum(-1)  # [D, heads]: a_e W_e, before edges multiply it
-        score = score + _attributes(block) @ by_column
-    return F.leaky_relu(score, 0.2)
+        term = _attributes(block) @ by_column
+    own, halo = transform(rows.target, conv.source), transform(rows.halo, conv.source)
+    return graph_attention(own, halo, conv.att_source, conv.att_target, block, drop, term)
+
+
+def _second_attention(conv: GATConv, rows: Rows, block: Block, drop: EdgeDropout) -> Tensor:
+    """Version 2: [B, heads * channels]."""
+    assert conv.target is not None
+    shape = (-1, conv.heads, conv.channels)
+    sources = torch.cat([transform(rows.target, conv.source), transform(rows.halo, conv.source)]).view(shape)  # [B+H, heads, C]
+    both = sources[block.edge_source] + transform(rows.target, conv.target).view(shape)[block.edge_target]
+    if conv.edge is not None:
+        both = both + (_attributes(block) @ conv.edge).view_as(both)
+    alpha = edge_softmax((F.leaky_relu(both, SLOPE) * conv.att_source).sum(-1), block.edge_target, block.num_targets)
+    kept = dropout(alpha, drop.p, drop.noise, drop.site, block.edge_ids)
+    return attend(kept, sources, block.edge_source, block.edge_target, block.num_targets).flatten(1)
 
 
 def _attributes(block: Block) -> Tensor:

@@ -103,6 +103,13 @@ class CSR:
             self._transposed = CSR(rowptr, col, value, self.num_rows).to(self.device)
         return self._transposed
 
+    @cached_property
+    def transposed_entries(self) -> NDArray[np.int64]:
+        """int64 [nnz]: the entry of this matrix that is entry t of `transpose()`, for tables with a row for each entry; made once."""
+        entry = np.empty(self.nnz, np.int64)
+        kernels.transposed_entries(self.arrays[1], self.transpose().arrays[0], entry)
+        return entry
+
     def rows(self, index: Tensor) -> CSR:
         """The rows with the ids `index` int64 [k], in that order."""
         arrays = kernels.gather_rows(self.rowptr.numpy(), self.col.numpy(), self.value.numpy(), index.numpy())

@@ -45,6 +45,16 @@ def transpose(rowptr, col, value, num_cols):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def transposed_entries(col, t_rowptr, entry):  # type: ignore[no-untyped-def]
+    """entry[t] = the entry of a matrix with the columns `col` that is entry t of its transpose (of `transpose`)."""
+    cursor = t_rowptr[:-1].copy()
+    for e in range(col.shape[0]):
+        at = cursor[col[e]]
+        cursor[col[e]] = at + 1
+        entry[at] = e
+
+
+@njit(nogil=True, cache=True)
 def gather_rows(rowptr, col, value, index):  # type: ignore[no-untyped-def]
     """CSR of the rows `index`, in that order."""
     out_rowptr = np.zeros(index.shape[0] + 1, np.int64)

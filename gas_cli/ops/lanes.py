@@ -1,8 +1,9 @@
-"""Vectors of float32 that stay in registers, for compiled kernels.
+"""Vectors that stay in registers, for compiled kernels.
 
 LLVM vectorises simple loops by itself, but keeps a row that is summed over its entries in memory: one load and one store per entry and
 channel. With explicit vectors the row stays in registers. LLVM maps 16 lanes to whatever the processor has (AVX-512, AVX, NEON).
-`load` takes a vector of the wanted number of lanes; `zeros(8)` makes the first one.
+`load` takes a vector of the wanted number of lanes; `zeros(8)` makes the first one, of float32; what is loaded has the type of its source.
+Sources and targets are one-dimensional contiguous arrays, or pointers; no bounds are checked.
 """
 
 from __future__ import annotations
@@ -21,17 +22,22 @@ def _instruction(typing: Any) -> Any:
 
 
 class Lanes(types.Type):
-    """The numba type of a vector of `count` float32."""
+    """The numba type of a vector of `count` numbers of type `dtype`."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
-        super().__init__(name=f"float32x{count}")
+    def __init__(self, count: int, dtype: Any = types.float32) -> None:
+        self.count, self.dtype = count, dtype
+        super().__init__(name=f"{dtype}x{count}")
+
+    @property
+    def align(self) -> int:
+        """Bytes of one number: a vector may start at any."""
+        return int(self.dtype.bitwidth) // 8
 
 
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Lanes) -> None:
-        super().__init__(manager, kind, ir.VectorType(ir.FloatType(), kind.count))  # type: ignore[no-untyped-call]
+        super().__init__(manager, kind, ir.VectorType(manager[kind.dtype].get_value_type(), kind.count))  # type: ignore[no-untyped-call]
 
 
 def _splat(builder: Any, scalar: Any, vector: Any) -> Any:
@@ -41,9 +47,10 @@ def _splat(builder: Any, scalar: Any, vector: Any) -> Any:
     return builder.shuffle_vector(one, one, mask)
 
 
-def _lanes_at(context: Any, builder: Any, pointer: Any, at: Any, like: Any) -> Any:
-    """The address of pointer[at], as that of a vector."""
-    return builder.bitcast(builder.gep(pointer, [at]), context.get_value_type(like).as_pointer())
+def _address(context: Any, builder: Any, kind: Any, source: Any, at: Any) -> Any:
+    """Of source[at], where the source is an array or a pointer."""
+    data = context.make_array(kind)(context, builder, source).data if isinstance(kind, types.Array) else source
+    return builder.gep(data, [at])
 
 
 @_instruction
@@ -74,11 +81,13 @@ def zeros(typingctx: Any, count: Any) -> Any:
 @_instruction
 def load(typingctx: Any, source: Any, at: Any, like: Any) -> Any:
     """source[at : at + lanes], as many lanes as `like` has."""
+    lanes = Lanes(like.count, source.dtype)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(_lanes_at(context, builder, args[0], args[1], like), align=4)
+        vector = context.get_value_type(lanes).as_pointer()
+        return builder.load(builder.bitcast(_address(context, builder, source, args[0], args[1]), vector), align=lanes.align)
 
-    return like(source, types.intp, like), codegen
+    return lanes(source, types.intp, like), codegen
 
 
 @_instruction
@@ -86,7 +95,8 @@ def store(typingctx: Any, target: Any, at: Any, vector: Any) -> Any:
     """target[at : at + lanes] = vector."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(args[2], _lanes_at(context, builder, args[0], args[1], vector), align=4)
+        address = _address(context, builder, target, args[0], args[1])
+        builder.store(args[2], builder.bitcast(address, context.get_value_type(vector).as_pointer()), align=vector.align)
         return context.get_dummy_value()
 
     return types.void(target, types.intp, vector), codegen
@@ -100,7 +110,7 @@ def multiply_add(typingctx: Any, scalar: Any, vector: Any, onto: Any) -> Any:
         factor = _splat(builder, args[0], context.get_value_type(vector))
         return builder.fadd(builder.fmul(factor, args[1], flags=("contract",)), args[2], flags=("contract",))
 
-    return vector(types.float32, vector, vector), codegen
+    return vector(vector.dtype, vector, vector), codegen
 
 
 @_instruction
@@ -135,3 +145,76 @@ def any_nonzero(typingctx: Any, vector: Any) -> Any:
         return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(16), 0))
 
     return types.boolean(vector), codegen
+
+
+@_instruction
+def add(typingctx: Any, one: Any, other: Any) -> Any:
+    """one + other."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fadd(args[0], args[1])
+
+    return one(one, other), codegen
+
+
+@_instruction
+def subtract(typingctx: Any, one: Any, other: Any) -> Any:
+    """one - other."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fsub(args[0], args[1])
+
+    return one(one, other), codegen
+
+
+@_instruction
+def maximum(typingctx: Any, one: Any, other: Any) -> Any:
+    """The larger of each two numbers; `other` where they do not compare."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", args[0], args[1]), args[0], args[1])
+
+    return one(one, other), codegen
+
+
+@_instruction
+def dot(typingctx: Any, one: Any, other: Any) -> Any:
+    """Σ one · other over the lanes (their number is a power of 2), added in pairs."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        total, index = builder.fmul(args[0], args[1]), ir.IntType(32)
+        while total.type.count > 1:
+            half = total.type.count // 2
+            low, high = (ir.Constant(ir.VectorType(index, half), list(range(first, first + half))) for first in (0, half))
+            total = builder.fadd(builder.shuffle_vector(total, total, low), builder.shuffle_vector(total, total, high))
+        return builder.extract_element(total, ir.Constant(index, 0))
+
+    return one.dtype(one, other), codegen
+
+
+@_instruction
+def ramp(typingctx: Any, start: Any, step: Any, like: Any) -> Any:
+    """start, start + step, start + 2 · step, …: 32-bit words that wrap, as many as `like` has lanes."""
+    lanes = Lanes(like.count, types.uint32)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = context.get_value_type(lanes)
+        steps = builder.mul(_splat(builder, args[1], vector), ir.Constant(vector, list(range(lanes.count))))
+        return builder.add(_splat(builder, args[0], vector), steps)
+
+    return lanes(types.uint32, types.uint32, like), codegen
+
+
+@_instruction
+def prefetch(typingctx: Any, source: Any, at: Any) -> Any:
+    """Ask for the cache line of source[at]; nothing happens where there is none."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        instruction = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        read, keep, from_data = (ir.Constant(word, value) for value in (0, 3, 1))
+        builder.call(instruction, [builder.bitcast(_address(context, builder, source, args[0], args[1]), byte), read, keep, from_data])
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp), codegen

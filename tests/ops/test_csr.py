@@ -23,6 +23,14 @@ def test_a_symmetric_matrix_is_its_own_transpose():
     assert a.transpose() is a
 
 
+@settings(max_examples=20, deadline=None)
+@given(adjacencies())
+def test_transposed_entries_carry_tables_of_edges(graph):
+    a = CSR.from_scipy(graph[0])
+    a.value = torch.arange(1.0, a.nnz + 1)
+    assert np.array_equal(a.transpose().arrays[2], a.arrays[2][a.transposed_entries])
+
+
 def test_rows_and_row_ranges_equal_dense_indexing():
     a = CSR.from_scipy(random_adjacency(20, 4, 1, directed=True))
     index = torch.tensor([7, 7, 0, 19])
