@@ -19,5 +19,9 @@ class NotStarted(UserError):
     """The folder belongs to another run: nothing in it may be touched."""
 
 
+class UserCodeError(UserError):
+    """A mistake in the user's own code (`model.module`): one message like the others, and the traceback goes to the run's log."""
+
+
 class Interrupted(Exception):
     """Ctrl-C or a termination signal: the run was saved and can be resumed (exit code 130)."""

@@ -128,6 +128,7 @@ def pick_split(config: Config, problem: Problem, seed: int) -> Split:
 
 def _run_all(config: Config, folder: Path) -> dict[str, Any]:
     pick_device(config.device)  # before minutes of loading, not after
+    model_class(config.model)  # likewise: it may be of the user's own code
     with termination_as_ctrl_c(), _environment(config):
         problem = prepare(config, progress=True)
         _log_problem(problem)

@@ -105,6 +105,10 @@ MEANINGS = {
     "model.aggregators": "A list of different ones.",
     "model.scalers": "What each aggregation is multiplied by, functions of the in-degree; a list of different ones.",
     "model.jump": "How the outputs of the layers are joined: side by side, or their maximum by channel.",
+    "model.module": "A Python file or an installed module with a [layer or a model of your own](own-layer.md). "
+    "It is imported: its code runs.",
+    "model.layer": "The class in it; empty takes the only one.",
+    "model.layer_args": "Further arguments of its constructor, as `model.layer_args.KEY=VALUE`.",
     "model.alpha": "Strength of the initial residual (GCNII), teleport probability (APPNP).",
     "model.theta": "Identity mapping of layer l (from 1) with strength log(theta / l + 1).",
     "model.shared_weights": "One matrix for propagated and initial representation; `false` gives GCNII*.",

@@ -61,7 +61,7 @@ def pairs() -> list[tuple[str, str]]:
 @pytest.mark.parametrize("group", ["dataset", "model", "history", "method", "optimizer", "trainer", "evaluation", "logger", "experiment"])
 def test_every_choice_composes(group: str) -> None:
     for choice in choices(group):
-        config = compose_config([f"{group}={choice}"])
+        config = compose_config([f"{group}={choice}", *(["model.module=my_layers.py"] if choice == "custom" else [])])
         if group in ("dataset", "model", "method", "optimizer", "logger"):
             assert getattr(config, group).name == choice
 

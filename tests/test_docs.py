@@ -113,8 +113,10 @@ def history_cells() -> dict[str, tuple[str, int]]:
 
 @pytest.mark.parametrize("settings", [[], ["model.num_layers=5", "model.hidden_channels=12"]], ids=["default", "other"])
 @pytest.mark.parametrize("model", MODEL_SCHEMAS)
-def test_a_models_row_states_the_bytes_of_its_histories(model: str, settings: list[str]) -> None:
-    config = compose_config([f"model={model}", *settings])
+def test_a_models_row_states_the_bytes_of_its_histories(model: str, settings: list[str], tmp_path: Path) -> None:
+    write_shown_files(tmp_path)
+    own = [f"model.module={tmp_path / 'my_layers.py'}", "model.layer=Gated"] if model == "custom" else []
+    config = compose_config([f"model={model}", *settings, *own])
     nodes, features, classes = 6, 7, 40
     widths = build_model(config.model, features, classes, 0).widths
     store = HistoryStore(nodes, widths[1:], torch.tensor([0, nodes]), config.history, torch.device("cpu"))
@@ -163,9 +165,10 @@ def prepared(tmp_path: Path) -> dict[str, str]:
 
 
 def write_shown_files(folder: Path) -> None:
-    """Every yaml block names its file in its first comment, after Hydra's own line."""
+    """Every yaml block, and a Python block that is a file, names its file in its first comment, after Hydra's own line."""
     for page in PAGES:
-        for block in blocks(page, "yaml"):
+        files = [block for block in blocks(page, "python") if block.startswith("# ")]
+        for block in blocks(page, "yaml") + files:
             path = folder / next(line for line in block.splitlines() if not line.startswith("# @")).removeprefix("# ")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block, encoding="utf-8")
@@ -236,7 +239,7 @@ def execute(number: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
 
 
 def test_there_are_two_recipes() -> None:
-    assert [len(blocks(page, "python")) for page in PAGES] == [2] + [0] * (len(PAGES) - 1)
+    assert [len([b for b in blocks(page, "python") if not b.startswith("# ")]) for page in PAGES] == [2] + [0] * (len(PAGES) - 1)
 
 
 def test_the_recipe_for_a_graph_trains_and_predicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from gas_cli.config.compose import load_config
 from gas_cli.config.root import Config
-from gas_cli.errors import Interrupted, NotStarted, UserError
+from gas_cli.errors import Interrupted, NotStarted, UserCodeError, UserError
 
 LOG_NAME = "gas-train.log"
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def guarded(folder: Path, work: Callable[[], dict[str, Any]], fresh: bool = True
         raise KeyboardInterrupt from error
     except UserError as error:
         if fresh and not isinstance(error, NotStarted):
-            _append_log(folder, f"error: {error}")
+            _append_log(folder, traceback.format_exc() if isinstance(error, UserCodeError) else f"error: {error}")
             _record(folder, "failed", str(error), started)
         raise
     except Exception as error:

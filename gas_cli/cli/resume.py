@@ -31,6 +31,7 @@ CHANGEABLE = (
     "dataset.root",
     "dataset.download",
     "partitioner.cache",
+    "model.module",
 )
 REASONS = {
     "dataset": "the weights, histories and splits in the checkpoint belong to the graph",

@@ -16,6 +16,7 @@ from gas_cli.config.dataset import ClusterConfig, DatasetConfig, FolderConfig, G
 from gas_cli.config.model import (
     APPNPConfig,
     ConvConfig,
+    CustomConfig,
     GATConfig,
     GCNConfig,
     GCNIIConfig,
@@ -25,6 +26,7 @@ from gas_cli.config.model import (
     PNAJKConfig,
     SAGEConfig,
 )
+from gas_cli.config.own_models import locate_module, registered_models
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
@@ -39,6 +41,7 @@ MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {
     "gin": GINConfig,
     "conv": ConvConfig,
     "transformer": ConvConfig,
+    "custom": CustomConfig,
     "pna": PNAConfig,
     "pna_jk": PNAJKConfig,
     "gcnii": GCNIIConfig,
@@ -50,7 +53,7 @@ DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {  # every other name: Dataset
     "folder": FolderConfig,
     "cluster": ClusterConfig,
 }
-OPEN_SETTINGS = "model.conv_args."  # its keys are those of the chosen convolution
+OPEN_SETTINGS = ("model.conv_args.", "model.layer_args.")  # their keys are those of the chosen convolution
 T = TypeVar("T")  # the dataclass of a small command's settings
 DEFAULT_ROOT = "${oc.env:GAS_DATA,data}"
 
@@ -80,6 +83,15 @@ def register_schemas() -> None:
         store.store(group="schema/dataset", name=name, node=node)
     for name, model in MODEL_SCHEMAS.items():
         store.store(group="schema/model", name=name, node=OmegaConf.structured(model))
+    for name, model in _registered().items():
+        node = OmegaConf.structured(model)
+        node.name = name
+        store.store(group="model", name=name, node=node)
+
+
+def _registered() -> dict[str, type[ModelConfig]]:
+    """Models of installed packages; the shipped ones keep their names."""
+    return {name: model for name, model in registered_models().schemas.items() if name not in MODEL_SCHEMAS}
 
 
 def compose_config(overrides: Sequence[str] = (), config_dirs: Sequence[Path] = ()) -> Config:
@@ -122,6 +134,8 @@ def to_config(composed: Any) -> Config:
     config.dataset.root = str(Path(config.dataset.root).expanduser().absolute())
     if isinstance(config.dataset, FolderConfig) and config.dataset.path:
         config.dataset.path = str(Path(config.dataset.path).expanduser().absolute())
+    if isinstance(config.model, CustomConfig):
+        config.model.module = locate_module(config.model.module)
     if config.partitioner.file:
         config.partitioner.file = str(Path(config.partitioner.file).expanduser().absolute())
     return config
@@ -211,9 +225,10 @@ def _schema_of(saved: Any) -> Any:
     if not isinstance(saved, DictConfig):
         raise UserError("this is not a run's configuration: expected a mapping of settings.")
     model = OmegaConf.select(saved, "model.name")
-    if model not in MODEL_SCHEMAS:
-        raise UserError(f"model.name={model} is unknown: expected one of {', '.join(MODEL_SCHEMAS)}.")
+    models = {**MODEL_SCHEMAS, **_registered()}
+    if model not in models:
+        raise UserError(f"model.name={model} is unknown: expected one of {', '.join(models)}.")
     schema = OmegaConf.structured(Config)
     schema.dataset = OmegaConf.structured(DATASET_SCHEMAS.get(str(OmegaConf.select(saved, "dataset.name")), DatasetConfig))
-    schema.model = OmegaConf.structured(MODEL_SCHEMAS[model])
+    schema.model = OmegaConf.structured(models[model])
     return schema

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from gas_cli.config.checks import require, require_between, require_name, require_positive, require_subset
 
@@ -21,8 +21,10 @@ class ModelConfig:
     `normalization` scales the edge weights on the whole graph before training: `sym` is D^-1/2 (A + I) D^-1/2, `mean` divides
     by the in-degree, `none` leaves them. `self_loops` adds one self-loop of weight 1 per node first (`sym` implies it).
     `track_running_stats` false normalises every batch by its own statistics, in evaluation too, as PyTorch's BatchNorm does.
+    Where an installed package registers settings of its own, their `implementation` names the model's class: `my_package.models:MyModel`.
     """
 
+    implementation: ClassVar[str] = ""
     name: str = "???"
     num_layers: int = 2
     hidden_channels: int = 64
@@ -150,6 +152,27 @@ class ConvConfig(StackConfig):
     normalization: str = "none"
     self_loops: bool = False
     edge_attr: bool = True
+
+
+@dataclass
+class CustomConfig(StackConfig):
+    """A class of one's own: a bipartite convolution in the frame of the other models, or a whole `Model`.
+
+    It is in `module`, a Python file or an importable module, which is imported: its code runs. `layer` names the class where there are
+    several; `layer_args` are further arguments of a convolution's constructor, and a `Model` finds them in its config.
+    """
+
+    name: str = "custom"
+    module: str = ""
+    layer: str = ""
+    layer_args: dict[str, Any] = field(default_factory=dict)
+    normalization: str = "none"
+    self_loops: bool = False
+    edge_attr: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.module != "", "model.module", "''", "a Python file or an importable module, as in model.module=my_layers.py")
 
 
 @dataclass

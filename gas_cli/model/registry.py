@@ -7,6 +7,7 @@ import torch
 from gas_cli.config.model import (
     APPNPConfig,
     ConvConfig,
+    CustomConfig,
     GATConfig,
     GCNConfig,
     GCNIIConfig,
@@ -19,6 +20,7 @@ from gas_cli.config.model import (
 from gas_cli.errors import UserError
 from gas_cli.model.appnp import APPNP
 from gas_cli.model.conv import Conv
+from gas_cli.model.custom import custom_class, registered_class
 from gas_cli.model.gat import GAT
 from gas_cli.model.gcn import GCN
 from gas_cli.model.gcnii import GCNII
@@ -55,7 +57,11 @@ def build_model(config: ModelConfig, in_channels: int, out_channels: int, seed: 
 
 
 def model_class(config: ModelConfig) -> type[Model]:
-    """The class that `config` is of. Raises `UserError` where there is none."""
+    """The class that `config` is of; one's own code is imported. Raises `UserError` where there is none."""
+    if isinstance(config, CustomConfig):
+        return custom_class(config)
+    if config.implementation:
+        return registered_class(config)
     builder = BUILDERS.get(type(config))
     if builder is None:
         known = ", ".join(sorted(c().name for c in BUILDERS))
