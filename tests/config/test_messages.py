@@ -13,7 +13,7 @@ from gas_cli.errors import UserError
     ("override", "parts"),
     [
         ("dataset=corra", ["dataset=corra is unknown", "Did you mean cora?", "citeseer"]),
-        ("model=gnat", ["model=gnat is unknown", "Did you mean gat?", "appnp, conv, gat"]),
+        ("model=gnat", ["model=gnat is unknown", "Did you mean gat?", "appnp, conv, custom, gat"]),
         ("experiment=none-such", ["experiment=none-such is unknown", "demo"]),
         ("trainer.epoch=3", ["trainer.epoch is not a setting", "Did you mean trainer.epochs?"]),
         ("epochs=3", ["epochs is not a setting", "Did you mean trainer.epochs?"]),
