@@ -91,9 +91,9 @@ def fail_with_seed(monkeypatch: pytest.MonkeyPatch, bad: int) -> None:
     """A mistake of ours that shows in one of several runs."""
     build = gas_cli.run.build_model
 
-    def build_or_fail(config: Any, num_features: int, num_classes: int, seed: int) -> Any:
+    def build_or_fail(config: Any, num_features: int, num_classes: int, seed: int, *rest: Any) -> Any:
         if seed == bad:
             raise RuntimeError(f"seed {seed} cannot be had")
-        return build(config, num_features, num_classes, seed)
+        return build(config, num_features, num_classes, seed, *rest)
 
     monkeypatch.setattr(gas_cli.run, "build_model", build_or_fail)
