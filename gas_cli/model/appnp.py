@@ -8,7 +8,7 @@ from gas_cli.batch.batch import Block
 from gas_cli.config.model import APPNPConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.gain import Gain
-from gas_cli.model.model import Drop, Model, Rows, State, propagate, transform
+from gas_cli.model.model import Drop, Model, Rows, State, input_linear, propagate, transform
 from gas_cli.ops.dropout import Noise
 
 
@@ -25,7 +25,7 @@ class APPNP(Model):
     def __init__(self, config: APPNPConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.num_layers, self.widths, self.alpha = config.num_layers, (out_channels,) * config.num_layers, config.alpha
-        self.lin_in = nn.Linear(in_channels, config.hidden_channels)
+        self.lin_in = input_linear(in_channels, config.hidden_channels)
         self.lin_out = nn.Linear(config.hidden_channels, out_channels)
         self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)
         self.drop_hidden = Drop(config.dropout, site=1)

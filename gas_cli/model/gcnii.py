@@ -11,7 +11,7 @@ from gas_cli.batch.batch import Block
 from gas_cli.config.model import GCNIIConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
-from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, glorot, propagate, transform
+from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, glorot, input_linear, propagate, transform
 from gas_cli.ops.dropout import Noise, masked
 from gas_cli.ops.identity_map import identity_map, identity_map_relu
 
@@ -34,7 +34,7 @@ class GCNII(Model):
         self.num_layers, self.widths = depth, (hidden,) * depth
         self.alpha, self.residual = config.alpha, config.residual
         self.betas = [math.log(config.theta / (index + 1) + 1) for index in range(depth)]
-        self.lin_in = nn.Linear(in_channels, hidden)
+        self.lin_in = input_linear(in_channels, hidden)
         self.lin_out = nn.Linear(hidden, out_channels)
         self.weights = nn.ParameterList(glorot(hidden, hidden) for _ in range(depth))
         self.initial_weights = nn.ParameterList(glorot(hidden, hidden) for _ in range(0 if config.shared_weights else depth))

@@ -21,7 +21,7 @@ from gas_cli.graph.graph import Features
 from gas_cli.model.gain import Gain
 from gas_cli.ops.aggregate import Masks, aggregate
 from gas_cli.ops.csr import CSR
-from gas_cli.ops.dropout import Noise, dropout, dropout_csr, make_mask
+from gas_cli.ops.dropout import Noise, drop_entries, dropout, make_mask
 from gas_cli.ops.spmm import spmm
 
 
@@ -125,7 +125,8 @@ class Drop:
 
     def __call__(self, x: Features, ids: Tensor, noise: Noise) -> Features:
         if isinstance(x, CSR):
-            return dropout_csr(x, self.p, noise, self.site, ids)
+            mask = make_mask(self.p, noise, self.site, ids)
+            return x if mask is None else drop_entries(x, mask)
         return dropout(x, self.p, noise, self.site, ids)
 
     def rows(self, rows: Rows, block: Block, noise: Noise) -> Rows:
@@ -180,6 +181,13 @@ class Projection(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(glorot(in_channels, out_channels))
         self.bias = nn.Parameter(torch.zeros(out_channels))
+
+
+def input_linear(in_channels: int, out_channels: int) -> nn.Linear:
+    """A linear layer whose weight [out, in] lies in memory by input channel: so sparse features and their gradients read and write it."""
+    linear = nn.Linear(in_channels, out_channels)
+    linear.weight.data = linear.weight.data.t().contiguous().t()
+    return linear
 
 
 def glorot(rows: int, columns: int) -> Tensor:

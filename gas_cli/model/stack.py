@@ -13,7 +13,7 @@ from gas_cli.batch.batch import Block
 from gas_cli.config.model import StackConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
-from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, transform
+from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, input_linear, transform
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise
 
@@ -42,7 +42,7 @@ class Stack(Model):
         self.convs = nn.ModuleList(self.make_conv(config, a, b, index) for index, (a, b) in enumerate(pairwise(dims)))
         num_norms = (depth if config.linear else depth - 1) if config.batch_norm else 0
         self.norms = nn.ModuleList(BatchNorm(width, config.track_running_stats) for _ in range(num_norms))
-        self.lin_in = nn.Linear(in_channels, config.hidden_channels) if config.linear else None
+        self.lin_in = input_linear(in_channels, config.hidden_channels) if config.linear else None
         self.lin_out = nn.Linear(width, out_channels) if config.linear else None
         self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)
         # Without input layers the first convolution's own dropout is the input dropout.

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gas_cli.ops import kernels
+from gas_cli.ops import feature_kernels, kernels
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.threads import over_equal_rows, over_rows
 
@@ -74,26 +74,35 @@ def masked(x: Tensor, mask: Mask) -> Tensor:
 
 
 def dropout_csr(x: CSR, p: float, noise: Noise, site: int, ids: Tensor) -> CSR:
-    """The same on the stored entries of sparse features (which take no gradient)."""
-    if not noise.active or p == 0 or x.nnz == 0:
+    """The same on the stored entries of a sparse matrix, which takes no gradient; what is dropped stays, as zeros."""
+    mask = make_mask(p, noise, site, ids)
+    if mask is None or x.nnz == 0:
         return x
-    key0, key1 = noise.key(site)
     if x.value.is_cuda:
-        rows = torch.repeat_interleave(torch.arange(x.num_rows, device=x.device), x.rowptr.diff())
-        value = x.value * _keep(words(ids[rows], x.col, key0, key1), p) / (1 - p)
-    else:
-        value = torch.empty_like(x.value)
-        rowptr, *arrays = (t.contiguous().numpy() for t in (x.rowptr, x.col, x.value, ids))
-        arguments: tuple[Any, ...] = (
-            rowptr,
-            *arrays,
-            np.uint32(key0),
-            np.uint32(key1),
-            _threshold(p),
-            np.float32(1 / (1 - p)),
-            value.numpy(),
-        )
-        over_rows(partial(kernels.dropout_sparse, *arguments), rowptr, 1)
+        return _masked_values(x, mask)
+    value = torch.empty_like(x.value)
+    arguments = (*x.arrays, *mask.words(), np.float32(1 / (1 - p)), value.numpy())
+    over_rows(partial(kernels.dropout_sparse, *arguments), x.arrays[0], 1)
+    return CSR(x.rowptr, x.col, value, x.num_cols)
+
+
+def drop_entries(x: CSR, mask: Mask) -> CSR:
+    """The same with what is dropped left out, so that products have less to do; on CUDA it stays as zeros."""
+    if x.value.is_cuda:
+        return _masked_values(x, mask)
+    draw, rows = mask.words(), x.num_rows
+    counts, rowptr = np.empty(rows, np.int64), np.zeros(rows + 1, np.int64)
+    over_rows(partial(feature_kernels.count_kept, *x.arrays[:2], *draw, counts), x.arrays[0], 1)
+    np.cumsum(counts, out=rowptr[1:])
+    col, value = x.col.new_empty(int(rowptr[-1])), x.value.new_empty(int(rowptr[-1]))
+    arguments = (*x.arrays, *draw, np.float32(1 / (1 - mask.p)), rowptr, col.numpy(), value.numpy())
+    over_rows(partial(feature_kernels.keep_entries, *arguments), x.arrays[0], 1)
+    return CSR(torch.from_numpy(rowptr), col, value, x.num_cols)
+
+
+def _masked_values(x: CSR, mask: Mask) -> CSR:
+    rows = torch.repeat_interleave(torch.arange(x.num_rows, device=x.device), x.rowptr.diff())
+    value = x.value * _keep(words(mask.ids[rows], x.col, *mask.key), mask.p) / (1 - mask.p)
     return CSR(x.rowptr, x.col, value, x.num_cols)
 
 

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gas_cli.ops import kernels, row_kernels
+from gas_cli.ops import feature_kernels, kernels, row_kernels
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Mask, apply_mask
-from gas_cli.ops.threads import over_rows
+from gas_cli.ops.threads import over_groups, over_rows
 
 Term = tuple[CSR, Tensor]
 """A matrix [n, m] and the table [m, C] that it multiplies."""
@@ -105,7 +105,18 @@ class _SpMM(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor | None]:
-        return None, row_sums([(ctx.a.transpose(), grads[0])]) if ctx.needs_input_grad[1] else None
+        return None, _multiply_transposed(ctx.a, grads[0]) if ctx.needs_input_grad[1] else None
+
+
+def _multiply_transposed(a: CSR, grad: Tensor) -> Tensor:
+    """a^T grad [m, C] of a matrix that is used once, such as features after dropout: rows are added where they belong."""
+    if grad.is_cuda or grad.dtype != torch.float32:
+        return row_sums([(a.transpose(), grad)])
+    channels = grad.shape[1]
+    out = grad.new_zeros(a.num_cols, channels)
+    kernel = partial(feature_kernels.scatter, *a.arrays, _flat(grad), channels, _flat(out))
+    over_groups(kernel, (channels + 15) // 16, a.nnz * channels)
+    return out
 
 
 class _BlockSpMM(torch.autograd.Function):

@@ -42,6 +42,12 @@ def over_equal_rows(piece: Piece, num_rows: int, width: int) -> None:
     _run(piece, [num_rows * i // count for i in range(count + 1)])
 
 
+def over_groups(piece: Piece, num_groups: int, work: int) -> None:
+    """Run `piece` over groups of columns, one range of them per thread: every piece reads the whole matrix, so more would cost more."""
+    count = min(torch.get_num_threads(), num_groups) if work >= SERIAL_WORK else 1
+    _run(piece, [num_groups * i // count for i in range(count + 1)])
+
+
 def _num_pieces(work: int) -> int:
     threads = torch.get_num_threads()
     return 1 if threads == 1 or work < SERIAL_WORK else threads * PIECES_PER_THREAD

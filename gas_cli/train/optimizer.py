@@ -66,4 +66,9 @@ class Optimizer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.adam.load_state_dict(state["adam"])
+        for parameter, moments in self.adam.state.items():
+            for name, value in moments.items():
+                # The fused update walks all of them by address: a state written under another memory layout has to be laid out anew.
+                if value.shape == parameter.shape and value.stride() != parameter.stride():
+                    moments[name] = torch.empty_like(parameter).copy_(value)
         self._scheduler.load_state_dict(state["scheduler"])

@@ -5,7 +5,7 @@ import scipy.sparse as sp
 import torch
 
 from gas_cli.ops.csr import CSR
-from gas_cli.ops.dropout import Noise, dropout, dropout_csr, keep_mask
+from gas_cli.ops.dropout import Mask, Noise, apply_mask, drop_entries, dropout, dropout_csr, keep_mask
 
 IDS = torch.arange(2000)
 
@@ -64,6 +64,17 @@ def test_sparse_equals_dense():
     dense = torch.randn(50, 40) * (torch.rand(50, 40) < 0.2)
     sparse = dropout_csr(CSR.from_scipy(sp.csr_array(dense.numpy())), 0.4, Noise(1, 2), 3, IDS[:50])
     assert torch.equal(sparse.to_dense(), dropout(dense, 0.4, Noise(1, 2), 3, IDS[:50]))
+
+
+@pytest.mark.parametrize("p", [0.01, 0.4, 0.99])
+def test_dropped_entries_can_be_left_out(p):
+    dense = torch.randn(50, 40) * (torch.rand(50, 40) < 0.2)
+    dense[::7] = 0
+    mask = Mask(p, (5, 6), IDS[:50])
+    sparse = drop_entries(CSR.from_scipy(sp.csr_array(dense.numpy())), mask)
+    expected = apply_mask(dense, mask)
+    assert torch.equal(sparse.to_dense(), expected)
+    assert sparse.nnz == int((expected != 0).sum())
 
 
 def test_off_returns_the_input_itself():

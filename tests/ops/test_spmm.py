@@ -50,6 +50,26 @@ def test_gradient_equals_slow_twin():
     torch.testing.assert_close(fast.grad, slow.grad)
 
 
+@pytest.mark.parametrize("active", [0, 3, 40])
+@pytest.mark.parametrize("channels", [1, 15, 16, 40, 64])
+def test_gradient_without_a_transpose_equals_slow_twin(channels, active, monkeypatch):
+    """Rows are added where they belong, channels shared among threads; rows without a gradient are passed over."""
+    a, x, weight = weighted(), torch.randn(40, channels), torch.randn(40, channels)
+    weight[active:] = 0
+    slow = x.clone().requires_grad_()
+    (spmm_reference(a, slow) * weight).sum().backward()
+    monkeypatch.setattr(threads, "SERIAL_WORK", 0)
+    results = []
+    for count in (1, 2, 5):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
+        fast = x.clone().requires_grad_()
+        (spmm(a, fast) * weight).sum().backward()
+        results.append(fast.grad)
+    torch.testing.assert_close(results[0], slow.grad, rtol=1e-5, atol=1e-5)
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+    assert a._transposed is None
+
+
 def test_gradcheck_in_double_precision():
     a = weighted(n=8)
     assert torch.autograd.gradcheck(lambda x: spmm(a, x), torch.randn(8, 3, dtype=torch.float64, requires_grad=True))

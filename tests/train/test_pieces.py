@@ -1,5 +1,6 @@
 """Loss, metrics, optimizer, clock and stop requests."""
 
+import copy
 import math
 import os
 import signal
@@ -124,6 +125,29 @@ def test_clipping_bounds_the_gradient():
         p.grad = torch.full_like(p, 10.0)
     optimizer.step()
     assert torch.cat([p.grad.flatten() for p in model.parameters()]).norm() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_moments_of_another_memory_layout_are_laid_out_anew():
+    """The fused update walks parameters and moments by address; a checkpoint may hold them in another order of memory."""
+    models = [build_model(APPNPConfig(), 5, 3, seed=0) for _ in range(2)]
+    optimizers = [Optimizer(model, OptimizerConfig(), epochs=9) for model in models]
+
+    def step(which: int, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        for p in models[which].parameters():
+            p.grad = torch.randn(p.shape, generator=generator).as_strided(p.shape, p.stride())
+        optimizers[which].step()
+
+    step(0, seed=1)
+    step(1, seed=1)
+    state = copy.deepcopy(optimizers[0].state_dict())
+    for moments in state["adam"]["state"].values():
+        moments.update({name: value.contiguous() for name, value in moments.items()})
+    optimizers[1].load_state_dict(state)
+    step(0, seed=2)
+    step(1, seed=2)
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def rates(schedule: str, vals: list[float], **settings: float) -> list[float]:
