@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from gas_cli.cli.resume import check_unchanged
 from gas_cli.config.compose import compose_config, load_config
 from gas_cli.config.model import ConvConfig, CustomConfig
 from gas_cli.errors import UserError
@@ -105,7 +106,7 @@ def test_edge_attributes_reach_a_layer_that_asks_for_them(write):
 
 
 def test_training_resuming_and_predicting(write, tmp_path, monkeypatch):
-    """In one go, and stopped and resumed from another folder; then predicted. The path is absolute, and siblings of the file are found."""
+    """In one go; and stopped, moved with its sibling to another folder, resumed from there, and predicted with."""
     (tmp_path / "settings_of_mine.py").write_text("SHARPNESS = 2.0\n")
     (tmp_path / "my_layers.py").write_text(
         "from settings_of_mine import SHARPNESS\n" + shown().replace("sharpness=1.0", "sharpness=SHARPNESS")
@@ -127,12 +128,17 @@ def test_training_resuming_and_predicting(write, tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    saved = load_config(tmp_path / "parts" / "config.yaml", ["trainer.epochs=4"])
-    resumed = resume(tmp_path / "parts", saved)
-    assert resumed["val"] == whole["val"] and saved.model == config.model
+    moved = Path("layers_2.py").absolute()
+    (tmp_path / "my_layers.py").rename(moved)
+    saved = tmp_path / "parts" / "config.yaml"
+    continued = load_config(saved, ["trainer.epochs=4", "model.module=layers_2.py"])
+    check_unchanged(load_config(saved), continued)
+    assert continued.model == replace(config.model, module=str(moved))
+    (tmp_path / "settings_of_mine.py").rename("settings_of_mine.py")
+    assert resume(tmp_path / "parts", continued)["val"] == whole["val"]
     states = [torch.load(tmp_path / name / "checkpoints" / "last.pt", weights_only=True)["model"] for name in ("whole", "parts")]
     assert differences(*states) == []
-    with np.load(predict(tmp_path / "whole", "exact", tmp_path / "out.npz")) as out:
+    with np.load(predict(tmp_path / "parts", "exact", tmp_path / "out.npz")) as out:
         np.testing.assert_allclose(out["probabilities"].sum(1), 1, rtol=1e-5)
 
 
