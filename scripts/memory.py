@@ -86,7 +86,9 @@ def main() -> None:
     cells = Cells(arguments.work, arguments.report)
     rows = [row for name in arguments.graphs for row in graph_rows(name, cells, arguments)]
     growth = growth_rows(cells, arguments)
-    write_report(arguments.out, "memory", title(arguments), COLUMNS, rows, notes(rows, growth, arguments), growth=growth)
+    write_report(
+        arguments.out, "memory", title(arguments), COLUMNS, rows, [*notes(rows, growth, arguments), cells.code_line], growth=growth
+    )
 
 
 def settings_of(case: Case, method: str, layers: int) -> dict[str, Any]:

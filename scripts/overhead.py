@@ -54,7 +54,7 @@ def main() -> None:
     measured = [cells.get(f"ratio-{ratio:g}", settings, partial(measure, arguments, ratio)) for ratio in arguments.ratios]
     rows = [row for cell in measured if cell is not None for row in rows_of(cell)]
     picture = [f"![Overhead over the inter/intra-connectivity ratio]({FIGURE})"] if draw(rows, arguments.out / FIGURE) else []
-    write_report(arguments.out, "overhead", title(arguments), COLUMNS, rows, [*picture, *notes(arguments)])
+    write_report(arguments.out, "overhead", title(arguments), COLUMNS, rows, [*picture, *notes(arguments), cells.code_line])
 
 
 def check_ratios(arguments: argparse.Namespace) -> None:

@@ -149,6 +149,8 @@ def test_a_cell_is_measured_once_and_other_settings_are_refused(tmp_path: Path) 
     assert [cells.get("a", {"scale": 1}, measured) for _ in range(2)] == [{"peak": 7}] * 2
     assert Cells(tmp_path, report_only=True).get("a", {"scale": 1}, measured) == {"peak": 7}
     assert len(calls) == 1
+    (code,) = cells.codes
+    assert cells.code_line == f"Code: {code}." and "nothing" in Cells(tmp_path).code_line
     with pytest.raises(UserError, match=r"measured with other settings: remove it"):
         cells.get("a", {"scale": 2}, measured)
 
