@@ -73,7 +73,7 @@ class _Aggregate(torch.autograd.Function):
     ) -> Tensor:
         ctx.inner, ctx.outer, ctx.masks, ctx.scale, ctx.weight = inner, outer, masks, scale, weight
         if masks is not None:
-            target, halo = apply_mask(target, masks[0]), apply_mask(halo, masks[1])
+            target, halo = apply_mask(target, masks[0]), apply_mask(halo, masks[1]) if outer.nnz else halo
         return row_sums([(inner, target), (outer, halo)], scale, initial, weight)
 
     @staticmethod

@@ -10,11 +10,12 @@ part equals full batch with dropout on, and the backward pass recomputes it. The
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gas_cli.ops import feature_kernels, kernels
@@ -54,6 +55,10 @@ class Mask:
 
     def words(self) -> tuple[Any, np.uint32, np.uint32, np.uint32]:
         """What compiled kernels draw it from: ids, key, threshold."""
+        return self._words
+
+    @cached_property
+    def _words(self) -> tuple[Any, np.uint32, np.uint32, np.uint32]:
         return self.ids.contiguous().numpy(), np.uint32(self.key[0]), np.uint32(self.key[1]), _threshold(self.p)
 
 
@@ -160,9 +165,15 @@ def apply_mask(x: Tensor, mask: Mask) -> Tensor:
     if x.is_cuda:
         columns = torch.arange(x.shape[1], device=x.device).expand(x.shape)
         return x * _keep(words(mask.ids.unsqueeze(1), columns, *mask.key), mask.p) / (1 - mask.p)
-    dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32  # numba knows no bfloat16
-    wide = x.detach().to(dtype).contiguous()
-    out = torch.empty_like(wide)
-    arguments = (wide.numpy(), *mask.words(), np.float32(1 / (1 - mask.p)), out.numpy())
+    if x.dtype not in (torch.float32, torch.float64):  # numba knows no bfloat16
+        return apply_mask(x.float(), mask).to(x.dtype)
+    out = x.new_empty(x.shape)
+    arguments = (array(x), *mask.words(), np.float32(1 / (1 - mask.p)), out.numpy())
     over_equal_rows(partial(kernels.dropout_dense, *arguments), *x.shape)
-    return out.to(x.dtype)
+    return out
+
+
+def array(x: Tensor) -> NDArray[Any]:
+    """The values of x, contiguous, as compiled kernels take them."""
+    x = x.detach() if x.requires_grad else x
+    return x.numpy() if x.is_contiguous() else x.contiguous().numpy()

@@ -13,7 +13,7 @@ from gas_cli.ops.lanes import load, multiply_add, pointer, store, zeros
 def scatter(rowptr, col, value, grad, channels, out, first, stop):  # type: ignore[no-untyped-def]
     """out[col[e]] += value[e] · grad[i] over the entries e of every row i, in the channels of the groups of 16 [first, stop).
 
-    Tables are one-dimensional float32. Each channel is summed in the order of the rows, so that a thread per group changes nothing.
+    Tables are contiguous float32. Each channel is summed in the order of the rows, so that a thread per group changes nothing.
     Rows whose gradient is zero are passed over.
     """
     source, target, like = pointer(grad), pointer(out), zeros(16)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gas_cli.ops import relu_kernels
+from gas_cli.ops.dropout import array
 from gas_cli.ops.threads import over_equal_rows
 
 GATHER_COST = 40
@@ -30,6 +31,8 @@ def identity_map_relu(s: Tensor, weight: Tensor, beta: float) -> Tensor:
     """ReLU of it; compiled on the CPU in float32."""
     if s.is_cuda or s.dtype != torch.float32 or torch.is_autocast_enabled(s.device.type):
         return identity_map(s, weight, beta).relu_()
+    if not torch.is_grad_enabled():
+        return identity_map(s, weight, beta).relu_()
     return _IdentityMapReLU.apply(s, weight, beta)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -39,7 +42,7 @@ class _IdentityMapReLU(torch.autograd.Function):
         out = identity_map(s, weight, beta)
         rows, channels = out.shape
         bits = torch.empty(rows * ((channels + 15) // 16), dtype=torch.uint16)
-        over_equal_rows(partial(relu_kernels.relu, out.view(-1).numpy(), bits.numpy(), channels), rows, channels)
+        over_equal_rows(partial(relu_kernels.relu, out.numpy(), bits.numpy(), channels), rows, channels)
         ctx.beta = beta
         ctx.save_for_backward(s, weight, bits)
         return out
@@ -68,7 +71,7 @@ def _relu_backward(grad: Tensor, bits: Tensor) -> tuple[Tensor, Tensor | None]:
     """The gradient [B, C] before ReLU, and the ids of its nonzero rows; None where it would not pay to leave the others out."""
     rows, channels = grad.shape
     out, live = torch.empty_like(grad), torch.empty(rows, dtype=torch.bool)
-    arguments = grad.contiguous().view(-1).numpy(), bits.numpy(), channels, out.view(-1).numpy(), live.numpy()
+    arguments = array(grad), bits.numpy(), channels, out.numpy(), live.numpy()
     over_equal_rows(partial(relu_kernels.relu_backward, *arguments), rows, channels)
     ids = live.nonzero().view(-1)
     return out, ids if ids.numel() * (channels + GATHER_COST) < rows * channels else None

@@ -1,6 +1,6 @@
 """ReLU that leaves one bit per entry for its backward pass, which also tells which rows have a gradient at all.
 
-Tables are one-dimensional, [rows · channels] float32; a row's bits are ⌈channels / 16⌉ words of 16.
+Tables are contiguous float32; a row's bits are ⌈channels / 16⌉ words of 16.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     out[i] = scale · (Σ_e value[e] · x[col[e]]  +  the same over a second matrix)  +  weight · anchor[i]
 
 A row of up to 64 channels is summed in one pass over its entries: in 16s, or in two vectors that may overlap where there are fewer
-channels. Tables are one-dimensional here, [rows · channels]; a second matrix or an anchor without elements is none.
+channels. Tables are contiguous; a second matrix or an anchor without rows is none.
 
 LLVM has to inline every function of a row, or the vectors leave their registers, which is three times slower.
 """

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from gas_cli.ops import feature_kernels, kernels, row_kernels
 from gas_cli.ops.csr import CSR
-from gas_cli.ops.dropout import Mask, apply_mask
+from gas_cli.ops.dropout import Mask, apply_mask, array
 from gas_cli.ops.threads import over_groups, over_rows
 
 Term = tuple[CSR, Tensor]
 """A matrix [n, m] and the table [m, C] that it multiplies."""
 
-NO_ROWS = np.empty(0, np.float32)
+NO_ROWS = np.empty((0, 0), np.float32)
 NO_MATRIX = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), NO_ROWS
 
 
@@ -68,18 +68,14 @@ def row_sums(
 def _row_sums_compiled(terms: Sequence[Term], scale: float, anchor: Tensor | None, weight: float, mask: Mask | None) -> Tensor:
     (a, x), *others = [term for term in terms if term[0].nnz] or terms[:1]
     out = x.new_empty(a.num_rows, x.shape[1])
-    second = (*others[0][0].arrays, _flat(others[0][1])) if others else NO_MATRIX
+    second = (*others[0][0].arrays, array(others[0][1])) if others else NO_MATRIX
     kernel: Any = row_kernels.aggregate if mask is None else row_kernels.aggregate_dropped
     kept = 1.0 if mask is None else 1 - mask.p
-    matrices = (*a.arrays, _flat(x), *second, x.shape[1], np.float32(scale / kept))
-    epilogue = (NO_ROWS if anchor is None else _flat(anchor), np.float32(weight)) if mask is None else mask.words()
-    kernel = partial(kernel, *matrices, *epilogue, _flat(out))
+    matrices = (*a.arrays, array(x), *second, x.shape[1], np.float32(scale / kept))
+    epilogue = (NO_ROWS if anchor is None else array(anchor), np.float32(weight)) if mask is None else mask.words()
+    kernel = partial(kernel, *matrices, *epilogue, array(out))
     over_rows(kernel, a.arrays[0], x.shape[1])
     return out
-
-
-def _flat(x: Tensor) -> Any:
-    return x.detach().contiguous().view(-1).numpy()
 
 
 def _multiply(a: CSR, x: Tensor) -> Tensor:
@@ -88,7 +84,7 @@ def _multiply(a: CSR, x: Tensor) -> Tensor:
         matrix = torch.sparse_csr_tensor(a.rowptr.to(torch.int32), a.col, a.value.to(x.dtype), a.shape, check_invariants=False)
         return matrix @ x
     out = x.new_empty(a.num_rows, x.shape[1])
-    over_rows(partial(kernels.spmm, *a.arrays, x.detach().contiguous().numpy(), out.numpy()), a.arrays[0], x.shape[1])
+    over_rows(partial(kernels.spmm, *a.arrays, array(x), out.numpy()), a.arrays[0], x.shape[1])
     return out
 
 
@@ -114,7 +110,7 @@ def _multiply_transposed(a: CSR, grad: Tensor) -> Tensor:
         return row_sums([(a.transpose(), grad)])
     channels = grad.shape[1]
     out = grad.new_zeros(a.num_cols, channels)
-    kernel = partial(feature_kernels.scatter, *a.arrays, _flat(grad), channels, _flat(out))
+    kernel = partial(feature_kernels.scatter, *a.arrays, array(grad), channels, array(out))
     over_groups(kernel, (channels + 15) // 16, a.nnz * channels)
     return out
 

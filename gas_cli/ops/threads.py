@@ -30,7 +30,7 @@ def over_rows(piece: Piece, rowptr: NDArray[np.int64], width: int) -> None:
     num_rows, nnz = rowptr.shape[0] - 1, int(rowptr[-1] - rowptr[0])
     count = _num_pieces((nnz + num_rows) * width)
     if count == 1:
-        piece(0, num_rows)
+        _run(piece, [0, num_rows])
         return
     bounds = np.searchsorted(rowptr, rowptr[0] + np.linspace(0, nnz, count + 1)[1:-1])
     _run(piece, [0, *bounds.tolist(), num_rows])
@@ -54,6 +54,9 @@ def _num_pieces(work: int) -> int:
 
 
 def _run(piece: Piece, bounds: list[int]) -> None:
+    if len(bounds) == 2:  # as most calls of a small graph are, whose layers take hardly longer than the bookkeeping below
+        piece(*bounds)
+        return
     job = _Job(piece, bounds)
     helpers = min(torch.get_num_threads(), len(bounds) - 1) - 1
     if helpers > 0:
