@@ -32,10 +32,10 @@ from gas_cli.train.problem import Problem
 
 MODELS: list[ModelConfig] = [
     GCNConfig(num_layers=3, hidden_channels=8),
-    GCNConfig(num_layers=2, hidden_channels=4, linear=True, batch_norm=True, residual=True),
+    GCNConfig(num_layers=2, hidden_channels=16, linear=True, batch_norm=True, residual=True),
     GCNConfig(num_layers=1, hidden_channels=4),
     GCNIIConfig(num_layers=4, hidden_channels=6),
-    GCNIIConfig(num_layers=3, hidden_channels=6, shared_weights=False, batch_norm=True, residual=True),
+    GCNIIConfig(num_layers=3, hidden_channels=16, shared_weights=False, batch_norm=True, residual=True),
     APPNPConfig(num_layers=4, hidden_channels=6),
     SAGEConfig(num_layers=3, hidden_channels=6),
     GINConfig(num_layers=3, hidden_channels=6, linear=True),

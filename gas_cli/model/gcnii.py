@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import GCNIIConfig
 from gas_cli.graph.graph import Features
+from gas_cli.model.batch_norm import BatchNorm
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
-from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, glorot, input_linear, propagate, transform
+from gas_cli.model.model import Drop, Model, Rows, State, glorot, input_linear, propagate, transform
 from gas_cli.ops.dropout import Noise, masked
 from gas_cli.ops.identity_map import identity_map, identity_map_relu
 
@@ -59,11 +60,14 @@ class GCNII(Model):
             if not (len(self.norms) or self.residual):
                 return identity_map_relu(mixed, self.weights[index], beta)
             out = identity_map(mixed, self.weights[index], beta)
-        if len(self.norms):
-            out = self.norms[index](out)
+        residual = None
         if self.residual:
-            out = out.add_(rows.target if masks is None else masked(rows.target, masks[0]))
-        return out.relu_()
+            residual = rows.target if masks is None else masked(rows.target, masks[0])
+        if not len(self.norms):
+            return (out if residual is None else out.add_(residual)).relu_()
+        norm = self.norms[index]
+        assert isinstance(norm, BatchNorm)
+        return norm.relu(out, residual)
 
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
         return self.lin_out(self.drops[self.num_layers](h, block.target_ids, state.noise))  # type: ignore[no-any-return]

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import GINConfig, StackConfig
+from gas_cli.model.batch_norm import BatchNorm
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
 from gas_cli.model.model import (
-    BatchNorm,
     Perturb,
     Projection,
     Rows,
@@ -39,7 +39,7 @@ class GINConv(nn.Module):
 
     def after_first(self, hidden: Tensor) -> Tensor:
         """The rest of the perceptron, in place on W_1 z + b_1."""
-        return self.second(self.norm(hidden).relu_())  # type: ignore[no-any-return]
+        return self.second(self.norm.relu(hidden) if isinstance(self.norm, BatchNorm) else hidden.relu_())  # type: ignore[no-any-return]
 
 
 class GIN(Stack):

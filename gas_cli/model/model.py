@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gas_cli.batch.batch import Block
@@ -136,23 +135,6 @@ class Drop:
         """What `rows` would drop, for operations that drop on their way."""
         target, halo = (make_mask(self.p, noise, self.site, ids) for ids in (block.target_ids, block.halo_ids))
         return None if target is None or halo is None else (target, halo)
-
-
-class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation over the targets [B, C] of a step; a single node has no variance, so it takes the running statistics.
-
-    Without running statistics every batch is normalised by its own, in evaluation too, and a single node equals its mean.
-    """
-
-    def __init__(self, channels: int, track_running_stats: bool = True) -> None:
-        super().__init__(channels, track_running_stats=track_running_stats)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[0] > 1 or (self.running_mean is not None and not self.training):
-            return super().forward(x)
-        if self.running_mean is None:
-            return self.bias.expand_as(x) + 0 * x
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps)
 
 
 @contextmanager

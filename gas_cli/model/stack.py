@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from gas_cli.batch.batch import Block
 from gas_cli.config.model import StackConfig
 from gas_cli.graph.graph import Features
+from gas_cli.model.batch_norm import BatchNorm
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
-from gas_cli.model.model import BatchNorm, Drop, Model, Rows, State, input_linear, transform
+from gas_cli.model.model import Drop, Model, Rows, State, input_linear, transform
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise
 
@@ -74,11 +75,17 @@ class Stack(Model):
         if self.is_last(index):
             return out
         # In place where autograd does not need the value before: a fresh table per operation costs more than the operation.
-        if len(self.norms):
-            out = self.norms[index](out)
+        residual = None
         if self.residual and not isinstance(dropped.target, CSR) and dropped.target.shape == out.shape:
-            out = out.add_(dropped.target)
-        return self.activation(out)
+            residual = dropped.target
+        if not len(self.norms):
+            return self.activation(out if residual is None else out.add_(residual))
+        norm = self.norms[index]
+        assert isinstance(norm, BatchNorm)
+        if self.activation is F.relu_:
+            return norm.relu(out, residual)
+        out = norm(out)
+        return self.activation(out if residual is None else out.add_(residual))
 
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
         if self.lin_out is None:

@@ -218,3 +218,34 @@ def prefetch(typingctx: Any, source: Any, at: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(source, types.intp), codegen
+
+
+@_instruction
+def fused(typingctx: Any, one: Any, other: Any, onto: Any) -> Any:
+    """one · other + onto, lane by lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        product = builder.fmul(args[0], args[1], flags=("contract",))
+        return builder.fadd(product, args[2], flags=("contract",))
+
+    return onto(one, other, onto), codegen
+
+
+@_instruction
+def plus(typingctx: Any, one: Any, other: Any) -> Any:
+    """one + other, lane by lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fadd(*args)
+
+    return one(one, other), codegen
+
+
+@_instruction
+def minus(typingctx: Any, one: Any, other: Any) -> Any:
+    """one - other, lane by lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fsub(*args)
+
+    return one(one, other), codegen

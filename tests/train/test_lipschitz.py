@@ -15,7 +15,8 @@ from gas_cli.config.model import APPNPConfig, GCNConfig, GINConfig, ModelConfig
 from gas_cli.config.training import LipschitzConfig
 from gas_cli.errors import UserError
 from gas_cli.history.exchange import NoExchange
-from gas_cli.model.model import BatchNorm, held_statistics, propagate
+from gas_cli.model.batch_norm import BatchNorm
+from gas_cli.model.model import held_statistics, propagate
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.ops.gaussian import gaussian
