@@ -37,8 +37,8 @@ lint: $(INSTALLED)  ## Check style and the import contract
 types: $(INSTALLED)  ## Check types, strictly
 	$(PYTHON) -m mypy
 
-test: $(INSTALLED)  ## Run the tests; at least 90 % of the lines of gas_cli must be covered
-	$(PYTHON) -m pytest -m "not gpu" --cov --cov-report=term --cov-fail-under=90
+test: $(INSTALLED)  ## Run the tests, a process per core; at least 90 % of the lines of gas_cli must be covered
+	$(PYTHON) -m pytest -m "not gpu" -n auto --maxprocesses 8 --dist loadfile --cov --cov-report=term --cov-fail-under=90
 
 test-gpu: $(INSTALLED)  ## Run the tests that need a GPU (no network, no coverage)
 	$(PYTHON) -m pytest -m gpu -p no:cacheprovider
