@@ -1,4 +1,7 @@
-"""Tests marked `gpu` need a CUDA device and say so where there is none."""
+"""Tests marked `gpu` need a CUDA device and say so where there is none; no test leaves its logging to the next one."""
+
+import logging
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,3 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device; run `make test-gpu` on a machine that has one"))
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """A command that runs inside a test logs to that test's terminal and files, which are closed by the time of the next test."""
+    before = list(logging.root.handlers)
+    yield
+    for handler in list(logging.root.handlers):
+        if handler not in before and type(handler) in (logging.StreamHandler, logging.FileHandler):
+            logging.root.removeHandler(handler)
+            handler.close()
