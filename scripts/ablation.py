@@ -12,7 +12,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
-from study import Trial, codes, parser, run_script, run_trials, write_report
+from study import Trial, codes, parser, records, run_script, run_trials, write_report
 
 COLUMNS = ("case", "variant", "test", "to published settings", "paper", "runs")
 STEPS_PER_EPOCH = 39
@@ -73,7 +73,7 @@ def main() -> None:
         "re-implementation (PaddlePaddle PGL), which is not ours and not the authors'.",
         f"Code: {', '.join(codes(arguments.work, summaries))}.",
     )
-    write_report(arguments.out, "ablation", "Ablation: test accuracy in %", COLUMNS, rows, notes)
+    write_report(arguments.out, "ablation", "Ablation: test accuracy in %", COLUMNS, rows, notes, trials=records(arguments, summaries))
 
 
 def cluster(graphs: int) -> Case:

@@ -26,6 +26,8 @@ from gas_cli.errors import Interrupted, UserError
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "benchmarks" / "results"
 INTERRUPTED = 130
+KEPT = ("test", "val", "seconds")
+"""What a report holds of each run's summary."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,11 @@ def parser(description: str | None, name: str) -> argparse.ArgumentParser:
     options.add_argument("--out", type=Path, default=RESULTS, help="folder of the report's files")
     options.add_argument("--jobs", type=int, default=0, help="processes side by side (default: one per core up to 8; 1 with a GPU)")
     options.add_argument("--report", action="store_true", help="train nothing, report what is finished")
+    options.add_argument(
+        "--keep", action="store_true", help="do not repeat runs of the same settings whose result the report in --out holds"
+    )
     options.add_argument("--set", nargs="+", default=[], metavar="SETTING=VALUE", help="settings of gas-train on top, for every run")
+    options.set_defaults(name=name)
     return options
 
 
@@ -55,12 +61,42 @@ def run_trials(trials: Sequence[Trial], arguments: argparse.Namespace, own_proce
     A trial that fails is reported and left out; the others go on. Exits with 130 after Ctrl-C, everything saved.
     """
     trials = [Trial(t.name, (*t.settings, f"dataset.root={arguments.root}", *arguments.set)) for t in trials]
+    known = _kept(arguments, trials) if arguments.keep else {}
     if not arguments.report:
-        left = [trial for trial in trials if finished(arguments.work, trial) is None]
+        left = [trial for trial in trials if trial.name not in known and finished(arguments.work, trial) is None]
         print(f"{len(trials)} runs, {len(trials) - len(left)} of them finished; folder {arguments.work}", flush=True)
         _train(left, arguments.work, arguments.jobs or _default_jobs(), own_process)
-    summaries = {trial.name: finished(arguments.work, trial) for trial in trials}
+    summaries = {trial.name: finished(arguments.work, trial) or known.get(trial.name) for trial in trials}
     return {name: summary for name, summary in summaries.items() if summary is not None}
+
+
+def records(arguments: argparse.Namespace, summaries: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What a report holds of each run, enough for `--keep` to go on from it on another machine."""
+    return {name: _record(arguments.work / name, summary) for name, summary in summaries.items()}
+
+
+def _record(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    if "settings" in summary:  # kept from an earlier report
+        return summary
+    begun = json.loads((folder / "trial.json").read_text())
+    return {"settings": _placeless(begun["settings"]), "code": begun["code"]} | {key: summary.get(key) for key in KEPT}
+
+
+def _kept(arguments: argparse.Namespace, trials: Sequence[Trial]) -> dict[str, dict[str, Any]]:
+    file = arguments.out / f"{arguments.name}.json"
+    try:
+        earlier = json.loads(file.read_text()).get("trials", {})
+    except OSError:  # no report yet
+        return {}
+    except ValueError as error:
+        raise UserError(f"{file} is not valid JSON ({error}): leave out --keep, or remove the file.") from error
+    wanted = {trial.name: _placeless(trial.settings) for trial in trials}
+    return {name: record for name, record in earlier.items() if wanted.get(name) == record["settings"]}
+
+
+def _placeless(settings: Iterable[str]) -> list[str]:
+    """Settings but for where the datasets are."""
+    return [setting for setting in settings if not setting.startswith("dataset.root=")]
 
 
 def at_hand(datasets: Sequence[str], arguments: argparse.Namespace) -> list[str]:
@@ -135,10 +171,11 @@ def write_report(
     print(f"Written: {', '.join(str(out / f'{name}.{kind}') for kind in ('md', 'csv', 'json'))}")
 
 
-def codes(work: Path, names: Iterable[str]) -> list[str]:
+def codes(work: Path, summaries: Mapping[str, dict[str, Any]]) -> list[str]:
     """The versions of the code with which these trials were begun."""
-    files = [work / name / "trial.json" for name in names]
-    return sorted({json.loads(file.read_text())["code"] for file in files if file.exists()})
+    kept = {summary["code"] for summary in summaries.values() if "code" in summary}
+    files = [work / name / "trial.json" for name in summaries]
+    return sorted(kept | {json.loads(file.read_text())["code"] for file in files if file.exists()})
 
 
 def run_script(main: Any) -> None:

@@ -13,7 +13,7 @@ import math
 import statistics
 from typing import Any
 
-from study import Trial, at_hand, codes, parser, run_script, run_trials, write_report
+from study import Trial, at_hand, codes, parser, records, run_script, run_trials, write_report
 
 DATASETS = ("cora", "citeseer", "pubmed", "coauthor-cs", "coauthor-physics", "amazon-computers", "amazon-photo", "wiki-cs")
 METHODS = ("full_batch", "gas")
@@ -88,7 +88,15 @@ def main() -> None:
     ]
     notes = [*(mean_line(model, rows) for model in arguments.models), f"Code: {', '.join(codes(arguments.work, summaries))}."]
     notes.append("± is the standard deviation over runs; at GAS − full, which pairs equal seeds, the standard error.")
-    write_report(arguments.out, "table1", "Table 1: test accuracy in %, full batch and GAS", COLUMNS, rows, notes)
+    write_report(
+        arguments.out,
+        "table1",
+        "Table 1: test accuracy in %, full batch and GAS",
+        COLUMNS,
+        rows,
+        notes,
+        trials=records(arguments, summaries),
+    )
 
 
 def trials(arguments: argparse.Namespace) -> list[Trial]:

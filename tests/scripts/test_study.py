@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from study import Trial, finished
+from study import Trial, codes, finished, records, run_trials
 
 from gas_cli.errors import UserError
 from tests.scripts.small_study import TRIALS
@@ -102,3 +103,20 @@ def test_a_folder_with_a_run_of_other_settings_is_refused(tmp_path) -> None:
     (folder / "trial.json").write_text(json.dumps({"settings": ["seed=0"], "code": ""}))
     with pytest.raises(UserError, match=r"there seed=0, here seed=1.*remove that folder, or choose another with --work"):
         finished(tmp_path, Trial("a", ("seed=1",)))
+
+
+def test_a_kept_report_stands_for_its_runs_where_the_settings_are_the_same(tmp_path) -> None:
+    trials = [Trial("a", ("seed=1",)), Trial("b", ("seed=2",)), Trial("c", ("seed=3",))]
+    arguments = argparse.Namespace(root="here", set=[], report=True, keep=True, work=tmp_path / "work", out=tmp_path, name="small")
+    folder = arguments.work / "a"
+    folder.mkdir(parents=True)
+    (folder / "trial.json").write_text(json.dumps({"settings": ["seed=1", "dataset.root=here"], "code": "one"}))
+    (folder / "summary.json").write_text(json.dumps({"status": "finished", "test": 0.5, "val": 0.6, "seconds": 7.0}))
+    first = run_trials(trials, arguments)
+    other = {"settings": ["seed=4"], "code": "two", "test": 0.1}
+    (tmp_path / "small.json").write_text(json.dumps({"trials": records(arguments, first) | {"b": other}}))
+    elsewhere = argparse.Namespace(**vars(arguments) | {"root": "there", "work": tmp_path / "empty"})
+    again = run_trials(trials, elsewhere)
+    assert {name: summary["test"] for name, summary in again.items()} == {"a": 0.5}, "b had other settings, c was never run"
+    assert records(elsewhere, again) == records(arguments, first)
+    assert codes(elsewhere.work, again) == ["one"]
