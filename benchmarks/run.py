@@ -16,6 +16,8 @@ def main() -> None:
     parser.add_argument("--root", default="../shared/datasets", help="real datasets; what is missing is left out")
     arguments = parser.parse_args()
     commands = [["benchmarks.epoch_time", "--device", arguments.device, "--root", arguments.root]]
+    if arguments.device == "cpu":
+        commands.append(["benchmarks.attention"])
     if arguments.device == "cuda":
         commands = [[*commands[0], "--cases", "arxiv-size gcn"], ["benchmarks.history_placement"]]
     failed = [command[0] for command in commands if subprocess.run([sys.executable, "-m", *command], check=False).returncode]

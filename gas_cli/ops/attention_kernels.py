@@ -19,7 +19,6 @@ from numba import njit
 from gas_cli.ops.attention_steps import (
     add_by_scores,
     add_rows,
-    add_tile,
     constant,
     divide,
     draw,
@@ -36,7 +35,7 @@ from gas_cli.ops.attention_steps import (
     softmax,
     sum_scores,
 )
-from gas_cli.ops.short_rows import ZERO, add, copy, dot
+from gas_cli.ops.short_rows import ZERO, add, add_columns, copy, dot
 
 TILE = np.uint64(64)
 """Edges whose gradients are computed at a time: few enough for their rows to stay in the cache in between."""
@@ -89,10 +88,12 @@ def forward(  # type: ignore[no-untyped-def]
             drop(weights, words, n * K, threshold)
         if learning:
             select(above, weights, z, n * K)
-        add_rows(out, positive, weights, above, ic, i, ZERO, inside, own, v, learning, K, C)
-        add_rows(out, positive, weights, above, oc, o, inside, n, halo, v, learning, K, C)
+        add_rows(out, v, weights, ZERO, inside, own, ic, i, K, C)
+        add_rows(out, v, weights, inside, n, halo, oc, o, K, C)
         divide(out, total, scale, v, K, C)
         if learning:
+            add_rows(positive, v, above, ZERO, inside, own, ic, i, K, C)
+            add_rows(positive, v, above, inside, n, halo, oc, o, K, C)
             divide(positive, total, scale, v, K, C)
 
 
@@ -134,7 +135,8 @@ def backward_sources(  # type: ignore[no-untyped-def]
             if threshold > 0:
                 draw_tile(words, tc, first, n, target_ids, row_ids[w], key0, key1, K)
             edge_gradients(z, lse, mean, slopes, words, n * K, threshold, scale, slope)
-            add_tile(to_rows, to_source, z, slopes, tc, first, n, grad, w, K, C)
+            add_rows(to_rows, w, z, ZERO, n, grad, tc, first, K, C)
+            add_columns(to_source, w * K, slopes, n, K)
             if to_term.shape[0] > 0:
                 scatter_term(to_term, slopes, entry, first, first_entry, n, K)
         add_by_scores(to_rows, to_source, source_attention, w, K, C)

@@ -13,7 +13,8 @@ from numba import njit, types
 from numba.extending import overload
 
 from gas_cli.ops.kernels import mix
-from gas_cli.ops.short_rows import ZERO, add, add_scaled, copy, dot, maximum, prefetch, ramp, subtract
+from gas_cli.ops.lanes import load, multiply_add, store, zeros
+from gas_cli.ops.short_rows import LANES, ZERO, add, add_columns, add_scaled, column_maxima, copy, dot, prefetch, ramp, subtract
 
 TARGET_KEY, SOURCE_KEY = 0x9E3779B1, 0x85EBCA77
 """Multipliers of the ids of an edge's ends in its key (`Block.edge_ids`)."""
@@ -85,8 +86,7 @@ def divide(x, total, scale, v, K, C):  # type: ignore[no-untyped-def]
 @njit(nogil=True, forceinline=True, error_model="numpy")
 def note(share, lse, above, n, peak, total, v, K):  # type: ignore[no-untyped-def]
     """The sum of α of the edges with z > 0, and log Σ exp(e), of target v."""
-    for j in range(n):
-        add(share, v * K, share, v * K, above, j * K, K)
+    add_columns(share, v * K, above, n, K)
     for k in range(K):
         share[v * K + k] /= total[k]
         lse[v * K + k] = peak[k] + math.log(total[k])
@@ -110,16 +110,13 @@ def softmax(z, n, slope, weights, peak, total, K):  # type: ignore[no-untyped-de
     """weights = exp(LeakyReLU(z) - peak) of n edges; `peak` and `total` are each head's maximum and sum of weights. z keeps its sign."""
     for m in range(n * K):
         z[m] = z[m] if z[m] > 0 else z[m] * slope
-    peak[:] = -np.inf
-    total[:] = 0
-    for j in range(n):
-        maximum(peak, ZERO, z, j * K, K)
+    column_maxima(peak, z, n, K)
     for j in range(n):
         subtract(weights, j * K, z, j * K, peak, ZERO, K)
     for m in range(n * K):
         weights[m] = exponential(weights[m])
-    for j in range(n):
-        add(total, ZERO, total, ZERO, weights, j * K, K)
+    fill(total, ZERO, K)
+    add_columns(total, ZERO, weights, n, K)
 
 
 @njit(nogil=True, forceinline=True)
@@ -140,7 +137,7 @@ def draw_edge(words, at, target_id, source_id, key0, key1, K):  # type: ignore[n
 @njit(nogil=True, forceinline=True)
 def draw(words, col, first, begin, end, target_id, ids, key0, key1, K):  # type: ignore[no-untyped-def]
     for j in range(begin, end):
-        draw_edge(words, j * K, target_id, ids[col[first + j - begin]], key0, key1, K)
+        draw_edge(words, j * K, target_id, ids[np.uint64(col[first + j - begin])], key0, key1, K)
 
 
 @njit(nogil=True, forceinline=True)
@@ -150,14 +147,20 @@ def drop(weights, words, n, threshold):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, forceinline=True, fastmath={"contract"})
-def add_rows(out, positive, weights, above, col, first, begin, end, rows, v, learning, K, C):  # type: ignore[no-untyped-def]
-    """The rows of the sources of the edges [begin, end), weighted, onto row v of `out` and of `positive`."""
-    for j in range(begin, end):
-        w = np.uint64(col[first + j - begin])
-        for k in range(K):
-            add_scaled(out, (v * K + k) * C, weights[j * K + k], rows, (w * K + k) * C, C)
-            if learning:
-                add_scaled(positive, (v * K + k) * C, above[j * K + k], rows, (w * K + k) * C, C)
+def add_rows(out, v, weights, begin, end, rows, col, first, K, C):  # type: ignore[no-untyped-def]
+    """out[v] += Σ weight · row of the other end, over the edges [begin, end), the first of which is entry `first`; head by head."""
+    whole = C - C % LANES
+    for k in range(K):
+        for c in range(ZERO, whole, LANES):
+            total = load(out, (v * K + k) * C + c, zeros(8))  # stays in a register
+            for j in range(begin, end):
+                row = load(rows, (np.uint64(col[first + j - begin]) * K + k) * C + c, zeros(8))
+                total = multiply_add(weights[j * K + k], row, total)
+            store(out, (v * K + k) * C + c, total)
+        for j in range(begin, end):
+            w = np.uint64(col[first + j - begin])
+            for c in range(whole, C):
+                out[(v * K + k) * C + c] += weights[j * K + k] * rows[(w * K + k) * C + c]
 
 
 @njit(nogil=True, forceinline=True, error_model="numpy", fastmath={"contract"})
@@ -204,17 +207,7 @@ def scatter_term(to_term, slopes, entry, first, first_entry, n, K):  # type: ign
 @njit(nogil=True, forceinline=True)
 def draw_tile(words, tc, first, n, target_ids, source_id, key0, key1, K):  # type: ignore[no-untyped-def]
     for j in range(n):
-        draw_edge(words, j * K, target_ids[tc[first + j]], source_id, key0, key1, K)
-
-
-@njit(nogil=True, forceinline=True, fastmath={"contract"})
-def add_tile(to_rows, to_source, z, slopes, tc, first, n, grad, w, K, C):  # type: ignore[no-untyped-def]
-    """The gradients of n edges onto those of source w."""
-    for j in range(n):
-        v = np.uint64(tc[first + j])
-        for k in range(K):
-            add_scaled(to_rows, (w * K + k) * C, z[j * K + k], grad, (v * K + k) * C, C)
-        add(to_source, w * K, to_source, w * K, slopes, j * K, K)
+        draw_edge(words, j * K, target_ids[np.uint64(tc[first + j])], source_id, key0, key1, K)
 
 
 @njit(nogil=True, forceinline=True, fastmath={"contract"})

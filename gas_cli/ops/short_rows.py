@@ -49,13 +49,35 @@ def subtract(out, at, x, i, y, j, n):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, forceinline=True)
-def maximum(out, at, x, i, n):  # type: ignore[no-untyped-def]
-    """out[at : at + n] = max(x[i : i + n], out[at : at + n])."""
-    whole = n - n % LANES
+def column_maxima(out, x, n, width):  # type: ignore[no-untyped-def]
+    """out[k] = the maximum of column k of x [n, width], n > 0."""
+    whole = width - width % LANES
     for k in range(ZERO, whole, LANES):
-        lanes.store(out, at + k, lanes.maximum(lanes.load(x, i + k, lanes.zeros(8)), lanes.load(out, at + k, lanes.zeros(8))))
-    for k in range(whole, n):
-        out[at + k] = x[i + k] if x[i + k] > out[at + k] else out[at + k]
+        largest = lanes.load(x, k, lanes.zeros(8))
+        for j in range(n):
+            largest = lanes.maximum(lanes.load(x, j * width + k, lanes.zeros(8)), largest)
+        lanes.store(out, k, largest)
+    for k in range(whole, width):
+        peak = x[k]
+        for j in range(n):
+            peak = x[j * width + k] if x[j * width + k] > peak else peak
+        out[k] = peak
+
+
+@njit(nogil=True, forceinline=True)
+def add_columns(out, at, x, n, width):  # type: ignore[no-untyped-def]
+    """out[at + k] += the sum of column k of x [n, width]."""
+    whole = width - width % LANES
+    for k in range(ZERO, whole, LANES):
+        total = lanes.load(out, at + k, lanes.zeros(8))
+        for j in range(n):
+            total = lanes.add(total, lanes.load(x, j * width + k, lanes.zeros(8)))
+        lanes.store(out, at + k, total)
+    for k in range(whole, width):
+        column = out[at + k]
+        for j in range(n):
+            column += x[j * width + k]
+        out[at + k] = column
 
 
 @njit(nogil=True, forceinline=True, fastmath={"contract"})
@@ -96,4 +118,5 @@ def prefetch(x, i, n):  # type: ignore[no-untyped-def]
     """Have x[i : i + n] brought to the cache."""
     for k in range(ZERO, n, LINE):
         lanes.prefetch(x, i + k)
-    lanes.prefetch(x, i + n - np.uint64(1))
+    if n > np.uint64(1):  # a row may begin within a line and end in the next
+        lanes.prefetch(x, i + n - np.uint64(1))

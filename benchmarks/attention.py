@@ -1,0 +1,171 @@
+"""Graph attention on the CPU, forward and backward: ours beside PyG's `GATConv` on `edge_index`.
+
+    python -m benchmarks.attention [--graphs arxiv-size physics-size] [--rounds 5] [--threads 1]
+
+The aggregation of one layer with attention dropout, from the projected rows W h to the output and back to all gradients, on the same
+generated graph, parameters and node order (that of the parts, which serves both). The variants take turns in one process, so read the
+ratios. Writes results/attention-cpu.md and .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gas_cli.batch.batch import Block
+
+GRAPHS = {
+    "arxiv-size": ("dataset.num_nodes=169343", "dataset.average_degree=13.7", "dataset.num_communities=40"),
+    "physics-size": ("dataset.num_nodes=34493", "dataset.average_degree=14.4", "dataset.num_communities=5"),
+}
+LAYERS = {"8 heads of 8": (8, 8), "1 head of 40": (1, 40), "1 head of 5": (1, 5)}
+"""Heads, channels of a head: a hidden layer, and last layers with the classes of ogbn-arxiv and Coauthor-Physics."""
+P = 0.6
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The inputs that both variants share."""
+
+    block: Block
+    edge_index: Tensor
+    rows: Tensor
+    source: Tensor
+    target: Tensor
+    grad: Tensor
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), choices=list(GRAPHS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+
+    from gas_cli.cli.environment import prepare_process
+
+    prepare_process()
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    rows = []
+    for graph in arguments.graphs:
+        block = whole_graph(GRAPHS[graph])
+        for name, sizes in LAYERS.items():
+            rows.append(compare(graph, name, make_layer(block, *sizes), arguments.rounds, clock_of(arguments.threads)[0]))
+    report(rows, arguments)
+
+
+def whole_graph(settings: tuple[str, ...]) -> Block:
+    """A generated graph with self-loops, nodes in the order of METIS parts."""
+    import torch
+
+    from gas_cli.batch.batch import Block
+    from gas_cli.config.compose import compose_config
+    from gas_cli.ops.csr import CSR
+    from gas_cli.run import prepare
+
+    problem = prepare(compose_config(["dataset=generated", "model=gat", "partitioner.num_parts=40", *settings]))
+    n, adj = problem.graph.num_nodes, problem.adj
+    empty = CSR(torch.zeros(n + 1, dtype=torch.int64), torch.zeros(0, dtype=torch.int32), torch.zeros(0), 0)
+    return Block(adj, empty, problem.partition.node_perm, torch.zeros(0, dtype=torch.int64))
+
+
+def make_layer(block: Block, heads: int, channels: int) -> Layer:
+    import torch
+
+    from gas_cli.model.model import glorot
+
+    torch.manual_seed(0)
+    edge_index = torch.stack([block.edge_source, block.edge_target])
+    rows, grad = torch.randn(block.num_targets, heads * channels), torch.randn(block.num_targets, heads * channels)
+    return Layer(block, edge_index, rows, glorot(heads, channels), glorot(heads, channels), grad)
+
+
+def ours(layer: Layer) -> Callable[[], None]:
+    import torch
+
+    from gas_cli.ops.attention import EdgeDropout
+    from gas_cli.ops.dropout import Noise
+    from gas_cli.ops.graph_attention import graph_attention
+
+    rows, source, target = (t.clone().requires_grad_() for t in (layer.rows, layer.source, layer.target))
+    steps = iter(range(sys.maxsize))
+
+    def step() -> None:
+        drop = EdgeDropout(P, Noise(0, next(steps)), 0)
+        out = graph_attention(rows, rows.detach()[:0], source, target, layer.block, drop)
+        torch.autograd.grad(out, [rows, source, target], layer.grad)
+
+    return step
+
+
+def pyg(layer: Layer) -> Callable[[], None]:
+    import torch
+    from torch_geometric.nn import GATConv
+
+    heads, channels = layer.source.shape
+    conv = GATConv(heads * channels, channels, heads, dropout=P, add_self_loops=False, bias=False)
+    conv.lin = torch.nn.Identity()  # the rows are projected already
+    conv.att_src.data, conv.att_dst.data = layer.source.unsqueeze(0), layer.target.unsqueeze(0)
+    rows = layer.rows.clone().requires_grad_()
+
+    def step() -> None:
+        torch.autograd.grad(conv(rows, layer.edge_index), [rows, *conv.parameters()], layer.grad)
+
+    return step
+
+
+def clock_of(threads: int) -> tuple[Callable[[], float], str]:
+    """The processor's time where one thread does everything: other work on the machine disturbs it less. Else the wall clock's."""
+    return (time.thread_time, "seconds of the processor") if threads == 1 else (time.perf_counter, "seconds of the wall clock")
+
+
+def compare(graph: str, name: str, layer: Layer, rounds: int, clock: Callable[[], float]) -> dict[str, Any]:
+    """Both variants in turns, after one step of warm-up (kernels are compiled, the first pages touched)."""
+    variants = {"ours": ours(layer), "pyg": pyg(layer)}
+    seconds: dict[str, list[float]] = {variant: [] for variant in variants}
+    for number in range(rounds + 1):
+        for variant, step in variants.items():
+            started = clock()
+            step()
+            if number > 0:
+                seconds[variant].append(clock() - started)
+    ratios = [a / b for a, b in zip(seconds["ours"], seconds["pyg"], strict=True)]
+    row: dict[str, Any] = {"graph": graph, "edges": layer.block.num_edges, "layer": name}
+    row |= {variant: {"median": statistics.median(values), "min": min(values), "all": values} for variant, values in seconds.items()}
+    print(graph, name, f"{statistics.median(ratios):.3f}", file=sys.stderr, flush=True)
+    return row | {"ratio": statistics.median(ratios), "ratios": ratios}
+
+
+def report(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
+    from benchmarks.machine import write
+
+    lines = [
+        "# Graph attention, forward and backward, on the CPU",
+        "",
+        f"The aggregation of one GAT layer with attention dropout {P}: projected rows to output and all gradients.",
+        f"{arguments.threads} thread(s), {clock_of(arguments.threads)[1]}; medians of {arguments.rounds} rounds in turns (smallest in",
+        "brackets), ratios are medians of those within a round. PyG is `GATConv` on `edge_index`.",
+        "",
+        "| graph | edges | layer | ours, seconds | PyG, seconds | ratio | ours, ns per edge |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = [f"{row[v]['median']:.3f} ({row[v]['min']:.3f})" for v in ("ours", "pyg")]
+        per_edge = 1e9 * row["ours"]["median"] / row["edges"]
+        lines.append(f"| {row['graph']} | {row['edges']:,} | {row['layer']} | {' | '.join(cells)} | {row['ratio']:.3f}x | {per_edge:.0f} |")
+    print("\n".join(lines))
+    write("attention-cpu", rows, "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
