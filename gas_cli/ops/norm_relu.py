@@ -41,7 +41,8 @@ class Normalised(NamedTuple):
 
 def norm_relu(x: Tensor, residual: Tensor | None, weight: Tensor, bias: Tensor, eps: float) -> Normalised:
     """h of x [B, C], with γ = `weight` and β = `bias` [C]; only where `is_compiled`."""
-    return Normalised(*_NormReLU.apply(x, residual, weight, bias, eps))  # type: ignore[no-untyped-call]
+    same = None if residual is None else residual.to(x.dtype)  # under autocast one of them may come from a product, in bfloat16
+    return Normalised(*_NormReLU.apply(x, same, weight, bias, eps))  # type: ignore[no-untyped-call]
 
 
 def is_compiled(x: Tensor) -> bool:

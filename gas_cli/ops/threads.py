@@ -65,6 +65,10 @@ def _run(piece: Piece, bounds: list[int]) -> None:
     job.wait()
 
 
+def _nothing(start: int, stop: int) -> None:
+    """What is left of a finished job."""
+
+
 class _Job:
     """Pieces that any number of threads take turns at; the first error is raised where the job was given."""
 
@@ -94,6 +98,7 @@ class _Job:
 
     def wait(self) -> None:
         self._done.wait()
+        self.piece = _nothing  # a helper that comes too late finds the job in the queue: it must not keep the arrays of the kernel alive
         if self._error is not None:
             raise self._error
 

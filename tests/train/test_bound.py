@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gas_cli.config.model import APPNPConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, PNAConfig, SAGEConfig
+from gas_cli.model.batch_norm import BatchNorm
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
-from gas_cli.model.model import BatchNorm
 from gas_cli.ops.dropout import Noise
 from gas_cli.train.bound import Bound, exceeded, history_shares
 from gas_cli.train.loss import Loss
