@@ -17,7 +17,7 @@ def main() -> None:
     arguments = parser.parse_args()
     commands = [["benchmarks.epoch_time", "--device", arguments.device, "--root", arguments.root]]
     if arguments.device == "cpu":
-        commands.append(["benchmarks.attention"])
+        commands += [["benchmarks.attention"], ["benchmarks.layers", "--root", arguments.root]]
     if arguments.device == "cuda":
         commands = [[*commands[0], "--cases", "arxiv-size gcn"], ["benchmarks.history_placement"]]
     failed = [command[0] for command in commands if subprocess.run([sys.executable, "-m", *command], check=False).returncode]

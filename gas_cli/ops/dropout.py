@@ -81,20 +81,25 @@ def masked(x: Tensor, mask: Mask) -> Tensor:
 def dropout_csr(x: CSR, p: float, noise: Noise, site: int, ids: Tensor) -> CSR:
     """The same on the stored entries of a sparse matrix, which takes no gradient; what is dropped stays, as zeros."""
     mask = make_mask(p, noise, site, ids)
-    if mask is None or x.nnz == 0:
-        return x
+    return x if mask is None else mask_entries(x, mask)
+
+
+def mask_entries(x: CSR, mask: Mask) -> CSR:
+    """x with what the mask drops zeroed and the rest divided by 1-p, in the same pattern."""
     if x.value.is_cuda:
-        return _masked_values(x, mask)
-    value = torch.empty_like(x.value)
-    arguments = (*x.arrays, *mask.words(), np.float32(1 / (1 - p)), value.numpy())
-    over_rows(partial(kernels.dropout_sparse, *arguments), x.arrays[0], 1)
+        rows = torch.repeat_interleave(torch.arange(x.num_rows, device=x.device), x.rowptr.diff())
+        value = x.value * _keep(words(mask.ids[rows], x.col, *mask.key), mask.p) / (1 - mask.p)
+    else:
+        value = torch.empty_like(x.value)
+        arguments = (*x.arrays, *mask.words(), np.float32(1 / (1 - mask.p)), value.numpy())
+        over_rows(partial(kernels.dropout_sparse, *arguments), x.arrays[0], 1)
     return CSR(x.rowptr, x.col, value, x.num_cols)
 
 
 def drop_entries(x: CSR, mask: Mask) -> CSR:
     """The same with what is dropped left out, so that products have less to do; on CUDA it stays as zeros."""
     if x.value.is_cuda:
-        return _masked_values(x, mask)
+        return mask_entries(x, mask)
     draw, rows = mask.words(), x.num_rows
     counts, rowptr = np.empty(rows, np.int64), np.zeros(rows + 1, np.int64)
     over_rows(partial(feature_kernels.count_kept, *x.arrays[:2], *draw, counts), x.arrays[0], 1)
@@ -103,12 +108,6 @@ def drop_entries(x: CSR, mask: Mask) -> CSR:
     arguments = (*x.arrays, *draw, np.float32(1 / (1 - mask.p)), rowptr, col.numpy(), value.numpy())
     over_rows(partial(feature_kernels.keep_entries, *arguments), x.arrays[0], 1)
     return CSR(torch.from_numpy(rowptr), col, value, x.num_cols)
-
-
-def _masked_values(x: CSR, mask: Mask) -> CSR:
-    rows = torch.repeat_interleave(torch.arange(x.num_rows, device=x.device), x.rowptr.diff())
-    value = x.value * _keep(words(mask.ids[rows], x.col, *mask.key), mask.p) / (1 - mask.p)
-    return CSR(x.rowptr, x.col, value, x.num_cols)
 
 
 def keep_mask(p: float, noise: Noise, site: int, ids: Tensor, channels: int) -> Tensor:
