@@ -25,6 +25,8 @@ from tests.builders import MODEL_IDS, MODELS, adjacencies, in_original_order, ma
 CPU = torch.device("cpu")
 PLACEMENTS = ["host", "device", pytest.param("pinned", marks=pytest.mark.gpu)]
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+GRADIENTS_CLOSE = {"rtol": 1e-4, "atol": 5e-5}
+"""Gradients of attention vectors are differences of nearly equal float32 sums: 1.1e-5 was seen where the order of nodes differs."""
 SLOW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -108,7 +110,8 @@ def test_one_part_equals_full_batch_with_dropout_and_gradients(drawn, model, spa
     if model.batch_norm:
         # Equal rows normalise to zero plus round-off, where ReLU's derivative jumps: scores are continuous there, gradients are not.
         outcomes = [outcome[:1] for outcome in outcomes]
-    torch.testing.assert_close(outcomes[0], outcomes[1], **CLOSE)
+    torch.testing.assert_close(outcomes[0][0], outcomes[1][0], **CLOSE)
+    torch.testing.assert_close(outcomes[0][1:], outcomes[1][1:], **GRADIENTS_CLOSE)
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
