@@ -139,6 +139,8 @@ MEANINGS = {
     "alike (as published).",
     "trainer.checkpoint_every": "Epochs between two checkpoints; one more is written at the end and on Ctrl-C.",
     "trainer.prefetch": "Batches built ahead on another thread.",
+    "trainer.sum_features_once": "Keep the first layer's weighted sums of dense features, where no dropout comes before them; "
+    "takes as much memory as the features.",
     "trainer.lipschitz.weight": "Strength of the [local Lipschitz regularisation](error-monitor.md#local-lipschitz-regularisation); "
     "0 turns it off.",
     "trainer.lipschitz.noise": "Standard deviation of the noise under which the layers' outputs shall move little.",

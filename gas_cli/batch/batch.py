@@ -109,6 +109,7 @@ class Batch:
     halo        int64 [H] positions of the halo nodes, ascending
     block       the messages
     x_target    features [B, F] of the targets, dense or CSR; x_halo [H, F]
+    x_summed    [B, F] A x of the targets, where it was computed once for all nodes; x_halo then has no rows
     y           labels of the targets; train_mask bool [B]
     num_train   how many of them train
     """
@@ -122,11 +123,13 @@ class Batch:
     y: Tensor
     train_mask: Tensor
     num_train: int
+    x_summed: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of the block and of the features, which count nothing where they are a view of the graph's."""
-        return self.block.nbytes + _own_bytes(self.x_target) + _own_bytes(self.x_halo)
+        summed = 0 if self.x_summed is None else _own_bytes(self.x_summed)
+        return self.block.nbytes + _own_bytes(self.x_target) + _own_bytes(self.x_halo) + summed
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`; itself where it already is there."""
@@ -140,6 +143,7 @@ class Batch:
             x_halo=self.x_halo.to(device, non_blocking=True),
             y=self.y.to(device, non_blocking=True),
             train_mask=self.train_mask.to(device, non_blocking=True),
+            x_summed=None if self.x_summed is None else self.x_summed.to(device, non_blocking=True),
         )
 
     def pin_memory(self) -> Batch:
@@ -152,4 +156,5 @@ class Batch:
             x_halo=self.x_halo.pin_memory(),
             y=self.y.pin_memory(),
             train_mask=self.train_mask.pin_memory(),
+            x_summed=None if self.x_summed is None else self.x_summed.pin_memory(),
         )

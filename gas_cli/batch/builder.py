@@ -19,12 +19,14 @@ class BatchBuilder:
     """Turns part ids into `Batch`es.
 
     `graph` is permuted so that the parts of `partition` are contiguous; `adj` is its adjacency as the model wants it (normalised,
-    with or without self-loops). Where the graph has edge attributes, `adj.attr_row` leads to them. Holds O(N) scratch, so one builder
-    serves one thread at a time.
+    with or without self-loops). Where the graph has edge attributes, `adj.attr_row` leads to them. With `feature_sums` [N, F], A x of all
+    nodes, batches carry those of their targets instead of the halo's features. Holds O(N) scratch, so one builder serves one thread at a
+    time.
     """
 
-    def __init__(self, graph: Graph, adj: CSR, partition: Partition, split: Split) -> None:
+    def __init__(self, graph: Graph, adj: CSR, partition: Partition, split: Split, feature_sums: Tensor | None = None) -> None:
         self.graph, self.adj, self.partition, self.split = graph, adj, partition, split
+        self.feature_sums = feature_sums
         assert graph.edge_attr is None or adj.attr_row is not None, "edge attributes are found by the row that each edge carries"
         attr_row = np.empty(0, np.int64) if graph.edge_attr is None or adj.attr_row is None else adj.attr_row.numpy()
         self._arrays = adj.rowptr.numpy(), adj.col.numpy(), adj.value.numpy(), attr_row
@@ -64,10 +66,11 @@ class BatchBuilder:
             halo=halo,
             block=block,
             x_target=self._features_of(ranges),
-            x_halo=gather_rows(self.graph.x, halo if self.graph.x_row is None else self.graph.x_row[halo]),
+            x_halo=self._features_at(halo if self.feature_sums is None else halo[:0]),
             y=_cut(self.graph.y, ranges),
             train_mask=mask,
             num_train=int(mask.sum()),
+            x_summed=None if self.feature_sums is None else _cut(self.feature_sums, ranges),
         )
 
     def _features_of(self, ranges: list[tuple[int, int]]) -> Features:
@@ -75,6 +78,9 @@ class BatchBuilder:
         if self.graph.x_row is None:
             return cut_rows(self.graph.x, ranges)
         return gather_rows(self.graph.x, _cut(self.graph.x_row, ranges))
+
+    def _features_at(self, positions: Tensor) -> Features:
+        return gather_rows(self.graph.x, positions if self.graph.x_row is None else self.graph.x_row[positions])
 
     def _ranges(self, parts: list[int]) -> list[tuple[int, int]]:
         merged: list[tuple[int, int]] = []

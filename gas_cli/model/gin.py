@@ -51,6 +51,8 @@ class GIN(Stack):
     both are linear. History per node and layer: hidden_channels values.
     """
 
+    convolves_sums = True
+
     def __init__(self, config: GINConfig, in_channels: int, out_channels: int) -> None:
         super().__init__(config, in_channels, out_channels, width=config.hidden_channels)
 

@@ -26,10 +26,15 @@ from gas_cli.ops.spmm import spmm
 
 @dataclass(frozen=True)
 class Rows:
-    """The inputs of one layer: `target` [B, C] and `halo` [H, C], either both dense or (raw features only) both CSR."""
+    """The inputs of one layer: `target` [B, C] and `halo` [H, C], either both dense or (raw features only) both CSR.
+
+    `summed` [B, C] is their weighted sum A_BB target + A_BH halo where it is known, as it is of features that nothing random touches;
+    `halo` then has no rows.
+    """
 
     target: Features
     halo: Features
+    summed: Tensor | None = None
 
 
 Perturb = Callable[[Tensor, Tensor], Tensor]
@@ -55,14 +60,16 @@ class Model(nn.Module, ABC):
 
     `widths[l]` is the number of channels that layer l reads (l = 0..L-1); layers 1..L-1 read histories of these widths.
     Layer-wise inference keeps for all nodes only what a model says it reads: `uses_initial` (`state.initial` is read by layers beyond the
-    first, or by `decode`; else it is undefined there), `joins_outputs` (`state.outputs` is read). A class that `takes_edge_attr` is also
-    built with `edge_dim`, the columns of `block.edge_attr`, 0 where the edges have none.
+    first, or by `decode`; else it is undefined there), `joins_outputs` (`state.outputs` is read). `sums_features` says that layer 0 reads
+    of the sources nothing but the weighted sum of their raw features, so that this can be computed once (`Rows.summed`). A class that
+    `takes_edge_attr` is also built with `edge_dim`, the columns of `block.edge_attr`, 0 where the edges have none.
     """
 
     num_layers: int
     widths: tuple[int, ...]
     uses_initial = False
     joins_outputs = False
+    sums_features = False
 
     @classmethod
     def takes_edge_attr(cls, config: ModelConfig) -> bool:
@@ -129,6 +136,9 @@ class Drop:
         return dropout(x, self.p, noise, self.site, ids)
 
     def rows(self, rows: Rows, block: Block, noise: Noise) -> Rows:
+        if rows.summed is not None:
+            assert self.p == 0, "sums are known only of rows that nothing random touches"
+            return rows
         return Rows(self(rows.target, block.target_ids, noise), self(rows.halo, block.halo_ids, noise))
 
     def masks(self, block: Block, noise: Noise) -> Masks:
@@ -187,11 +197,18 @@ def propagate(
 ) -> Tensor:
     """scale · (A_BB drop(h_B) + A_BH drop(h_H)) + weight · h_0: the weighted sum of each target's messages [B, C]."""
     assert isinstance(rows.target, Tensor) and isinstance(rows.halo, Tensor), "sparse features are transformed before they are propagated"
+    if rows.summed is not None:
+        assert masks is None and scale == 1 and initial is None, "what is known is the plain sum"
+        return rows.summed
     return aggregate(block.inner, block.outer, rows.target, rows.halo, masks, scale, initial, weight)
 
 
 def transforms_first(rows: Rows, weight: Tensor) -> bool:
     """Whether A h W is cheaper as A (h W)."""
+    return rows.summed is None and _shrinks(rows, weight)
+
+
+def _shrinks(rows: Rows, weight: Tensor) -> bool:
     return isinstance(rows.target, CSR) or weight.shape[1] < weight.shape[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -97,7 +98,7 @@ def last_layer(model: Model, batches: Batches, num_nodes: int, store: HistorySto
 def start(model: Model, batch: Batch, noise: Noise, with_halo: bool = True) -> tuple[Rows, State]:
     """h_0 of targets and (for the first layer) halo; the halo's is exact too, because features are never stale."""
     if with_halo:
-        rows = model.encode_rows(Rows(batch.x_target, batch.x_halo), batch.block, noise)
+        rows = replace(model.encode_rows(Rows(batch.x_target, batch.x_halo), batch.block, noise), summed=batch.x_summed)
     else:
         target = model.encode(batch.x_target, batch.block.target_ids, noise)
         rows = Rows(target, target)

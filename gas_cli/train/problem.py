@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from gas_cli.batch.loader import epoch_groups
 from gas_cli.config.history import HistoryConfig
 from gas_cli.graph.graph import Graph
 from gas_cli.history.store import HistoryStore
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.spmm import row_sums
 from gas_cli.partition.partition import Partition
 
 
@@ -42,6 +45,12 @@ class Problem:
     def seen_adj(self) -> CSR:
         """The rows of `adj` that training sees; an inductive graph has no edges from the others into them."""
         return self.adj.row_ranges([(0, self.num_seen)])
+
+    @cached_property
+    def feature_sums(self) -> Tensor | None:
+        """A x [N, F] of dense features in memory; None where they are sparse (their sums would not be) or stay on the disk."""
+        x = self.graph.x
+        return None if isinstance(x, CSR) or self.graph.x_row is not None else row_sums([(self.adj, x)])
 
     @property
     def train_parts(self) -> int:

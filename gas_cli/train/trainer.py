@@ -64,7 +64,7 @@ class Trainer:
         self.store = self._make_store()
         exchange = NoExchange(model.widths, device) if self.store is None else make_exchange(self.store, config.history.pipeline)
         self.exchange: Exchange = TimedExchange(exchange, self.clock)
-        builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split)
+        builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split, self._feature_sums())
         prepare: Callable[[Batch], Batch] = Batch.pin_memory if device.type == "cuda" else lambda batch: batch
         self.loader = BatchLoader(builder, config.trainer.prefetch, prepare)  # batches that hold every edge of their targets
         self.epochs = EpochBatches(config.trainer, self._training_loader(prepare), problem.train_parts, seed, device, self.clock)
@@ -80,6 +80,12 @@ class Trainer:
         if not self.config.method.keeps_histories:
             return None
         return self.problem.make_store(self.model.widths, self.config.history, self.device)
+
+    def _feature_sums(self) -> Tensor | None:
+        """A x, where every layer 0 of this training can read it: the same in each step, with nothing random before it."""
+        trainer = self.config.trainer
+        usable = trainer.sum_features_once and self.model.sums_features and trainer.edge_dropout == 0
+        return self.problem.feature_sums if usable else None
 
     def _training_loader(self, prepare: Callable[[Batch], Batch]) -> BatchLoader:
         if self.config.method.name != "cluster_gcn":
