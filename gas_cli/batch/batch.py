@@ -44,6 +44,11 @@ class Block:
     def num_edges(self) -> int:
         return self.inner.nnz + self.outer.nnz
 
+    def messages_to(self, targets: Tensor) -> Block:
+        """The block with the messages of the `targets` int64 [k] (ascending) alone: as many targets, but the others receive nothing."""
+        assert self.edge_attr is None, "edge attributes would have to follow"
+        return replace(self, inner=self.inner.only_rows(targets), outer=self.outer.only_rows(targets))
+
     @property
     def nbytes(self) -> int:
         """Bytes of the two matrices and of the edge attributes."""
@@ -109,6 +114,7 @@ class Batch:
     halo        int64 [H] positions of the halo nodes, ascending
     block       the messages
     x_target    features [B, F] of the targets, dense or CSR; x_halo [H, F]
+    loss_block  the messages of the training targets alone, where these are few: the last layer of a training step needs no others
     x_summed    [B, F] A x of the targets, where it was computed once for all nodes; x_halo then has no rows
     y           labels of the targets; train_mask bool [B]
     num_train   how many of them train
@@ -124,12 +130,13 @@ class Batch:
     train_mask: Tensor
     num_train: int
     x_summed: Tensor | None = None
+    loss_block: Block | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of the block and of the features, which count nothing where they are a view of the graph's."""
-        summed = 0 if self.x_summed is None else _own_bytes(self.x_summed)
-        return self.block.nbytes + _own_bytes(self.x_target) + _own_bytes(self.x_halo) + summed
+        features = sum(_own_bytes(x) for x in (self.x_target, self.x_halo, self.x_summed) if x is not None)
+        return features + sum(block.nbytes for block in (self.block, self.loss_block) if block is not None)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`; itself where it already is there."""
@@ -144,6 +151,7 @@ class Batch:
             y=self.y.to(device, non_blocking=True),
             train_mask=self.train_mask.to(device, non_blocking=True),
             x_summed=None if self.x_summed is None else self.x_summed.to(device, non_blocking=True),
+            loss_block=None if self.loss_block is None else self.loss_block.to(device),
         )
 
     def pin_memory(self) -> Batch:
@@ -157,4 +165,5 @@ class Batch:
             y=self.y.pin_memory(),
             train_mask=self.train_mask.pin_memory(),
             x_summed=None if self.x_summed is None else self.x_summed.pin_memory(),
+            loss_block=None if self.loss_block is None else self.loss_block.pin_memory(),
         )

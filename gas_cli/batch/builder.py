@@ -14,19 +14,31 @@ from gas_cli.ops import kernels
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.partition import Partition
 
+FEW = 0.25
+"""Share of a batch's messages: where training targets receive fewer, they get a block of their own. Its transpose has to be built, which
+the symmetric block of all targets is spared."""
+
 
 class BatchBuilder:
     """Turns part ids into `Batch`es.
 
     `graph` is permuted so that the parts of `partition` are contiguous; `adj` is its adjacency as the model wants it (normalised,
     with or without self-loops). Where the graph has edge attributes, `adj.attr_row` leads to them. With `feature_sums` [N, F], A x of all
-    nodes, batches carry those of their targets instead of the halo's features. Holds O(N) scratch, so one builder serves one thread at a
-    time.
+    nodes, batches carry those of their targets instead of the halo's features; with `loss_blocks` they have a `loss_block` where it saves
+    work. Holds O(N) scratch, so one builder serves one thread at a time.
     """
 
-    def __init__(self, graph: Graph, adj: CSR, partition: Partition, split: Split, feature_sums: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        adj: CSR,
+        partition: Partition,
+        split: Split,
+        feature_sums: Tensor | None = None,
+        loss_blocks: bool = False,
+    ) -> None:
         self.graph, self.adj, self.partition, self.split = graph, adj, partition, split
-        self.feature_sums = feature_sums
+        self.feature_sums, self.loss_blocks = feature_sums, loss_blocks and graph.edge_attr is None
         assert graph.edge_attr is None or adj.attr_row is not None, "edge attributes are found by the row that each edge carries"
         attr_row = np.empty(0, np.int64) if graph.edge_attr is None or adj.attr_row is None else adj.attr_row.numpy()
         self._arrays = adj.rowptr.numpy(), adj.col.numpy(), adj.value.numpy(), attr_row
@@ -71,6 +83,7 @@ class BatchBuilder:
             train_mask=mask,
             num_train=int(mask.sum()),
             x_summed=None if self.feature_sums is None else _cut(self.feature_sums, ranges),
+            loss_block=loss_block(block, mask) if self.loss_blocks else None,
         )
 
     def _features_of(self, ranges: list[tuple[int, int]]) -> Features:
@@ -91,6 +104,17 @@ class BatchBuilder:
             else:
                 merged.append((start, stop))
         return merged
+
+
+def loss_block(block: Block, train_mask: Tensor) -> Block | None:
+    """The messages of the targets in `train_mask` [B]; None where they are more than a few of all."""
+    targets = train_mask.nonzero().flatten()
+    received = (block.inner.rowptr.diff() + block.outer.rowptr.diff())[targets].sum()
+    if int(received) >= FEW * block.num_edges:
+        return None
+    few = block.messages_to(targets)
+    few.inner.transpose()  # here and not in the backward pass, which would wait for it
+    return few
 
 
 def edge_attributes(table: Tensor, rows: Tensor, target: Tensor, num_targets: int) -> Tensor:

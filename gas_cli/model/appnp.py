@@ -20,7 +20,7 @@ class APPNP(Model):
     Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, out_channels] for layers 1..L-1.
     """
 
-    uses_initial = True
+    uses_initial = ends_by_node = True
 
     def __init__(self, config: APPNPConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()

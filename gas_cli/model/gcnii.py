@@ -34,6 +34,7 @@ class GCNII(Model):
         depth, hidden = config.num_layers, config.hidden_channels
         self.num_layers, self.widths = depth, (hidden,) * depth
         self.alpha, self.residual = config.alpha, config.residual
+        self.ends_by_node = not config.batch_norm
         self.betas = [math.log(config.theta / (index + 1) + 1) for index in range(depth)]
         self.lin_in = input_linear(in_channels, hidden)
         self.lin_out = nn.Linear(hidden, out_channels)

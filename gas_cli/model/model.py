@@ -60,9 +60,12 @@ class Model(nn.Module, ABC):
 
     `widths[l]` is the number of channels that layer l reads (l = 0..L-1); layers 1..L-1 read histories of these widths.
     Layer-wise inference keeps for all nodes only what a model says it reads: `uses_initial` (`state.initial` is read by layers beyond the
-    first, or by `decode`; else it is undefined there), `joins_outputs` (`state.outputs` is read). `sums_features` says that layer 0 reads
-    of the sources nothing but the weighted sum of their raw features, so that this can be computed once (`Rows.summed`). A class that
-    `takes_edge_attr` is also built with `edge_dim`, the columns of `block.edge_attr`, 0 where the edges have none.
+    first, or by `decode`; else it is undefined there), `joins_outputs` (`state.outputs` is read). A class that `takes_edge_attr` is also
+    built with `edge_dim`, the columns of `block.edge_attr`, 0 where the edges have none.
+
+    Work is spared where a model says so: `sums_features` (layer 0 reads of the sources nothing but the weighted sum of their raw features,
+    which can be computed once: `Rows.summed`), `ends_by_node` (the last layer and `decode` give a target's scores from its own messages,
+    whatever those of other targets are; no batch norm, then).
     """
 
     num_layers: int
@@ -70,6 +73,7 @@ class Model(nn.Module, ABC):
     uses_initial = False
     joins_outputs = False
     sums_features = False
+    ends_by_node = False
 
     @classmethod
     def takes_edge_attr(cls, config: ModelConfig) -> bool:

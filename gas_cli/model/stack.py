@@ -27,12 +27,14 @@ class Stack(Model):
     With `linear` a linear layer (and activation) comes before the first convolution and one after the last, which then is like the others.
     A subclass gives the convolutions: `make_conv` builds layer l's parameters, `convolve` runs them.
 
-    A class whose convolution reads its sources only through `propagate` says so by `convolves_sums`.
+    A class says of its convolution whether it reads its sources only through `propagate` (`convolves_sums`), and whether a target's output
+    comes from its own messages alone (`convolves_by_node`).
 
     Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, width] for layers 1..L-1.
     """
 
     convolves_sums = False
+    convolves_by_node = False
 
     def __init__(self, config: StackConfig, in_channels: int, out_channels: int, width: int, edge_dim: int = 0) -> None:
         """`width` is the number of channels that a hidden convolution puts out, `edge_dim` that of the edge attributes that it reads."""
@@ -53,6 +55,7 @@ class Stack(Model):
         # Without input layers the first convolution's own dropout is the input dropout.
         self.drops = [Drop(config.dropout if index > 0 or config.linear else 0.0, site=index + 1) for index in range(depth + 1)]
         self.sums_features = self.convolves_sums and not config.linear and self.drop_input.p == 0
+        self.ends_by_node = self.convolves_by_node and not (config.linear and config.batch_norm)
 
     @abstractmethod
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:

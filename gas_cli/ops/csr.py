@@ -116,6 +116,13 @@ class CSR:
         rowptr, col, value = (torch.from_numpy(a) for a in arrays)
         return CSR(rowptr, col, value, self.num_cols)
 
+    def only_rows(self, index: Tensor) -> CSR:
+        """The matrix with all rows but those with the ids `index` int64 [k], ascending, emptied."""
+        kept = self.rows(index)
+        counts = torch.zeros(self.num_rows + 1, dtype=torch.int64)
+        counts[index + 1] = kept.rowptr.diff()
+        return CSR(counts.cumsum_(0), kept.col, kept.value, self.num_cols)
+
     def row_ranges(self, ranges: list[tuple[int, int]]) -> CSR:
         """The rows of several half-open ranges, one after the other; a single range is a view of `col` and `value`."""
         bounds = [(int(self.rowptr[start]), int(self.rowptr[stop])) for start, stop in ranges]

@@ -23,18 +23,22 @@ Batches = Callable[[], Iterable[Batch]]
 NO_PENALTY = NoPenalty()
 
 
-def forward(model: Model, batch: Batch, exchange: Exchange, noise: Noise, penalty: Penalty = NO_PENALTY) -> Tensor:
+def forward(model: Model, batch: Batch, exchange: Exchange, noise: Noise, penalty: Penalty = NO_PENALTY, for_loss: bool = False) -> Tensor:
     """One batch through all layers, halo inputs from histories: class scores [B, num_classes] of the targets.
 
-    With one part there is no halo and this is full-batch training. `penalty` runs the layers and may look at them twice.
+    With one part there is no halo and this is full-batch training. `penalty` runs the layers and may look at them twice. `for_loss`
+    lets the last layer read the batch's `loss_block`, where it has one: only the scores of training targets then have a meaning.
     """
     rows, state = start(model, batch, noise)
-    h = penalty.layer(model, 0, rows, batch.block, state)
-    for index in range(1, model.num_layers):
-        if model.joins_outputs:
-            state.outputs.append(h)
-        exchange.push(index, h)
-        h = penalty.layer(model, index, Rows(h, exchange.pull(index)), batch.block, state)
+    last = model.num_layers - 1
+    for index in range(model.num_layers):
+        block = batch.loss_block if for_loss and index == last and batch.loss_block is not None else batch.block
+        h = penalty.layer(model, index, rows, block, state)
+        if index < last:
+            if model.joins_outputs:
+                state.outputs.append(h)
+            exchange.push(index + 1, h)
+            rows = Rows(h, exchange.pull(index + 1))
     return model.decode(h, batch.block, state)
 
 

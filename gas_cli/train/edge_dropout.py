@@ -23,4 +23,4 @@ def drop_edges(batch: Batch, p: float, noise: Noise) -> Batch:
     def thin(a: CSR, site: int) -> CSR:
         return dropout_csr(a, p, noise, site, block.target_ids)
 
-    return replace(batch, block=replace(block, inner=thin(block.inner, SITE), outer=thin(block.outer, SITE + 1)))
+    return replace(batch, loss_block=None, block=replace(block, inner=thin(block.inner, SITE), outer=thin(block.outer, SITE + 1)))

@@ -64,7 +64,7 @@ class Trainer:
         self.store = self._make_store()
         exchange = NoExchange(model.widths, device) if self.store is None else make_exchange(self.store, config.history.pipeline)
         self.exchange: Exchange = TimedExchange(exchange, self.clock)
-        builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split, self._feature_sums())
+        builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split, self._feature_sums(), model.ends_by_node)
         prepare: Callable[[Batch], Batch] = Batch.pin_memory if device.type == "cuda" else lambda batch: batch
         self.loader = BatchLoader(builder, config.trainer.prefetch, prepare)  # batches that hold every edge of their targets
         self.epochs = EpochBatches(config.trainer, self._training_loader(prepare), problem.train_parts, seed, device, self.clock)
@@ -135,7 +135,7 @@ class Trainer:
             if self.config.trainer.edge_dropout > 0:
                 batch = drop_edges(batch, self.config.trainer.edge_dropout, noise)
             with torch.set_grad_enabled(batch.num_train > 0), autocast(self.device, self.config.precision):
-                scores = forward(self.model, batch, self.exchange, noise, penalty)
+                scores = forward(self.model, batch, self.exchange, noise, penalty, for_loss=True)
             if batch.num_train > 0:
                 self._update(penalty.onto(self.loss(scores, batch, num_batches)))
             self.exchange.end(self.progress.step)
