@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 import ablation
+import precision
 import pytest
 import table1
 
@@ -53,3 +54,12 @@ def test_cluster_keeps_its_steps_per_epoch(graphs: int) -> None:
     settings = dict(setting.split("=") for setting in ablation.cluster(graphs).settings)
     parts, together = int(settings["partitioner.num_parts"]), int(settings["trainer.batch_parts"])
     assert -(-parts // together) in range(30, 40)
+
+
+def test_precision_compares_accuracy_and_time_with_the_same_seed() -> None:
+    runs = {("float32", 0): (0.80, 10.0), ("float32", 1): (0.81, 12.0), ("bfloat16", 0): (0.802, 5.0), ("bfloat16", 2): (0.5, 1.0)}
+    done = {("cora", variant, seed): {"test": test, "seconds": seconds} for (variant, seed), (test, seconds) in runs.items()}
+    row = precision.compare("gcn", "cora", "bfloat16", done)
+    assert row is not None
+    assert (row["to float32"], row["within 0.3"], row["epoch to float32"], row["runs"]) == ("+0.20 ± 0.00", "yes", "0.50x", 1)
+    assert precision.compare("gcn", "cora", "float16 histories", done) is None
