@@ -24,6 +24,8 @@ from typing import Any
 from benchmarks.cases import CASES, OURS, QUICK, VARIANTS
 
 PHASES = ("batch", "pull", "compute", "push")
+AFTERWARDS = ("evaluate", "checkpoint")
+"""Stages that follow the last timed epoch and that the others do not have."""
 RATIOS = {"pyg": "to PyG on edge_index", "pyg-sparse-tensor": "to PyG on SparseTensor", "full_batch": "to our full batch"}
 
 
@@ -115,11 +117,12 @@ def work_ours(settings: list[str]) -> dict[str, Any]:
     from gas_cli.run import run
 
     with tempfile.TemporaryDirectory() as folder:
-        run(compose_config(settings), Path(folder))
+        memory = run(compose_config(settings), Path(folder))["memory"]
         records = read_metrics(Path(folder) / "metrics.jsonl")[1:]
     phases = {name: statistics.median(r["seconds"][name] for r in records) for name in PHASES}
     seconds = statistics.median(sum(r["seconds"][name] for name in PHASES) for r in records)
-    return {"seconds": seconds, "phases": phases, "peak_memory": records[-2]["peak_memory"]}  # before the last epoch's evaluation
+    peaks = memory.get("device", memory["resident"])
+    return {"seconds": seconds, "phases": phases, "peak_memory": max(peaks[stage] for stage in peaks if stage not in AFTERWARDS)}
 
 
 def peak_memory(device: str) -> int:

@@ -23,18 +23,20 @@ from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
 from gas_cli.history.store import HistoryStore
 from gas_cli.lock import claimed
+from gas_cli.memory import RESIDENT, OnProcess, StagePeaks, resident_bytes
 from gas_cli.model.registry import build_model, model_class
 from gas_cli.partition.inductive import make_inductive_partition
 from gas_cli.partition.make import make_partition
 from gas_cli.partition.partition import Partition
 from gas_cli.partition.permute import permute_adjacency, permute_graph
 from gas_cli.report.curves import plot_curves
+from gas_cli.report.memory import memory_line
 from gas_cli.report.outcome import combine, describe, result, seconds_before, summarized
 from gas_cli.report.progress import ProgressRecorder
 from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders
 from gas_cli.report.summary import read_summary, write_summary
 from gas_cli.train.checkpoint import load_checkpoint
-from gas_cli.train.problem import Problem
+from gas_cli.train.problem import Preparation, Problem
 from gas_cli.train.stop import termination_as_ctrl_c
 from gas_cli.train.trainer import Trainer
 
@@ -60,17 +62,36 @@ def resume(folder: Path, config: Config) -> dict[str, Any]:
 
 def prepare(config: Config, progress: bool = False) -> Problem:
     """Load, partition, permute and normalise: what every run of `config` shares."""
-    return prepare_graph(load_graph(config.dataset, progress), config, progress)
+    peaks = _started_peaks()
+    return _prepare(_loaded(config, progress, peaks), config, progress, peaks)  # which lets go of the graph as it was loaded
 
 
 def prepare_graph(graph: Graph, config: Config, progress: bool = False) -> Problem:
     """The same for a graph at hand; `config.dataset` then is only a name. This is the entry for one's own data."""
+    return _prepare(graph, config, progress, _started_peaks())
+
+
+def _started_peaks() -> StagePeaks:
+    peaks = StagePeaks(resident=RESIDENT)
+    peaks.peaks["resident"]["start"] = resident_bytes()  # the interpreter, libraries, and what this process did before
+    return peaks
+
+
+def _loaded(config: Config, progress: bool, peaks: StagePeaks) -> Graph:
+    with peaks.stage("load"):
+        return load_graph(config.dataset, progress)
+
+
+def _prepare(graph: Graph, config: Config, progress: bool, peaks: StagePeaks) -> Problem:
     _check_evaluation(config, graph)
-    partition = _partition(graph, config, progress)
-    fingerprint = hashlib.blake2b((graph.fingerprint() + partition.fingerprint()).encode(), digest_size=16).hexdigest()
-    graph = _with_attributes_for(graph, config.model)
-    adj = permute_adjacency(normalize(graph.adjacency(), config.model.normalization, config.model.self_loops), partition.node_perm)
-    problem = Problem(permute_graph(graph, partition), adj, partition, fingerprint)
+    memory = Preparation(peaks.peaks["resident"])
+    with peaks.stage("partition"):
+        partition = _partition(graph, config, progress, memory.processes.__setitem__)
+    with peaks.stage("permute"):
+        fingerprint = hashlib.blake2b((graph.fingerprint() + partition.fingerprint()).encode(), digest_size=16).hexdigest()
+        graph = _with_attributes_for(graph, config.model)
+        adj = permute_adjacency(normalize(graph.adjacency(), config.model.normalization, config.model.self_loops), partition.node_perm)
+        problem = Problem(permute_graph(graph, partition), adj, partition, fingerprint, memory)
     _check_batch_parts(config, problem.train_parts)
     return problem
 
@@ -98,11 +119,12 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
         described["seconds"] = seconds_before(folder)
     metrics = folder / "metrics.jsonl"
     with (
-        summarized(folder, described, lambda: result(trainer.progress, metrics)) as summary,
+        summarized(folder, described, lambda: result(trainer, metrics)) as summary,
         contextlib.closing(_recorder(config, folder, after=trainer.progress.epoch - 1)) as recorder,
     ):
         save_config(replace(config, runs=1, seed=seed), folder / "config.yaml")  # a continued run may have new settings
         trainer.fit(recorder)
+    log.info("%s", memory_line(summary["memory"]))
     _plot(metrics, folder / "curves.png")
     return summary
 
@@ -178,10 +200,10 @@ def _write_first(config: Config, folder: Path) -> None:
         raise UserError(f"Cannot write into {folder}: {error.strerror}. Choose another folder with hydra.run.dir=DIR.") from error
 
 
-def _partition(graph: Graph, config: Config, progress: bool) -> Partition:
+def _partition(graph: Graph, config: Config, progress: bool, on_process: OnProcess) -> Partition:
     if graph.inductive:
-        return make_inductive_partition(graph.adj, graph.splits[0].train, _partitioner(config), progress)
-    return make_partition(graph.adj, _partitioner(config), progress)
+        return make_inductive_partition(graph.adj, graph.splits[0].train, _partitioner(config), progress, on_process)
+    return make_partition(graph.adj, _partitioner(config), progress, on_process)
 
 
 def _check_evaluation(config: Config, graph: Graph) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gas_cli.config.partitioner import PartitionerConfig
+from gas_cli.memory import OnProcess, unmeasured
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.from_file import read_parts
 from gas_cli.partition.make import make_partition, partition_of
@@ -17,7 +18,9 @@ from gas_cli.partition.partition import Partition
 from gas_cli.partition.quality import measure_quality
 
 
-def make_inductive_partition(adj: CSR, seen: Tensor, config: PartitionerConfig, progress: bool = False) -> Partition:
+def make_inductive_partition(
+    adj: CSR, seen: Tensor, config: PartitionerConfig, progress: bool = False, on_process: OnProcess = unmeasured
+) -> Partition:
     """Divide the nodes of `adj` [N, N] so that no part mixes seen and unseen ones; the parts of seen nodes come first.
 
     Args:
@@ -25,19 +28,19 @@ def make_inductive_partition(adj: CSR, seen: Tensor, config: PartitionerConfig, 
         seen: bool [N], the training nodes. They are divided like a graph of their own, so that nothing of the others decides their parts.
         config: `num_parts` counts the parts of the seen nodes; the others get parts of about the same size. A file holds the ids of all
             nodes, and an id on both sides becomes two parts.
-        progress: as for `make_partition`.
+        progress, on_process: as for `make_partition`.
 
     Raises like `make_partition`.
     """
     inside, outside = seen.nonzero().view(-1), (~seen).nonzero().view(-1)
     if not outside.numel():
-        return make_partition(adj, config, progress)
+        return make_partition(adj, config, progress, on_process)
     if config.name == "file":
         return _joined(adj, inside, outside, *_from_file(adj, inside, outside, config.file))
-    first = make_partition(induced(adj, inside), config, progress)
+    first = make_partition(induced(adj, inside), config, progress, on_process)
     num_parts = math.ceil(outside.numel() * first.num_parts / inside.numel())
     rest = replace(config, num_parts=min(num_parts, outside.numel()))
-    return _joined(adj, inside, outside, first, make_partition(induced(adj, outside), rest, progress))
+    return _joined(adj, inside, outside, first, make_partition(induced(adj, outside), rest, progress, on_process))
 
 
 def induced(adj: CSR, nodes: Tensor) -> CSR:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.errors import UserError
+from gas_cli.memory import OnProcess, unmeasured
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.balanced import random_parts, range_parts
 from gas_cli.partition.cache import PartitionCache, partition_key
@@ -23,13 +24,14 @@ log = logging.getLogger(__name__)
 Parts = NDArray[np.integer]
 
 
-def make_partition(adj: CSR, config: PartitionerConfig, progress: bool = False) -> Partition:
+def make_partition(adj: CSR, config: PartitionerConfig, progress: bool = False, on_process: OnProcess = unmeasured) -> Partition:
     """Divide the nodes of `adj` [N, N] into clusters.
 
     Args:
         adj: the topology by target; directed input is fine, edge weights play no part.
         config: the method and its options. `file` takes the number of parts from its file, the others from `config.num_parts`.
         progress: show the elapsed time while METIS runs (on a terminal; plain log lines elsewhere).
+        on_process: receives the peak memory of METIS' process, where it ran.
 
     Parts that come out empty are dropped with a notice, so `Partition.num_parts` may be less than asked for.
 
@@ -44,7 +46,7 @@ def make_partition(adj: CSR, config: PartitionerConfig, progress: bool = False) 
     if stored is not None:
         log.info("Partition taken from the cache (%s).", cache.path(key))
         return _sort_by_part(_drop_empty(stored.parts, config), stored.quality)
-    parts = assign_parts(adj, config, progress)
+    parts = assign_parts(adj, config, progress, on_process)
     partition = partition_of(adj, _drop_empty(parts, config))
     cache.store(key, parts, partition.quality)
     return partition
@@ -55,10 +57,10 @@ def partition_of(adj: CSR, parts: NDArray[np.int32]) -> Partition:
     return _sort_by_part(parts, measure_quality(adj, parts))
 
 
-def assign_parts(adj: CSR, config: PartitionerConfig, progress: bool = False) -> Parts:
+def assign_parts(adj: CSR, config: PartitionerConfig, progress: bool = False, on_process: OnProcess = unmeasured) -> Parts:
     """The part of each node, [N]: non-negative ids, some of which may be unused."""
     if config.name == "metis":
-        return metis_parts(adj, config.num_parts, config.seed, config.recursive, progress)
+        return metis_parts(adj, config.num_parts, config.seed, config.recursive, progress, on_process)
     if config.name == "random":
         return random_parts(adj.num_rows, config.num_parts, config.seed)
     if config.name == "range":

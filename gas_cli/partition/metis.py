@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
+from gas_cli.memory import OnProcess, unmeasured
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.undirected import undirected_structure
 
@@ -29,7 +30,9 @@ NOTICE_SECONDS = 30.0
 WITHOUT_METIS = "or divide the graph without it: partitioner=random"
 
 
-def metis_parts(adj: CSR, num_parts: int, seed: int, recursive: bool, progress: bool = False) -> NDArray[np.int64]:
+def metis_parts(
+    adj: CSR, num_parts: int, seed: int, recursive: bool, progress: bool = False, on_process: OnProcess = unmeasured
+) -> NDArray[np.int64]:
     """Part ids [N] that minimise the edge cut of the undirected structure of `adj` in parts of nearly equal size.
 
     METIS 5, k-way or with `recursive` bisection (Karypis and Kumar 1998); the same seed gives the same parts.
@@ -49,7 +52,9 @@ def metis_parts(adj: CSR, num_parts: int, seed: int, recursive: bool, progress: 
         _write_graph(folder, adj)
         _run_worker(folder, [str(num_parts), str(seed), str(int(recursive))], progress)
         parts: NDArray[np.int64] = np.load(folder / "parts.npy", allow_pickle=False)
-    log.info("METIS took %.1f s.", time.monotonic() - start)
+        peak = int((folder / "peak.txt").read_text())
+    log.info("METIS took %.1f s and up to %.0f MiB in its own process.", time.monotonic() - start, peak / 2**20)
+    on_process("metis", peak)
     return parts
 
 

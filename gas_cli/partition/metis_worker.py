@@ -3,7 +3,8 @@
 pymetis holds the GIL for the whole call and METIS may abort the process, so neither may happen to the process that trains.
 This file is run as a script and imports nothing of the package, in order to start fast.
 
-FOLDER holds rowptr.bin and col.bin (int64, raw); the part ids are left there as parts.npy (int64 [N]).
+FOLDER holds rowptr.bin and col.bin (int64, raw); the part ids are left there as parts.npy (int64 [N]), and the process's peak memory in
+bytes as peak.txt.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def main(argv: list[str]) -> None:
     if os.name == "posix" and os.getppid() != parent:
         sys.exit("The training process is gone.")
     np.save(folder / "parts.npy", divide(folder, num_parts, seed, recursive))
+    (folder / "peak.txt").write_text(str(peak_memory()))
 
 
 def divide(folder: Path, num_parts: int, seed: int, recursive: bool) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -44,6 +46,16 @@ def _open(path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     if os.name == "posix":
         path.unlink()
     return array
+
+
+def peak_memory() -> int:
+    """Bytes. The kernel's `VmHWM` where there is one: the usual figure counts the parent, as which this process began, on Linux."""
+    import resource
+
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    usual = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), usual)
 
 
 def _prepare_linux() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
+from gas_cli.report.memory import highest, largest, memory_summary
 from gas_cli.report.phases import summarize_records
 from gas_cli.report.recorder import read_metrics
 from gas_cli.report.summary import aggregate_runs, read_summary, write_summary
 from gas_cli.train.problem import Problem
-from gas_cli.train.progress import Progress
 from gas_cli.train.trainer import Trainer
 
 
@@ -76,6 +76,7 @@ def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> d
         "history_bytes": store.nbytes if store is not None else 0,
         "history_bytes_per_node": store.bytes_per_node if store is not None else 0,
         "history_placement": store.placement if store is not None else "none",
+        "memory": memory_summary(problem, trainer),
         "partition": {
             "num_parts": partition.num_parts,
             "train_parts": problem.train_parts,
@@ -95,11 +96,13 @@ def seconds_before(folder: Path) -> float:
     return float(max(told, sum(record["seconds"]["total"] for record in records)))
 
 
-def result(progress: Progress, metrics: Path) -> dict[str, Any]:
+def result(trainer: Trainer, metrics: Path) -> dict[str, Any]:
     """The part of the summary that is known at the end."""
-    best = progress.best
+    best = trainer.progress.best
     measured = {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
-    return measured | summarize_records(read_metrics(metrics) if metrics.exists() else [])
+    memory = memory_summary(trainer.problem, trainer)
+    records = summarize_records(read_metrics(metrics) if metrics.exists() else [])
+    return measured | records | {"memory": memory, "peak_memory": max(highest(memory), records.get("peak_memory", 0))}
 
 
 def combine(summaries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -113,5 +116,6 @@ def combine(summaries: list[dict[str, Any]]) -> dict[str, Any]:
         "seconds": sum(s["seconds"] for s in summaries),
         "seconds_per_epoch": {name: sum(p[name] for p in phases) / len(phases) for name in phases[0]},
         "peak_memory": max(s["peak_memory"] for s in summaries),
+        "memory": largest([s["memory"] for s in summaries if "memory" in s]),
         "num_runs": len(summaries),
     }

@@ -1,15 +1,16 @@
-"""Seconds by phase, and peak memory."""
+"""Seconds by phase, and what can be said about memory."""
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
+
+from gas_cli.memory import RESIDENT, Gauge
 
 PHASES = ("batch", "pull", "compute", "push", "refresh", "evaluate", "monitor", "checkpoint")
 
@@ -48,9 +49,9 @@ class Clock:
         return seconds
 
 
-def peak_memory(device: torch.device) -> int:
-    """Bytes: the CUDA allocator's peak, or on the CPU the process's peak resident memory (dataset and libraries included)."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def memory_gauges(device: torch.device) -> dict[str, Gauge]:
+    """`resident`: the process's memory; on CUDA also `device`: what torch's allocator has handed out there."""
+    if device.type != "cuda":
+        return {"resident": RESIDENT}
+    read, restart = partial(torch.cuda.max_memory_allocated, device), partial(torch.cuda.reset_peak_memory_stats, device)
+    return {"resident": RESIDENT, "device": Gauge(read, restart)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -19,18 +19,28 @@ from gas_cli.partition.partition import Partition
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """Peak resident bytes: by stage, `start` being those before the first one, and of the processes that were started."""
+
+    stages: dict[str, int] = field(default_factory=dict)
+    processes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Problem:
     """A graph in the node order of a partition.
 
     graph        permuted: part p is the range part_ptr[p]:part_ptr[p+1]
     adj          the permuted adjacency, normalised for the model
     fingerprint  of graph and partition: checkpoints belong to it
+    memory       what making it took
     """
 
     graph: Graph
     adj: CSR
     partition: Partition
     fingerprint: str
+    memory: Preparation = field(default_factory=Preparation)
 
     @property
     def multilabel(self) -> bool:
@@ -51,6 +61,13 @@ class Problem:
         """A x [N, F] of dense features in memory; None where they are sparse (their sums would not be) or stay on the disk."""
         x = self.graph.x
         return None if isinstance(x, CSR) or self.graph.x_row is not None else row_sums([(self.adj, x)])
+
+    @property
+    def nbytes(self) -> dict[str, int]:
+        """Bytes of the data that training reads, by kind; features may be mapped from a file."""
+        x = self.graph.x
+        features = x.nbytes if isinstance(x, CSR) else x.numel() * x.element_size()
+        return {"graph": self.adj.nbytes, "features": features}
 
     @property
     def train_parts(self) -> int:

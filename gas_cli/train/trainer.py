@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,10 +21,11 @@ from gas_cli.graph.graph import Split
 from gas_cli.history.exchange import Exchange, NoExchange
 from gas_cli.history.pipeline import make_exchange
 from gas_cli.history.store import HistoryStore
+from gas_cli.memory import StagePeaks
 from gas_cli.model.model import Model
 from gas_cli.ops.dropout import Noise
 from gas_cli.train.checkpoint import save_checkpoint
-from gas_cli.train.clock import Clock, peak_memory
+from gas_cli.train.clock import Clock, memory_gauges
 from gas_cli.train.drivers import forward
 from gas_cli.train.edge_dropout import drop_edges
 from gas_cli.train.epoch import EpochBatches
@@ -57,14 +59,15 @@ class Trainer:
 
     def __init__(self, config: Config, problem: Problem, split: Split, model: Model, seed: int, device: torch.device, folder: Path) -> None:
         self.config, self.problem, self.split, self.seed = config, problem, split, seed
-        self.device = device
+        self.device, self.memory = device, StagePeaks(**memory_gauges(device))
         self.last_checkpoint, self.best_checkpoint = folder / "checkpoints" / "last.pt", folder / "checkpoints" / "best.pt"
         self.progress, self.clock, self.stop = Progress(), Clock(), StopRequest()
         self.model = model.to(device)
-        self.store = self._make_store()
-        exchange = NoExchange(model.widths, device) if self.store is None else make_exchange(self.store, config.history.pipeline)
+        with self.memory.stage("setup"):
+            self.store = self._make_store()
+            exchange = NoExchange(model.widths, device) if self.store is None else make_exchange(self.store, config.history.pipeline)
+            builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split, self._feature_sums(), model.ends_by_node)
         self.exchange: Exchange = TimedExchange(exchange, self.clock)
-        builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split, self._feature_sums(), model.ends_by_node)
         prepare: Callable[[Batch], Batch] = Batch.pin_memory if device.type == "cuda" else lambda batch: batch
         self.loader = BatchLoader(builder, config.trainer.prefetch, prepare)  # batches that hold every edge of their targets
         self.epochs = EpochBatches(config.trainer, self._training_loader(prepare), problem.train_parts, seed, device, self.clock)
@@ -94,6 +97,12 @@ class Trainer:
         builder = ClusterBuilder(problem.graph, model.normalization, model.self_loops, problem.partition, self.split)
         return BatchLoader(builder, self.config.trainer.prefetch, prepare)
 
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """A part of an epoch beside its steps: a phase of the clock and a stage of the memory."""
+        with self.clock.phase(name), self.memory.stage(name):
+            yield
+
     # -- the loop ------------------------------------------------------------------------------------------------------------------
 
     def fit(self, recorder: Recorder) -> None:
@@ -119,12 +128,13 @@ class Trainer:
         """The steps of the epoch in progress, or what is left of them; no refresh, no evaluation."""
         self.model.train()
         groups = self.epochs.groups(self.progress.epoch)
-        for batch, upcoming in self.epochs.batches(groups[self.progress.batch :]):
-            self._train_step(batch, upcoming, len(groups))
-            self.progress.batch += 1
-            self.stop.check()
-        self.exchange.flush()
-        self._settle_losses()
+        with self.memory.stage("train"):
+            for batch, upcoming in self.epochs.batches(groups[self.progress.batch :]):
+                self._train_step(batch, upcoming, len(groups))
+                self.progress.batch += 1
+                self.stop.check()
+            self.exchange.flush()
+            self._settle_losses()
 
     def _train_step(self, batch: Batch, upcoming: Batch | None, num_batches: int) -> None:
         """One batch: forward with histories, backward, update. A batch without training nodes only renews its histories."""
@@ -180,7 +190,7 @@ class Trainer:
         if scores is not None:
             if not bool(torch.isfinite(scores).all()):  # a metric of them would look like any other number, even like the best
                 raise self._diverged("The class scores became infinite or NaN")
-            with self.clock.phase("evaluate"):
+            with self._stage("evaluate"):
                 values = self.evaluator.measure(scores, self.split)
             improved = progress.offer(**values)
             record |= values
@@ -188,8 +198,8 @@ class Trainer:
         progress.next_epoch()
         if improved:
             self._keep_best()
-        seconds = self.clock.take()
-        return record | {"seconds": {**seconds, "total": sum(seconds.values())}, "peak_memory": peak_memory(self.device)}
+        seconds, peaks = self.clock.take(), self.memory.take()
+        return record | {"seconds": {**seconds, "total": sum(seconds.values())}, "peak_memory": peaks.get("device", peaks["resident"])}
 
     def _out_of_patience(self) -> bool:
         patience, best = self.config.trainer.patience, self.progress.best.epoch
@@ -207,7 +217,7 @@ class Trainer:
         """Make every history exact under the current weights; the exact scores come with it."""
         if self.store is None:
             return None
-        with self.clock.phase("refresh"):
+        with self._stage("refresh"):
             scores = self.evaluator.exact(refresh=self.store)
             self.store.mark_pushed(range(self.problem.train_parts), self.progress.step)
         return scores
@@ -218,7 +228,7 @@ class Trainer:
         if self.monitor is None or not config.monitor or progress.epoch % config.monitor_every:
             return {}
         if progress.monitor is None:
-            with self.clock.phase("monitor"):
+            with self._stage("monitor"):
                 progress.monitor = self.monitor.measure(progress.step, self.epochs.all_groups(progress.epoch))
         return {"monitor": progress.monitor}
 
@@ -229,7 +239,7 @@ class Trainer:
         refreshed = self._refresh() if refresh_every > 0 and epoch % refresh_every == 0 else None
         if not evaluate or refreshed is not None:
             return refreshed if evaluate else None
-        with self.clock.phase("evaluate"):
+        with self._stage("evaluate"):
             if self.config.evaluation.mode == "history" and self.store is not None:
                 return self.evaluator.from_history(self.store)
             return self.evaluator.exact()
@@ -268,7 +278,7 @@ class Trainer:
             torch.cuda.set_rng_state_all(state["rng"]["cuda"])
 
     def _keep_best(self) -> None:
-        with self.clock.phase("checkpoint"):
+        with self._stage("checkpoint"):
             if self.store is None or self.store.nbytes <= BEST_IN_MEMORY_BYTES:
                 self._best_state = _copy(self.state_dict())
             else:
@@ -283,7 +293,7 @@ class Trainer:
         """Write last.pt, and best.pt before it: whatever last.pt says is best is then on the disk."""
         self.exchange.flush()
         self._settle_losses()
-        with self.clock.phase("checkpoint"):
+        with self._stage("checkpoint"):
             self._save_best()
             save_checkpoint(self.last_checkpoint, self.state_dict())
 

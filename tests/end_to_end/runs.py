@@ -26,7 +26,7 @@ SMALL = (
     "model.hidden_channels=8",
     "device=cpu",
 )
-VOLATILE = ("seconds", "seconds_per_epoch", "peak_memory")
+VOLATILE = ("seconds", "seconds_per_epoch", "peak_memory", "memory")
 """What two equal runs may differ in."""
 
 

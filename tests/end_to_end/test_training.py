@@ -22,7 +22,7 @@ from tests.end_to_end.runs import SMALL, assert_refused, differences, essence, l
 
 PROMISED = {
     *("status", "dataset", "model", "method", "seed", "metric", "best_epoch", "train", "val", "test"),
-    *("seconds_per_epoch", "peak_memory", "partition"),
+    *("seconds_per_epoch", "peak_memory", "memory", "partition"),
 }
 MODELS = ["gcn", "gcnii", "appnp"]
 
@@ -32,6 +32,25 @@ def test_the_log_and_the_summary_say_what_the_histories_take(tmp_path: Path, cap
         found = train(tmp_path, "model.num_layers=4", "model.hidden_channels=32", "history.dtype=bfloat16")
     assert (found["history_bytes_per_node"], found["history_bytes"]) == (3 * 32 * 2, 300 * 3 * 32 * 2)
     assert "Histories: 192 bytes per node, 0.1 MiB in total (bfloat16, host)." in caplog.text
+
+
+def test_the_summary_and_the_log_say_what_each_stage_took(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        found = train(tmp_path, "partitioner=metis", "history.refresh=1", "evaluation.monitor=true")
+    memory = found["memory"]
+    stages = ("start", "load", "partition", "permute", "setup", "refresh", "train", "monitor", "evaluate", "checkpoint")
+    assert set(memory["resident"]) == set(stages) and min(memory["resident"].values()) > 1 << 20
+    assert found["peak_memory"] == max(memory["resident"].values())
+    assert memory["processes"]["metis"] > 1 << 20
+    assert memory["data"] == {"graph": memory["data"]["graph"], "features": 300 * 8 * 4, "histories": found["history_bytes"]}
+    assert memory["data"]["graph"] >= 8 * found["num_edges"]
+    assert "Peak memory by stage, of the process: start " in caplog.text
+
+
+def test_several_runs_have_their_own_peaks_and_together_the_largest(tmp_path: Path) -> None:
+    together = train(tmp_path, "runs=2")["memory"]["resident"]
+    each = [summary(tmp_path / "runs" / name)["memory"]["resident"] for name in ("00", "01")]
+    assert together == {stage: max(peaks[stage] for peaks in each) for stage in each[0]}
 
 
 def best_of(folder: Path) -> dict[str, Any]:

@@ -125,6 +125,13 @@ def test_one_part_starts_no_process(ring: CSR, monkeypatch: pytest.MonkeyPatch) 
     assert metis_parts(ring, 1, 0, False).tolist() == [0] * 60
 
 
+def test_the_peak_of_its_process_is_told_and_holds_nothing_of_this_one(ring: CSR) -> None:
+    ballast = np.ones(40_000_000)  # 305 MiB
+    told: dict[str, int] = {}
+    metis_parts(ring, 4, 0, False, on_process=told.__setitem__)
+    assert 1 << 20 < told["metis"] < ballast.nbytes
+
+
 def test_missing_pymetis_says_what_to_type(ring: CSR, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
