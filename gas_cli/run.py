@@ -28,7 +28,7 @@ from gas_cli.model.registry import build_model, model_class
 from gas_cli.partition.inductive import make_inductive_partition
 from gas_cli.partition.make import make_partition
 from gas_cli.partition.partition import Partition
-from gas_cli.partition.permute import permute_adjacency, permute_graph
+from gas_cli.partition.permute import permute_graph
 from gas_cli.report.curves import plot_curves
 from gas_cli.report.memory import memory_line
 from gas_cli.report.outcome import combine, describe, result, seconds_before, summarized
@@ -89,9 +89,9 @@ def _prepare(graph: Graph, config: Config, progress: bool, peaks: StagePeaks) ->
         partition = _partition(graph, config, progress, memory.processes.__setitem__)
     with peaks.stage("permute"):
         fingerprint = hashlib.blake2b((graph.fingerprint() + partition.fingerprint()).encode(), digest_size=16).hexdigest()
-        graph = _with_attributes_for(graph, config.model)
-        adj = permute_adjacency(normalize(graph.adjacency(), config.model.normalization, config.model.self_loops), partition.node_perm)
-        problem = Problem(permute_graph(graph, partition), adj, partition, fingerprint, memory)
+        graph = permute_graph(_with_attributes_for(graph, config.model), partition)
+        adj = normalize(graph.adjacency(), config.model.normalization, config.model.self_loops)
+        problem = Problem(graph, adj, partition, fingerprint, memory)
     _check_batch_parts(config, problem.train_parts)
     return problem
 

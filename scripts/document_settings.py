@@ -30,6 +30,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "precision": root.PRECISIONS,
     "dataset.metric": FOLDER_METRICS,
     "partitioner.name": partitioner.METHODS,
+    "partitioner.order": partitioner.ORDERS,
     "model.normalization": model.NORMALIZATIONS,
     "model.activation": model.ACTIVATIONS,
     "model.aggregators": model.AGGREGATORS,
@@ -81,6 +82,8 @@ MEANINGS = {
     "partitioner.seed": "Seed of METIS and of `random`.",
     "partitioner.recursive": "METIS' recursive bisection instead of its k-way scheme.",
     "partitioner.file": "For `partitioner=file`: an .npy or text file with one part id per node.",
+    "partitioner.order": "Order of the nodes within a part, also in the one part of full batch: breadth first, so that neighbours are "
+    "close together in memory, or by their ids.",
     "partitioner.cache": "Folder of finished partitions, keyed by topology and options; empty turns it off.",
     "model.name": "Which architecture; decided by the file chosen for the group.",
     "model.num_layers": "Message-passing layers L.",

@@ -27,7 +27,7 @@ from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.normalize import normalize
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.partition import Partition, Quality
-from gas_cli.partition.permute import permute_adjacency, permute_graph
+from gas_cli.partition.permute import permute_graph
 from gas_cli.train.problem import Problem
 
 MODELS: list[ModelConfig] = [
@@ -139,8 +139,9 @@ def make_problem(graph: Graph, num_parts: int, model: ModelConfig, seed: int = 0
     partition = make_parts(graph.num_nodes, num_parts, seed)
     if order is not None:
         partition = Partition(order, torch.tensor([0, graph.num_nodes]), partition.quality)
-    adj = permute_adjacency(normalize(graph.adjacency(), model.normalization, model.self_loops), partition.node_perm)
-    return Problem(permute_graph(graph, partition), adj, partition, f"{num_parts}-{seed}")
+    graph = permute_graph(graph, partition)
+    adj = normalize(graph.adjacency(), model.normalization, model.self_loops)
+    return Problem(graph, adj, partition, f"{num_parts}-{seed}")
 
 
 def make_config(model: ModelConfig, num_parts: int = 4, batch_parts: int = 1, epochs: int = 3, **settings: object) -> Config:

@@ -55,6 +55,8 @@ DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {  # every other name: Dataset
     "cluster": ClusterConfig,
 }
 OPEN_SETTINGS = ("model.conv_args.", "model.layer_args.")  # their keys are those of the chosen convolution
+SETTINGS_BEFORE = {"partitioner.order": "ids"}
+"""Settings whose default is not what programs did before there was the setting: runs of those go on as they began."""
 T = TypeVar("T")  # the dataclass of a small command's settings
 DEFAULT_ROOT = "${oc.env:GAS_DATA,data}"
 
@@ -182,6 +184,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     with translated(f"{path}: "):
         saved = OmegaConf.create(_read_plain_yaml(path))
         schema = _schema_of(saved)
+        _add_later_settings(saved)
         merged = OmegaConf.merge(schema, saved)
     with translated():
         merged.merge_with_dotlist(list(overrides))
@@ -226,6 +229,15 @@ def _read_plain_yaml(path: Path) -> Any:
     if "${" in text:
         raise UserError(f"{path} holds an interpolation (${{...}}): a saved file has plain values only.")
     return content
+
+
+def _add_later_settings(saved: Any) -> None:
+    """Give settings that came after `saved` was written the values that stand for what was done before them."""
+    from omegaconf import OmegaConf
+
+    for key, value in SETTINGS_BEFORE.items():
+        if OmegaConf.select(saved, key) is None:
+            OmegaConf.update(saved, key, value)
 
 
 def _schema_of(saved: Any) -> Any:

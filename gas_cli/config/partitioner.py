@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gas_cli.config.checks import require, require_name, require_non_negative, require_positive
 
 METHODS = ("metis", "random", "range", "file")
+ORDERS = ("bfs", "ids")
 
 
 @dataclass
@@ -14,7 +15,9 @@ class PartitionerConfig:
     """How the nodes are divided into `num_parts` clusters.
 
     `file` (for `partitioner=file`) names an .npy or .txt file with one part id per node. `recursive` selects METIS'
-    recursive bisection instead of its k-way scheme. `cache` is a folder for finished partitions; empty turns it off.
+    recursive bisection instead of its k-way scheme. `order` is that of the nodes within a part (also in the one part of full batch): `bfs`
+    (breadth first, so that neighbours are close together in memory) or `ids`; results are the same up to round-off. `cache` is a folder for
+    finished partitions; empty turns it off.
     """
 
     name: str = "metis"
@@ -22,6 +25,7 @@ class PartitionerConfig:
     seed: int = 0
     recursive: bool = False
     file: str = ""
+    order: str = "bfs"
     cache: str = "~/.cache/gas-cli/partitions"
 
     def __post_init__(self) -> None:
@@ -29,4 +33,5 @@ class PartitionerConfig:
         require(self.name in METHODS, "partitioner", self.name, "one of " + ", ".join(METHODS))
         require_positive("partitioner.num_parts", self.num_parts)
         require_non_negative("partitioner.seed", self.seed)
+        require(self.order in ORDERS, "partitioner.order", self.order, "one of " + ", ".join(ORDERS))
         require(self.name != "file" or bool(self.file), "partitioner.file", repr(self.file), "a path to an .npy or .txt file of part ids")

@@ -123,7 +123,8 @@ class Graph:
         train = self.splits[0].train
         same = all(torch.equal(split.train, train) for split in self.splits)
         self._check(same, "is inductive and has splits that train on different nodes", "the same training mask in every split")
-        crosses = torch.repeat_interleave(train, self.adj.rowptr.diff(), output_size=self.adj.nnz) != train[self.adj.col]
+        of_target = torch.from_numpy(np.repeat(train.numpy(), np.diff(self.adj.rowptr.numpy())))
+        crosses = of_target != train.index_select(0, self.adj.col)
         if bool(crosses.any()):
             edge = _first(crosses)
             ends = int(self.adj.col[edge]), int(np.searchsorted(self.adj.rowptr.numpy(), edge, side="right")) - 1

@@ -34,14 +34,13 @@ def normalize(adj: CSR, kind: str, self_loops: bool) -> CSR:
     if kind == "none":
         return adj
     degree = _row_sums(adj)
-    per_row = (adj.rowptr[1:] - adj.rowptr[:-1]).to(torch.int64)
     if kind == "mean":
         scale = _power(degree, -1.0)
-        value = torch.repeat_interleave(scale, per_row).mul_(adj.value)
+        value = _per_entry(adj, scale).mul_(adj.value)
         return CSR(adj.rowptr, adj.col, value, adj.num_cols, attr_row=adj.attr_row)
     scale = _power(degree, -0.5)
     # the two scales are multiplied first, so that the weights of v → w and w → v are equal to the last bit
-    value = torch.repeat_interleave(scale, per_row).mul_(scale.index_select(0, adj.col)).mul_(adj.value)
+    value = _per_entry(adj, scale).mul_(scale.index_select(0, adj.col)).mul_(adj.value)
     return CSR(adj.rowptr, adj.col, value, adj.num_cols, adj.symmetric, attr_row=adj.attr_row)
 
 
@@ -90,6 +89,11 @@ def _row_sums(adj: CSR) -> Tensor:
     """Σ_w A[v, w], float32 [N]."""
     ones = np.ones(adj.num_cols, np.float32)
     return torch.from_numpy(adj.to_scipy() @ ones)
+
+
+def _per_entry(adj: CSR, scale: Tensor) -> Tensor:
+    """`scale` [N] of the row of each entry [nnz]; torch's `repeat_interleave` would make an index of 8 bytes per entry on the way."""
+    return torch.from_numpy(np.repeat(scale.numpy(), np.diff(adj.rowptr.numpy())))
 
 
 def _power(degree: Tensor, exponent: float) -> Tensor:

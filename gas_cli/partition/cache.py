@@ -23,29 +23,30 @@ from gas_cli.partition.partition import Quality
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when the meaning of an entry changes, so that older entries are no longer found."""
 
 
 @dataclass(frozen=True)
 class CachedParts:
-    """An entry: part ids [N] as the method gave them (empty parts included), and the quality of the partition."""
+    """An entry: part ids [N] as the method gave them (empty parts included), `node_perm` [N] of the partition, and its quality."""
 
     parts: NDArray[np.int32]
+    node_perm: NDArray[np.int32]
     quality: Quality
 
 
 def partition_key(adj: CSR, config: PartitionerConfig) -> str:
     """A name for the partition of `adj` by `config`: readable, unique by content, fit for a file.
 
-    It covers the topology (not the weights, which no method reads) and the options that the method reads.
+    It covers the topology (not the weights, which no method reads) the options that the method reads, and the order within parts.
     """
     digest = hashlib.blake2b(digest_size=16)
     for tensor in (adj.rowptr, adj.col):
         array = tensor.numpy()
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.data)
-    options = {"format": FORMAT, **_options(config)}
+    options = {"format": FORMAT, "order": config.order, **_options(config)}
     digest.update(json.dumps(options, sort_keys=True).encode())
     return f"{config.name}-{digest.hexdigest()}"
 
@@ -61,7 +62,7 @@ def _options(config: PartitionerConfig) -> dict[str, Any]:
 
 
 class PartitionCache:
-    """A folder with KEY.npy (part ids) and KEY.json (quality, checksum) per entry; an empty name is a cache that holds nothing.
+    """A folder with KEY.npy (part ids and `node_perm`) and KEY.json (quality, checksum) per entry; an empty name: a cache of nothing.
 
     Entries appear whole: both files are written under a temporary name and renamed, the .json last. A damaged entry is
     reported and counts as missing; a folder that cannot be used costs a warning, since the partition can always be computed.
@@ -87,18 +88,18 @@ class PartitionCache:
             log.warning("The cached partition %s is damaged (%s): computing it again.", path, error)
         return None
 
-    def store(self, key: str, parts: NDArray[np.integer], quality: Quality) -> None:
+    def store(self, key: str, entry: CachedParts) -> None:
         if not self.enabled:
             return
-        ids = parts.astype(np.int32)
-        entry = {"quality": asdict(quality), "checksum": _checksum(ids, quality)}
+        ids = np.stack([entry.parts, entry.node_perm])
+        description = {"quality": asdict(entry.quality), "checksum": _checksum(ids, entry.quality)}
         path = self.path(key)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             array = io.BytesIO()
             np.save(array, ids, allow_pickle=False)
             write_atomically(path, array.getvalue())
-            write_atomically(path.with_suffix(".json"), json.dumps(entry, indent=2))
+            write_atomically(path.with_suffix(".json"), json.dumps(description, indent=2))
         except OSError as error:
             log.warning(
                 "The partition cannot be cached in %s (%s): set partitioner.cache to a folder you can write to, or to '' for none.",
@@ -110,13 +111,13 @@ class PartitionCache:
 def _read(path: Path, num_nodes: int) -> CachedParts:
     entry = json.loads(path.with_suffix(".json").read_bytes())
     quality = Quality(**{name: float(value) for name, value in entry["quality"].items()})
-    parts = np.load(path, allow_pickle=False)
-    if parts.shape != (num_nodes,) or parts.dtype != np.int32 or entry["checksum"] != _checksum(parts, quality):
+    ids = np.load(path, allow_pickle=False)
+    if ids.shape != (2, num_nodes) or ids.dtype != np.int32 or entry["checksum"] != _checksum(ids, quality):
         raise ValueError("its checksum differs")
-    return CachedParts(parts, quality)
+    return CachedParts(ids[0], ids[1], quality)
 
 
-def _checksum(parts: NDArray[np.int32], quality: Quality) -> str:
+def _checksum(ids: NDArray[np.int32], quality: Quality) -> str:
     digest = hashlib.blake2b(json.dumps(asdict(quality)).encode(), digest_size=16)
-    digest.update(parts.data)
+    digest.update(ids.data)
     return digest.hexdigest()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
 from gas_cli.config.partitioner import PartitionerConfig
@@ -36,7 +37,7 @@ def make_inductive_partition(
     if not outside.numel():
         return make_partition(adj, config, progress, on_process)
     if config.name == "file":
-        return _joined(adj, inside, outside, *_from_file(adj, inside, outside, config.file))
+        return _joined(adj, inside, outside, *_from_file(adj, inside, outside, config))
     first = make_partition(induced(adj, inside), config, progress, on_process)
     num_parts = math.ceil(outside.numel() * first.num_parts / inside.numel())
     rest = replace(config, num_parts=min(num_parts, outside.numel()))
@@ -47,15 +48,31 @@ def induced(adj: CSR, nodes: Tensor) -> CSR:
     """The edges among `nodes` int64 [n], ascending, which become 0 … n-1."""
     place = torch.full((adj.num_cols,), -1, dtype=torch.int32)
     place[nodes] = torch.arange(nodes.numel(), dtype=torch.int32)
-    rows = adj.rows(nodes)
-    kept = place[rows.col] >= 0
-    rowptr = torch.nn.functional.pad(kept.cumsum(0), (1, 0))[rows.rowptr]
-    return CSR(rowptr, place[rows.col[kept]], rows.value[kept], nodes.numel(), adj.symmetric)
+    rowptr, col, value = (torch.from_numpy(array) for array in _induced(*adj.arrays, nodes.numpy(), place.numpy()))
+    return CSR(rowptr, col, value, nodes.numel(), adj.symmetric)
 
 
-def _from_file(adj: CSR, inside: Tensor, outside: Tensor, file: str) -> list[Partition]:
-    parts = torch.from_numpy(read_parts(file, adj.num_rows))
-    return [partition_of(induced(adj, nodes), _renumbered(parts[nodes])) for nodes in (inside, outside)]
+@njit(nogil=True, cache=True)
+def _induced(rowptr, col, value, nodes, place):  # type: ignore[no-untyped-def]
+    """CSR of the rows `nodes` with the columns that have a `place` >= 0."""
+    cut_rowptr = np.zeros(nodes.shape[0] + 1, np.int64)
+    for i in range(nodes.shape[0]):
+        cut_rowptr[i + 1] = cut_rowptr[i]
+        for e in range(rowptr[nodes[i]], rowptr[nodes[i] + 1]):
+            cut_rowptr[i + 1] += place[col[e]] >= 0
+    cut_col, cut_value = np.empty(cut_rowptr[-1], col.dtype), np.empty(cut_rowptr[-1], value.dtype)
+    out = 0
+    for v in nodes:
+        for e in range(rowptr[v], rowptr[v + 1]):
+            if place[col[e]] >= 0:
+                cut_col[out], cut_value[out] = place[col[e]], value[e]
+                out += 1
+    return cut_rowptr, cut_col, cut_value
+
+
+def _from_file(adj: CSR, inside: Tensor, outside: Tensor, config: PartitionerConfig) -> list[Partition]:
+    parts = torch.from_numpy(read_parts(config.file, adj.num_rows))
+    return [partition_of(induced(adj, nodes), _renumbered(parts[nodes]), config.order) for nodes in (inside, outside)]
 
 
 def _renumbered(parts: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

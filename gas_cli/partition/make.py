@@ -13,9 +13,10 @@ from gas_cli.errors import UserError
 from gas_cli.memory import OnProcess, unmeasured
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.balanced import random_parts, range_parts
-from gas_cli.partition.cache import PartitionCache, partition_key
+from gas_cli.partition.cache import CachedParts, PartitionCache, partition_key
 from gas_cli.partition.from_file import read_parts
 from gas_cli.partition.metis import metis_parts
+from gas_cli.partition.order import order_nodes
 from gas_cli.partition.partition import Partition, Quality
 from gas_cli.partition.quality import measure_quality
 
@@ -45,16 +46,16 @@ def make_partition(adj: CSR, config: PartitionerConfig, progress: bool = False, 
     stored = cache.load(key, adj.num_rows)
     if stored is not None:
         log.info("Partition taken from the cache (%s).", cache.path(key))
-        return _sort_by_part(_drop_empty(stored.parts, config), stored.quality)
+        return _in_order(_drop_empty(stored.parts, config), stored.node_perm, stored.quality)
     parts = assign_parts(adj, config, progress, on_process)
-    partition = partition_of(adj, _drop_empty(parts, config))
-    cache.store(key, parts, partition.quality)
+    partition = partition_of(adj, _drop_empty(parts, config), config.order)
+    cache.store(key, CachedParts(parts.astype(np.int32), partition.node_perm.numpy().astype(np.int32), partition.quality))
     return partition
 
 
-def partition_of(adj: CSR, parts: NDArray[np.int32]) -> Partition:
-    """The partition that part ids [N] make, each of 0 … P-1 in use."""
-    return _sort_by_part(parts, measure_quality(adj, parts))
+def partition_of(adj: CSR, parts: NDArray[np.int32], order: str) -> Partition:
+    """The partition that part ids [N] make, each of 0 … P-1 in use, with the nodes of a part in the `order` of `order_nodes`."""
+    return _in_order(parts, order_nodes(adj, parts, order), measure_quality(adj, parts))
 
 
 def assign_parts(adj: CSR, config: PartitionerConfig, progress: bool = False, on_process: OnProcess = unmeasured) -> Parts:
@@ -85,7 +86,6 @@ def _drop_empty(parts: Parts, config: PartitionerConfig) -> NDArray[np.int32]:
     return compact.astype(np.int32)
 
 
-def _sort_by_part(parts: NDArray[np.int32], quality: Quality) -> Partition:
-    node_perm = np.argsort(parts, kind="stable").astype(np.int64, copy=False)  # stable: ids ascend within a part
+def _in_order(parts: NDArray[np.int32], node_perm: NDArray[np.integer], quality: Quality) -> Partition:
     part_ptr = np.concatenate([[0], np.cumsum(np.bincount(parts))]).astype(np.int64)
-    return Partition(torch.from_numpy(node_perm), torch.from_numpy(part_ptr), quality)
+    return Partition(torch.from_numpy(node_perm.astype(np.int64, copy=False)), torch.from_numpy(part_ptr), quality)

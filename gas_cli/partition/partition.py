@@ -26,7 +26,7 @@ class Quality:
 class Partition:
     """Nodes sorted by part: part p holds the original node ids `node_perm[part_ptr[p]:part_ptr[p+1]]`.
 
-    node_perm  int64 [N], new position -> original id; ascending within a part
+    node_perm  int64 [N], new position -> original id; within a part in the order of `partitioner.order`
     part_ptr   int64 [P+1]; no part is empty
     """
 

@@ -57,6 +57,14 @@ def test_exact_predictions_score_what_the_run_reported(name: str, runs: Path, tm
     assert accuracies(probabilities(run, tmp_path, checkpoint="last"), graph) == {mask: last[mask] for mask in ("train", "val", "test")}
 
 
+@pytest.mark.parametrize("method", ["gas", "full_batch"])
+def test_the_order_of_the_nodes_within_parts_changes_no_prediction(method: str, tmp_path: Path) -> None:
+    for order in ("ids", "bfs"):
+        train(tmp_path / order, f"method={method}", f"partitioner.order={order}")
+    by_ids, by_bfs = (probabilities(tmp_path / order, tmp_path, checkpoint="last") for order in ("ids", "bfs"))
+    np.testing.assert_allclose(by_bfs, by_ids, rtol=1e-4)
+
+
 @pytest.mark.parametrize("checkpoint", ["best", "last"])
 @pytest.mark.parametrize("model", MODELS)
 def test_predictions_from_histories_are_exact_after_a_refresh_and_only_then(

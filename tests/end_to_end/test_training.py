@@ -178,6 +178,15 @@ def test_raising_the_number_of_epochs_continues_as_if_it_had_been_asked_for_at_o
     assert differences(essence(tmp_path / "here"), essence(tmp_path / "whole")) == []
 
 
+def test_a_run_from_before_there_were_orders_goes_on_in_that_of_the_ids(tmp_path: Path, gas_train: Command) -> None:
+    train(tmp_path / "at-once", "trainer.epochs=4", "partitioner.order=ids")
+    train(tmp_path / "old", "trainer.epochs=2", "partitioner.order=ids")
+    saved = tmp_path / "old" / "config.yaml"
+    saved.write_text(saved.read_text().replace("  order: ids\n", ""))
+    assert gas_train(f"resume={tmp_path / 'old'}", "trainer.epochs=4").code == 0
+    assert differences(essence(tmp_path / "old"), essence(tmp_path / "at-once")) == []
+
+
 def test_raising_the_number_of_epochs_of_several_runs(tmp_path: Path, gas_train: Command) -> None:
     train(tmp_path / "here", "runs=2")
     assert gas_train("resume=here", "trainer.epochs=5").code == 0

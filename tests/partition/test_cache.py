@@ -15,11 +15,12 @@ from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.ops.csr import CSR
 from gas_cli.partition import cache as cache_module
 from gas_cli.partition import make
-from gas_cli.partition.cache import PartitionCache, partition_key
+from gas_cli.partition.cache import CachedParts, PartitionCache, partition_key
 from gas_cli.partition.make import make_partition
 from gas_cli.partition.partition import Partition, Quality
 
 QUALITY = Quality(0.25, 0.1 + 0.2, 1.0)
+ENTRY = CachedParts(np.zeros(3, np.int32), np.arange(3, dtype=np.int32), QUALITY)
 
 
 @pytest.fixture
@@ -69,6 +70,7 @@ def test_every_option_that_matters_changes_the_key(
         replace(config, num_parts=5),
         replace(config, seed=1),
         replace(config, recursive=True),
+        replace(config, order="ids"),
         replace(config, name="random"),
         replace(config, name="random", seed=1),
         replace(config, name="random", num_parts=5),
@@ -108,10 +110,11 @@ def test_a_graph_without_edges_has_a_key(config: PartitionerConfig) -> None:
 
 def test_entries_come_back_exactly_and_nothing_else_is_left(tmp_path: Path) -> None:
     cache = PartitionCache(str(tmp_path / "a" / "b"))
-    cache.store("key", np.array([0, 2, 1], np.int64), QUALITY)
+    cache.store("key", CachedParts(np.array([0, 2, 1], np.int32), np.array([0, 2, 1], np.int32)[::-1], QUALITY))
     entry = cache.load("key", 3)
     assert entry is not None
-    assert entry.parts.tolist() == [0, 2, 1]
+    assert entry.parts.tolist() == [0, 2, 1] and entry.node_perm.tolist() == [1, 2, 0]
+    assert entry.parts.dtype == entry.node_perm.dtype == np.int32
     assert entry.quality == QUALITY
     assert sorted(path.name for path in cache.folder.iterdir()) == ["key.json", "key.npy"]
     assert cache.load("another", 3) is None
@@ -144,7 +147,12 @@ def half_a_json(path: Path) -> None:
 
 
 def another_length(path: Path) -> None:
-    np.save(path, np.zeros(59, np.int32))
+    np.save(path, np.zeros((2, 59), np.int32))
+
+
+def another_format(path: Path) -> None:
+    """Part ids alone, as the first format had them."""
+    np.save(path, np.load(path)[0])
 
 
 @pytest.mark.parametrize(
@@ -155,6 +163,7 @@ def another_length(path: Path) -> None:
         (".npy", empty),
         (".npy", Path.unlink),
         (".npy", another_length),
+        (".npy", another_format),
         (".json", cut_in_half),
         (".json", empty),
         (".json", change_quality),
@@ -212,7 +221,7 @@ def test_a_full_disk_is_a_warning_and_leaves_no_half_entry(
 
     cache = PartitionCache(str(tmp_path))
     monkeypatch.setattr(os, "fsync", full)
-    cache.store("key", np.zeros(3, np.int32), QUALITY)
+    cache.store("key", ENTRY)
     assert "No space left on device" in caplog.text
     assert list(tmp_path.iterdir()) == []
     assert cache.load("key", 3) is None
@@ -220,7 +229,7 @@ def test_a_full_disk_is_a_warning_and_leaves_no_half_entry(
 
 def test_an_unreadable_entry_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cache = PartitionCache(str(tmp_path))
-    cache.store("key", np.zeros(3, np.int32), QUALITY)
+    cache.store("key", ENTRY)
     cache.path("key").unlink()
     cache.path("key").mkdir()
     assert cache.load("key", 3) is None

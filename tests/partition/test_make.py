@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject, SearchStrategy
 
-from gas_cli.config.partitioner import PartitionerConfig
+from gas_cli.config.partitioner import ORDERS, PartitionerConfig
 from gas_cli.errors import UserError
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.make import assign_parts, make_partition
@@ -19,10 +19,11 @@ from gas_cli.partition.quality import measure_quality
 
 
 @given(st.data())
-def test_parts_hold_every_node_once_in_ascending_order(graphs: SearchStrategy[CSR], data: DataObject) -> None:
+def test_parts_hold_every_node_once(graphs: SearchStrategy[CSR], data: DataObject) -> None:
     adj = data.draw(graphs)
     name = data.draw(st.sampled_from(["random", "range"]))
-    config = PartitionerConfig(name=name, num_parts=data.draw(st.integers(1, adj.num_rows)), seed=data.draw(st.integers(0, 3)), cache="")
+    num_parts, seed, order = data.draw(st.integers(1, adj.num_rows)), data.draw(st.integers(0, 3)), data.draw(st.sampled_from(ORDERS))
+    config = PartitionerConfig(name=name, num_parts=num_parts, seed=seed, order=order, cache="")
 
     partition = make_partition(adj, config)
 
@@ -32,7 +33,8 @@ def test_parts_hold_every_node_once_in_ascending_order(graphs: SearchStrategy[CS
     parts = assign_parts(adj, config)
     for p in range(partition.num_parts):
         start, stop = partition.part_ptr[p : p + 2].tolist()
-        assert partition.node_perm[start:stop].tolist() == np.flatnonzero(parts == p).tolist()
+        nodes = partition.node_perm[start:stop]
+        assert (nodes if order == "ids" else nodes.sort().values).tolist() == np.flatnonzero(parts == p).tolist()
     assert partition.quality == measure_quality(adj, parts.astype(np.int32))
 
 
@@ -52,7 +54,7 @@ def test_the_seed_decides(ring: CSR, config: PartitionerConfig) -> None:
 def test_parts_from_a_file(ring: CSR, config: PartitionerConfig, tmp_path: Path) -> None:
     parts = np.arange(60) % 3
     np.save(tmp_path / "parts.npy", parts)
-    partition = make_partition(ring, replace(config, name="file", file=str(tmp_path / "parts.npy"), num_parts=40))
+    partition = make_partition(ring, replace(config, name="file", file=str(tmp_path / "parts.npy"), num_parts=40, order="ids"))
     assert partition.num_parts == 3  # the file decides, not partitioner.num_parts
     assert partition.node_perm.tolist() == [*range(0, 60, 3), *range(1, 60, 3), *range(2, 60, 3)]
 
@@ -61,7 +63,7 @@ def test_empty_parts_are_dropped_with_a_notice(
     ring: CSR, config: PartitionerConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     np.save(tmp_path / "parts.npy", np.repeat([1, 5, 4], 20))
-    cached = replace(config, name="file", file=str(tmp_path / "parts.npy"), cache=str(tmp_path / "cache"))
+    cached = replace(config, name="file", file=str(tmp_path / "parts.npy"), order="ids", cache=str(tmp_path / "cache"))
     for _ in range(2):  # a hit in the cache says so too
         caplog.clear()
         with caplog.at_level(logging.WARNING, logger="gas_cli"):
@@ -84,7 +86,7 @@ def test_more_parts_than_nodes_is_an_error(ring: CSR, config: PartitionerConfig,
     assert make_partition(ring, replace(config, name="range", num_parts=60)).num_parts == 60
 
 
-def test_one_part_keeps_the_order_of_the_nodes(ring: CSR, config: PartitionerConfig) -> None:
-    partition = make_partition(ring, replace(config, num_parts=1))
+def test_one_part_by_ids_keeps_the_order_of_the_nodes(ring: CSR, config: PartitionerConfig) -> None:
+    partition = make_partition(ring, replace(config, num_parts=1, order="ids"))
     assert partition.node_perm.tolist() == list(range(60))
     assert partition.quality.edge_cut == 0
