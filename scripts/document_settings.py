@@ -53,7 +53,8 @@ MEANINGS = {
     "seed": "Seed of parameters, dropout, batch order and (with `dataset.split=-1`) the split. 0 is a seed like any other.",
     "runs": "Repetitions with seeds `seed`, `seed`+1, …, each in `runs/NN` of the run's folder; the summary holds mean and std.",
     "device": "`auto` takes CUDA where there is one.",
-    "precision": "`bfloat16` computes dense products in it (autocast); parameters and aggregation stay in float32.",
+    "precision": "`bfloat16` rounds the operands of dense products to it (on CUDA: autocast); parameters and aggregation stay in float32. "
+    "Faster on processors with bfloat16 instructions (AVX512-BF16, AMX), slower on others.",
     "deterministic": "Ask torch for deterministic algorithms; on the CPU runs are reproducible without it.",
     "resume": "A run's folder to continue (single runs), or `auto`: continue each job whose folder holds a checkpoint.",
     "dataset.name": "Which graph; decided by the file chosen for the group.",

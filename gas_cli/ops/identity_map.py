@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gas_cli.ops import relu_kernels
 from gas_cli.ops.dropout import array
+from gas_cli.ops.low_precision import are_products_rounded
 from gas_cli.ops.threads import over_equal_rows
 
 GATHER_COST = 40
@@ -21,15 +22,15 @@ GATHER_COST = 40
 
 
 def identity_map(s: Tensor, weight: Tensor, beta: float) -> Tensor:
-    """(1-β) s + β s W of s [B, C] and W [C, C]; under autocast the product alone has the lower precision."""
-    if torch.is_autocast_enabled(s.device.type):
+    """(1-β) s + β s W of s [B, C] and W [C, C]; the product alone has the lower precision, where one is asked for."""
+    if are_products_rounded():
         return torch.lerp(s, (s @ weight).to(s.dtype), beta)
     return torch.addmm(s, s, weight, beta=1 - beta, alpha=beta)
 
 
 def identity_map_relu(s: Tensor, weight: Tensor, beta: float) -> Tensor:
     """ReLU of it; compiled on the CPU in float32."""
-    if s.is_cuda or s.dtype != torch.float32 or torch.is_autocast_enabled(s.device.type):
+    if s.is_cuda or s.dtype != torch.float32 or are_products_rounded():
         return identity_map(s, weight, beta).relu_()
     if not torch.is_grad_enabled():
         return identity_map(s, weight, beta).relu_()

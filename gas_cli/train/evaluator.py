@@ -13,6 +13,7 @@ from gas_cli.batch.loader import BatchLoader
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.history.store import HistoryStore
 from gas_cli.model.model import Model
+from gas_cli.ops.low_precision import low_precision
 from gas_cli.train.drivers import last_layer, layerwise
 from gas_cli.train.metrics import make_metric
 
@@ -73,12 +74,7 @@ class Evaluator:
         training = self.model.training
         self.model.eval()
         try:
-            with autocast(self.device, self.precision):
+            with low_precision(self.device, self.precision == "bfloat16"):
                 yield
         finally:
             self.model.train(training)
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """bfloat16 for dense products where `precision` asks for it; aggregation and histories keep their own types."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,12 +24,13 @@ from gas_cli.history.store import HistoryStore
 from gas_cli.memory import StagePeaks
 from gas_cli.model.model import Model
 from gas_cli.ops.dropout import Noise
+from gas_cli.ops.low_precision import low_precision
 from gas_cli.train.checkpoint import save_checkpoint
 from gas_cli.train.clock import Clock, memory_gauges
 from gas_cli.train.drivers import forward
 from gas_cli.train.edge_dropout import drop_edges
 from gas_cli.train.epoch import EpochBatches
-from gas_cli.train.evaluator import Evaluator, autocast
+from gas_cli.train.evaluator import Evaluator
 from gas_cli.train.lipschitz import make_penalty
 from gas_cli.train.loss import Loss
 from gas_cli.train.monitor import Monitor
@@ -144,12 +145,15 @@ class Trainer:
             self.exchange.begin(batch, upcoming)
             if self.config.trainer.edge_dropout > 0:
                 batch = drop_edges(batch, self.config.trainer.edge_dropout, noise)
-            with torch.set_grad_enabled(batch.num_train > 0), autocast(self.device, self.config.precision):
+            with torch.set_grad_enabled(batch.num_train > 0), self._precision():
                 scores = forward(self.model, batch, self.exchange, noise, penalty, for_loss=True)
             if batch.num_train > 0:
                 self._update(penalty.onto(self.loss(scores, batch, num_batches)))
             self.exchange.end(self.progress.step)
             self.progress.step += 1
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return low_precision(self.device, self.config.precision == "bfloat16")
 
     def _update(self, loss: Tensor) -> None:
         self._losses.append(loss.detach())

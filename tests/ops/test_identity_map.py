@@ -5,6 +5,7 @@ import torch
 
 from gas_cli.ops import threads
 from gas_cli.ops.identity_map import identity_map, identity_map_relu
+from gas_cli.ops.low_precision import low_precision
 
 
 @pytest.mark.parametrize("active", [0, 3, 50])
@@ -41,9 +42,9 @@ def test_result_does_not_depend_on_threads(monkeypatch):
     assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
 
 
-def test_autocast_lowers_the_product_alone():
+def test_low_precision_rounds_the_product_alone():
     """What the identity carries keeps float32: with W = 0 nothing is rounded."""
     s = torch.rand(20, 8) + 1
-    with torch.autocast("cpu", torch.bfloat16):
+    with low_precision(torch.device("cpu"), True):
         for function in (identity_map, identity_map_relu):
             torch.testing.assert_close(function(s, torch.zeros(8, 8), 0.25), 0.75 * s)
