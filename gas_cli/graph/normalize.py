@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gas_cli.errors import UserError
+from gas_cli.ops import adjacency_kernels
 from gas_cli.ops.csr import CSR
-
-ROWS_AT_A_TIME = 1 << 17
-"""Self-loops are placed for this many rows at once, which bounds the scratch memory."""
 
 
 def normalize(adj: CSR, kind: str, self_loops: bool) -> CSR:
@@ -29,71 +24,34 @@ def normalize(adj: CSR, kind: str, self_loops: bool) -> CSR:
     """
     if kind not in ("sym", "mean", "none"):
         raise UserError(f"Normalisation {kind!r} is not known: expected 'sym', 'mean' or 'none'.")
-    if kind == "sym" or self_loops:
-        adj = add_self_loops(adj)
+    looped = add_self_loops(adj) if kind == "sym" or self_loops else adj
     if kind == "none":
-        return adj
-    degree = _row_sums(adj)
+        return looped
+    rowptr, col, value = looped.arrays
+    degree = torch.from_numpy(adjacency_kernels.row_totals(rowptr, value))
+    out = value if looped.value is not adj.value else np.empty_like(value)  # in place where the weights are a copy already
     if kind == "mean":
-        scale = _power(degree, -1.0)
-        value = _per_entry(adj, scale).mul_(adj.value)
-        return CSR(adj.rowptr, adj.col, value, adj.num_cols, attr_row=adj.attr_row)
-    scale = _power(degree, -0.5)
-    # the two scales are multiplied first, so that the weights of v → w and w → v are equal to the last bit
-    value = _per_entry(adj, scale).mul_(scale.index_select(0, adj.col)).mul_(adj.value)
-    return CSR(adj.rowptr, adj.col, value, adj.num_cols, adj.symmetric, attr_row=adj.attr_row)
+        adjacency_kernels.scale_rows(rowptr, value, _power(degree, -1.0).numpy(), out)
+    else:
+        adjacency_kernels.scale_both(rowptr, col, value, _power(degree, -0.5).numpy(), out)
+    symmetric = adj.symmetric and kind == "sym"
+    return CSR(looped.rowptr, looped.col, torch.from_numpy(out), adj.num_cols, symmetric, attr_row=looped.attr_row)
 
 
 def add_self_loops(adj: CSR) -> CSR:
     """A + I: an entry of weight 1 on the diagonal of every row that has none; columns stay sorted."""
-    rowptr, col = adj.rowptr.numpy(), adj.col.numpy()
-    position, present = _diagonal(rowptr, col)
-    if present.all():
+    rowptr, col, value = adj.arrays
+    missing = adj.num_rows - int(adjacency_kernels.count_diagonal(rowptr, col))
+    if missing == 0:
         return adj
-    missing = np.flatnonzero(~present)
-    attr_row = None if adj.attr_row is None else torch.from_numpy(np.insert(adj.attr_row.numpy(), position[missing], -1))
-    added = np.zeros(rowptr.shape[0], np.int64)
-    np.cumsum(~present, out=added[1:])
-    return CSR(
-        torch.from_numpy(rowptr + added),
-        torch.from_numpy(np.insert(col, position[missing], missing.astype(np.int32))),
-        torch.from_numpy(np.insert(adj.value.numpy(), position[missing], np.float32(1.0))),
-        adj.num_cols,
-        adj.symmetric,
-        attr_row=attr_row,
-    )
-
-
-def _diagonal(rowptr: NDArray[np.int64], col: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where in `col` each row's diagonal entry is or belongs, and whether it is there."""
-    n = rowptr.shape[0] - 1
-    position, present = np.empty(n, np.int64), np.zeros(n, np.bool_)
-    for start in range(0, n, ROWS_AT_A_TIME):
-        stop = min(start + ROWS_AT_A_TIME, n)
-        bounds = rowptr[start : stop + 1]
-        row = np.repeat(np.arange(start, stop, dtype=np.int32), np.diff(bounds))
-        block = col[bounds[0] : bounds[-1]]
-        position[start:stop] = bounds[:-1] + _count(block < row, bounds)
-        present[row[block == row]] = True
-    return position, present
-
-
-def _count(flags: NDArray[np.bool_], bounds: NDArray[np.int64]) -> NDArray[Any]:
-    """How many flags are set between each two neighbouring bounds."""
-    total = np.zeros(flags.shape[0] + 1, np.int64)
-    np.cumsum(flags, out=total[1:])
-    return np.diff(total[bounds - bounds[0]])
-
-
-def _row_sums(adj: CSR) -> Tensor:
-    """Σ_w A[v, w], float32 [N]."""
-    ones = np.ones(adj.num_cols, np.float32)
-    return torch.from_numpy(adj.to_scipy() @ ones)
-
-
-def _per_entry(adj: CSR, scale: Tensor) -> Tensor:
-    """`scale` [N] of the row of each entry [nnz]; torch's `repeat_interleave` would make an index of 8 bytes per entry on the way."""
-    return torch.from_numpy(np.repeat(scale.numpy(), np.diff(adj.rowptr.numpy())))
+    attr_row = np.empty(0, np.int64) if adj.attr_row is None else adj.attr_row.numpy()
+    new_rowptr, total = np.zeros_like(rowptr), col.shape[0] + missing
+    new_col, new_value = np.empty(total, np.int32), np.empty(total, value.dtype)
+    new_attr = np.empty(0 if adj.attr_row is None else total, np.int64)
+    adjacency_kernels.with_diagonal(rowptr, col, value, attr_row, new_rowptr, new_col, new_value, new_attr)
+    rows = None if adj.attr_row is None else torch.from_numpy(new_attr)
+    parts = [torch.from_numpy(array) for array in (new_rowptr, new_col, new_value)]
+    return CSR(parts[0], parts[1], parts[2], adj.num_cols, adj.symmetric, attr_row=rows)
 
 
 def _power(degree: Tensor, exponent: float) -> Tensor:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from gas_cli.graph.graph import Features, Graph, Split
+from gas_cli.ops.adjacency_kernels import relabelled_transpose
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.partition import Partition
 
@@ -41,37 +41,19 @@ def permute_graph(graph: Graph, partition: Partition) -> Graph:
 def permute_adjacency(adj: CSR, order: Tensor) -> CSR:
     """B with B[i, j] = A[order[i], order[j]] for a permutation `order` int64 [N]; columns ascend within each row.
 
-    Relabelling unsorts the columns, and a transpose sorts them in linear time: one is enough where B equals its transpose.
+    One pass gives the transpose of B with sorted rows. It is B itself where the two are equal; else, and where the entries of an edge's two
+    directions have rows of attributes of their own, a second one transposes back.
     """
-    if adj.attr_row is not None:
-        # What moves is each entry's position, by which both weights and rows of attributes are looked up; positions are never symmetric.
-        moved = permute_adjacency(CSR(adj.rowptr, adj.col, torch.arange(adj.nnz), adj.num_cols), order)
-        value, attr_row = adj.value[moved.value], adj.attr_row[moved.value]
-        return CSR(moved.rowptr, moved.col, value, adj.num_cols, adj.symmetric, attr_row=attr_row)
-    place = torch.empty(adj.num_rows, dtype=torch.int32)
-    place[order] = torch.arange(adj.num_rows, dtype=torch.int32)
-    arrays = _transpose_of_permuted(*adj.arrays, order.numpy(), place.numpy())
-    rowptr, col, value = (torch.from_numpy(array) for array in arrays)
-    permuted = CSR(rowptr, col, value, adj.num_cols, adj.symmetric)
-    return permuted if adj.symmetric else permuted.transpose()
-
-
-@njit(nogil=True, cache=True)
-def _transpose_of_permuted(rowptr, col, value, order, place):  # type: ignore[no-untyped-def]
-    """CSR of the transpose of the permuted matrix; `place` int32 [N] is the inverse of `order`. One pass moves each entry once."""
-    t_rowptr = np.zeros(order.shape[0] + 1, np.int64)
-    for w in col:
-        t_rowptr[place[w] + 1] += 1
-    for i in range(order.shape[0]):
-        t_rowptr[i + 1] += t_rowptr[i]
-    cursor = t_rowptr[:-1].copy()
-    t_col, t_value = np.empty_like(col), np.empty_like(value)
-    for i in range(order.shape[0]):
-        for e in range(rowptr[order[i]], rowptr[order[i] + 1]):
-            row = place[col[e]]
-            t_col[cursor[row]], t_value[cursor[row]] = i, value[e]
-            cursor[row] += 1
-    return t_rowptr, t_col, t_value
+    place = np.empty(adj.num_rows, np.int32)
+    place[order.numpy()] = np.arange(adj.num_rows, dtype=np.int32)
+    attr_row = np.empty(0, np.int64) if adj.attr_row is None else adj.attr_row.numpy()
+    rowptr, col, value = adj.arrays
+    rowptr, col, value, attr_row = relabelled_transpose(rowptr, col, value, attr_row, order.numpy(), place)
+    if not adj.symmetric or adj.attr_row is not None:
+        same = np.arange(adj.num_rows)
+        rowptr, col, value, attr_row = relabelled_transpose(rowptr, col, value, attr_row, same, same.astype(np.int32))
+    rows = None if adj.attr_row is None else torch.from_numpy(attr_row)
+    return CSR(torch.from_numpy(rowptr), torch.from_numpy(col), torch.from_numpy(value), adj.num_cols, adj.symmetric, attr_row=rows)
 
 
 def _permute_features(graph: Graph, order: Tensor) -> tuple[Features, Tensor | None]:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from gas_cli.errors import UserError
-from gas_cli.graph import normalize as module
 from gas_cli.graph.normalize import add_self_loops, normalize
 from gas_cli.graph.topology import build_adjacency
 from gas_cli.ops.csr import CSR
@@ -88,14 +87,6 @@ def test_edges_keep_their_rows_of_attributes_and_added_loops_have_none(adj: CSR,
     assert torch.equal(result.attr_row == -1, row == result.col)
     assert torch.equal(adj.col[result.attr_row[row != result.col]], result.col[row != result.col])
     assert result.attr_row[row != result.col].tolist() == list(range(adj.nnz))
-
-
-def test_blocks_of_rows_give_the_same_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    adj = random_graph(3, symmetric=False, weighted=True)
-    whole = add_self_loops(adj)
-    monkeypatch.setattr(module, "ROWS_AT_A_TIME", 4)
-    blocked = add_self_loops(adj)
-    assert torch.equal(whole.rowptr, blocked.rowptr) and torch.equal(whole.col, blocked.col) and torch.equal(whole.value, blocked.value)
 
 
 def test_input_is_left_alone() -> None:

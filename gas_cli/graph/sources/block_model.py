@@ -61,8 +61,8 @@ class BlockModel:
 DrawPairs = Callable[[BlockModel, int, np.random.Generator], tuple[Nodes, Nodes]]
 
 
-def sample_edges(model: BlockModel, rng: np.random.Generator) -> Nodes:
-    """Undirected edges [2, ≤ M], each once, no loops: row 0 is below row 1.
+def sample_edges(model: BlockModel, rng: np.random.Generator) -> NDArray[np.int32]:
+    """Undirected edges int32 [2, ≤ M], each once, no loops: row 0 is below row 1.
 
     Shares of M within and between communities are fixed in advance, so that drawing duplicates again does not move them.
     Where so many different edges do not exist (tiny or crowded communities) there are fewer, with a warning.
@@ -72,12 +72,15 @@ def sample_edges(model: BlockModel, rng: np.random.Generator) -> Nodes:
     pairs_within = int((sizes * (sizes - 1) // 2).sum())
     pairs_between = model.num_nodes * (model.num_nodes - 1) // 2 - pairs_within
     want_between = round(model.mixing * num_edges)
-    within = _draw_distinct(min(num_edges - want_between, pairs_within), model, _pair_within, rng)
-    between = _draw_distinct(min(want_between, pairs_between), model, _pair_between, rng)
+    within = _draw_distinct(min(num_edges - want_between, pairs_within), model, draw_within, rng)
+    between = _draw_distinct(min(want_between, pairs_between), model, draw_between, rng)
     keys = np.concatenate([within, between])
     if len(keys) < 0.98 * num_edges:
         log.warning("Communities are too small for the average degree and mixing asked for: drew %d of %d edges.", len(keys), num_edges)
-    return np.stack([keys // model.num_nodes, keys % model.num_nodes])
+    edges = np.empty((2, len(keys)), np.int32)
+    np.floor_divide(keys, model.num_nodes, out=edges[0], casting="unsafe")
+    np.remainder(keys, model.num_nodes, out=edges[1], casting="unsafe")
+    return edges
 
 
 def _draw_distinct(count: int, model: BlockModel, draw: DrawPairs, rng: np.random.Generator) -> Nodes:
@@ -117,7 +120,7 @@ def _first_ends(model: BlockModel, count: int, rng: np.random.Generator) -> Node
     return model.node_at(np.sort(rng.random(count)) * model.weight[-1])
 
 
-def _pair_within(model: BlockModel, count: int, rng: np.random.Generator) -> tuple[Nodes, Nodes]:
+def draw_within(model: BlockModel, count: int, rng: np.random.Generator) -> tuple[Nodes, Nodes]:
     """Two nodes of one community, each with probability ∝ its expected degree."""
     ends = model.community_weight
     u = _first_ends(model, count, rng)
@@ -125,7 +128,7 @@ def _pair_within(model: BlockModel, count: int, rng: np.random.Generator) -> tup
     return u, np.clip(model.node_at(ends[c] + rng.random(count) * (ends[c + 1] - ends[c])), model.bounds[c], model.bounds[c + 1] - 1)
 
 
-def _pair_between(model: BlockModel, count: int, rng: np.random.Generator) -> tuple[Nodes, Nodes]:
+def draw_between(model: BlockModel, count: int, rng: np.random.Generator) -> tuple[Nodes, Nodes]:
     """Two nodes of different communities: the second from all weight but that of the first one's community."""
     ends = model.community_weight
     u = _first_ends(model, count, rng)

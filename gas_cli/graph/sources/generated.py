@@ -46,11 +46,10 @@ def generate(config: GeneratedConfig) -> Graph:
     n, classes = config.num_nodes, config.num_communities
     degrees = expected_degrees(n, config.average_degree, config.power_law, degree_rng)
     model = BlockModel.with_equal_communities(degrees, classes, 0.0 if classes == 1 else config.mixing)
-    edges = sample_edges(model, edge_rng)
     ids = label_rng.permutation(n).astype(np.int32)  # the model numbers nodes community by community
     y = np.empty(n, np.int64)
     y[ids] = model.community
-    adj = build_adjacency(ids[edges], n, symmetrise=True)
+    adj = build_adjacency(ids[sample_edges(model, edge_rng)], n, symmetrise=True)
     log.info("Generated %d nodes with %.2f neighbours on average.", n, adj.nnz / n)
     return Graph(
         name=config.name,
