@@ -198,8 +198,8 @@ def report(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
     lines = [
         "# Peak resident memory by stage",
         "",
-        "CPU; MiB above the resident size after a tiny case, which stands for the libraries. The floor is what a run needs at once; ratio: the",
-        "largest peak over the floor. METIS runs in a process of its own while `partition` waits: its peak comes on top of that.",
+        "CPU; MiB above the resident size after a tiny case, which stands for the libraries. The floor is what a run needs at once; ratio:",
+        "the largest peak over the floor. METIS runs in a process of its own while `partition` waits: its peak comes on top of that.",
         "",
         "| case | nodes | messages | libraries | " + " | ".join(stages) + " | METIS | floor | ratio |",
         "|---|---|---|---|" + "---|" * (len(stages) + 3),
