@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 
 import ablation
 import precision
 import pytest
+import stability
 import table1
 
 
@@ -63,3 +66,22 @@ def test_precision_compares_accuracy_and_time_with_the_same_seed() -> None:
     assert row is not None
     assert (row["to float32"], row["within 0.3"], row["epoch to float32"], row["runs"]) == ("+0.20 ± 0.00", "yes", "0.50x", 1)
     assert precision.compare("gcn", "cora", "float16 histories", done) is None
+
+
+def test_stability_reads_the_second_half_of_the_epochs(tmp_path: Path) -> None:
+    lines = [{"epoch": epoch, "test": test} for epoch, test in enumerate((0.1, 0.2, 0.8, 0.9), start=1)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    curve = stability.curve(tmp_path, 0.85)
+    assert (curve.best, curve.mean, curve.swing) == pytest.approx((85.0, 85.0, 50**0.5))
+    full, gas = stability.Curve(80.0, 79.0, 1.0), stability.Curve(82.0, 77.0, 3.0)
+    curves = {("gat", "cora", stability.VARIANTS[0], 0): full, ("gat", "cora", stability.VARIANTS[1], 0): gas}
+    row = stability.describe("gat", "cora", stability.VARIANTS[1], curves)
+    assert row is not None and (row["to full batch"], row["swing"]) == ("-2.00 ± 0.00", "3.00")
+    assert stability.describe("gat", "cora", stability.VARIANTS[2], curves) is None
+
+
+def test_stability_reads_the_runs_of_table_1_and_changes_the_weighting_alone() -> None:
+    published = table1.trial("appnp", "cora", "gas", 3)
+    assert stability.trial("appnp", "cora", stability.VARIANTS[1], 3) == published
+    weighted = stability.trial("appnp", "cora", stability.VARIANTS[2], 3)
+    assert weighted.name != published.name and weighted.settings == (*published.settings, "trainer.loss_weighting=full_batch")
