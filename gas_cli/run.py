@@ -231,10 +231,12 @@ def _partitioner(config: Config) -> PartitionerConfig:
 @contextlib.contextmanager
 def _environment(config: Config) -> Iterator[None]:
     """Determinism for one run; left as it was found, since the jobs of a sweep share a process."""
+    if not config.deterministic:  # torch's function imports its compiler, which takes a second and more
+        yield
+        return
     before = torch.are_deterministic_algorithms_enabled()
-    if config.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for before it calls cuBLAS deterministic
-        torch.use_deterministic_algorithms(True)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for before it calls cuBLAS deterministic
+    torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:

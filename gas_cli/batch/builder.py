@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gas_cli.batch.batch import Batch, Block
+from gas_cli.batch.split import Entries, split_rows
 from gas_cli.graph.graph import Features, Graph, Split
-from gas_cli.ops import kernels
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.partition import Partition
 
@@ -41,7 +41,7 @@ class BatchBuilder:
         self.feature_sums, self.loss_blocks = feature_sums, loss_blocks and graph.edge_attr is None
         assert graph.edge_attr is None or adj.attr_row is not None, "edge attributes are found by the row that each edge carries"
         attr_row = np.empty(0, np.int64) if graph.edge_attr is None or adj.attr_row is None else adj.attr_row.numpy()
-        self._arrays = adj.rowptr.numpy(), adj.col.numpy(), adj.value.numpy(), attr_row
+        self._entries = Entries(*adj.arrays, attr_row)
         self._part_ptr: list[int] = partition.part_ptr.tolist()
         self._local = np.full(graph.num_nodes, -1, np.int32)
         self._identity = bool((partition.node_perm == torch.arange(graph.num_nodes)).all())
@@ -55,21 +55,19 @@ class BatchBuilder:
         parts = sorted(parts)
         ranges = self._ranges(parts)
         starts, stops = np.array(ranges, np.int64).T.copy()
-        inner_ptr, inner_col, inner_value, inner_attr, outer_ptr, outer_col, outer_value, outer_attr, halo_np = kernels.split_rows(
-            *self._arrays, starts, stops, self._local
-        )
-        halo = torch.from_numpy(halo_np)
+        inner_entries, outer_entries, halo_ids = split_rows(self._entries, starts, stops, self._local)
+        halo = torch.from_numpy(halo_ids)
         num_targets = int((stops - starts).sum())
-        inner = _csr(inner_ptr, inner_col, inner_value, num_targets)
+        inner = _csr(inner_entries, num_targets)
         inner.symmetric = self.adj.symmetric
         block = Block(
             inner,
-            _csr(outer_ptr, outer_col, outer_value, halo.numel()),
+            _csr(outer_entries, halo.numel()),
             _cut(self.partition.node_perm, ranges),
             halo if self._identity else self.partition.node_perm[halo],
         )
         if self.graph.edge_attr is not None:
-            rows = torch.from_numpy(np.concatenate([inner_attr, outer_attr]))
+            rows = torch.from_numpy(np.concatenate([inner_entries.attr_row, outer_entries.attr_row]))
             block = replace(block, edge_attr=edge_attributes(self.graph.edge_attr, rows, block.edge_target, num_targets))
         mask = _cut(self.split.train, ranges)
         return Batch(
@@ -154,5 +152,6 @@ def _cut(x: Tensor, ranges: list[tuple[int, int]]) -> Tensor:
     return torch.cat([x[start:stop] for start, stop in ranges])
 
 
-def _csr(rowptr: np.ndarray, col: np.ndarray, value: np.ndarray, num_cols: int) -> CSR:
-    return CSR(torch.from_numpy(rowptr), torch.from_numpy(col), torch.from_numpy(value), num_cols)
+def _csr(entries: Entries, num_cols: int) -> CSR:
+    rowptr, col, value = (torch.from_numpy(array) for array in entries[:3])
+    return CSR(rowptr, col, value, num_cols)

@@ -63,9 +63,9 @@ def gather_rows(rowptr, col, value, index):  # type: ignore[no-untyped-def]
     out_col = np.empty(out_rowptr[-1], col.dtype)
     out_value = np.empty(out_rowptr[-1], value.dtype)
     for k in range(index.shape[0]):
-        start, stop = rowptr[index[k]], rowptr[index[k] + 1]
-        out_col[out_rowptr[k] : out_rowptr[k + 1]] = col[start:stop]
-        out_value[out_rowptr[k] : out_rowptr[k + 1]] = value[start:stop]
+        shift = out_rowptr[k] - rowptr[index[k]]
+        for e in range(rowptr[index[k]], rowptr[index[k] + 1]):  # assigning slices would take numba two seconds more to compile
+            out_col[e + shift], out_value[e + shift] = col[e], value[e]
     return out_rowptr, out_col, out_value
 
 
@@ -102,74 +102,6 @@ def dropout_sparse(rowptr, col, value, ids, key0, key1, threshold, scale, out, f
         for e in range(rowptr[i], rowptr[i + 1]):
             word = mix(np.uint32(start + np.uint32(np.uint32(col[e]) * stride)))
             out[e] = value[e] * scale if word >= threshold else np.float32(0)
-
-
-@njit(nogil=True, cache=True)
-def split_rows(rowptr, col, value, attr_row, starts, stops, local):  # type: ignore[no-untyped-def]  # noqa: PLR0912 - one pass, not many functions
-    """Cut the rows of the ranges [starts, stops) out of a matrix and divide them into in-batch and halo columns.
-
-    `local` int32 [N] is scratch that holds -1 everywhere, on entry as on return. The ranges ascend. `attr_row` int64 [nnz] goes with the
-    entries, as `value` does; it may be empty.
-    Returns (inner rowptr/col/value/attr_row, outer rowptr/col/value/attr_row, halo): inner columns count the in-batch rows in their order,
-    outer columns index `halo`, the ascending ids of the out-of-batch columns. O(entries + H log H).
-    """
-    num_targets = 0
-    for r in range(starts.shape[0]):
-        for v in range(starts[r], stops[r]):
-            local[v] = num_targets
-            num_targets += 1
-    inner_rowptr = np.zeros(num_targets + 1, np.int64)
-    outer_rowptr = np.zeros(num_targets + 1, np.int64)
-    halo = np.empty(1024, np.int64)
-    num_halo = 0
-    row = 0
-    for r in range(starts.shape[0]):
-        for v in range(starts[r], stops[r]):
-            inside = 0
-            for e in range(rowptr[v], rowptr[v + 1]):
-                if local[col[e]] >= 0:
-                    inside += 1
-                elif local[col[e]] == -1:
-                    local[col[e]] = -2
-                    if num_halo == halo.shape[0]:
-                        grown = np.empty(2 * num_halo, np.int64)
-                        grown[:num_halo] = halo
-                        halo = grown
-                    halo[num_halo] = col[e]
-                    num_halo += 1
-            inner_rowptr[row + 1] = inner_rowptr[row] + inside
-            outer_rowptr[row + 1] = outer_rowptr[row] + rowptr[v + 1] - rowptr[v] - inside
-            row += 1
-    halo = np.sort(halo[:num_halo])
-    for k in range(num_halo):
-        local[halo[k]] = -2 - k
-    inner_col = np.empty(inner_rowptr[-1], np.int32)
-    inner_value = np.empty(inner_rowptr[-1], value.dtype)
-    outer_col = np.empty(outer_rowptr[-1], np.int32)
-    outer_value = np.empty(outer_rowptr[-1], value.dtype)
-    with_attr = attr_row.shape[0] > 0
-    inner_attr = np.empty(inner_rowptr[-1] if with_attr else 0, np.int64)
-    outer_attr = np.empty(outer_rowptr[-1] if with_attr else 0, np.int64)
-    i, o = 0, 0
-    for r in range(starts.shape[0]):
-        for v in range(starts[r], stops[r]):
-            for e in range(rowptr[v], rowptr[v + 1]):
-                where = local[col[e]]
-                if where >= 0:
-                    inner_col[i], inner_value[i] = where, value[e]
-                    if with_attr:
-                        inner_attr[i] = attr_row[e]
-                    i += 1
-                else:
-                    outer_col[o], outer_value[o] = -2 - where, value[e]
-                    if with_attr:
-                        outer_attr[o] = attr_row[e]
-                    o += 1
-    for r in range(starts.shape[0]):
-        local[starts[r] : stops[r]] = -1
-    for k in range(num_halo):
-        local[halo[k]] = -1
-    return inner_rowptr, inner_col, inner_value, inner_attr, outer_rowptr, outer_col, outer_value, outer_attr, halo
 
 
 @njit(nogil=True, cache=True)

@@ -26,7 +26,8 @@ def moments(x, chunk, sums, squares, first, stop):  # type: ignore[no-untyped-de
         for i in range(begin, end):
             for c in range(0, width, 16):
                 store(total, at + c, plus(load(total, at + c, zeros(16)), load(table, i * width + c, zeros(16))))
-        mean_of[:] = sums[k] / np.float32(end - begin)
+        for c in range(width):
+            mean[c] = total[at + c] / np.float32(end - begin)
         for i in range(begin, end):
             for c in range(0, width, 16):
                 difference = minus(load(table, i * width + c, zeros(16)), load(mean, c, zeros(16)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from typing import Any
@@ -12,6 +13,18 @@ from torch.optim import lr_scheduler
 
 from gas_cli.config.training import OptimizerConfig
 from gas_cli.model.model import Model
+
+
+class PlainAdam(torch.optim.Adam):
+    """torch's Adam without the wrappers by which its methods import torch's compiler, which nothing here uses: they cost every process more
+    than a second and 70 MiB. The methods themselves are torch's.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Adam.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Adam.load_state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
 
 
 class Optimizer:
@@ -25,7 +38,7 @@ class Optimizer:
             {"params": [p for p in self._parameters if id(p) in regularized], "weight_decay": config.reg_weight_decay},
             {"params": [p for p in self._parameters if id(p) not in regularized], "weight_decay": config.weight_decay},
         ]
-        self.adam = torch.optim.Adam([g for g in groups if g["params"]], lr=config.lr, fused=True)  # one pass for all parameters
+        self.adam = PlainAdam([g for g in groups if g["params"]], lr=config.lr, fused=True)  # one pass for all parameters
         self._scheduler = self._make_scheduler(epochs)
 
     def _make_scheduler(self, epochs: int) -> Any:

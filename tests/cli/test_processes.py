@@ -87,3 +87,14 @@ def test_jobs_of_one_process_do_not_influence_each_other(tmp_path: Path) -> None
 def test_help_and_mistakes_do_not_import_torch(arguments: list[str]) -> None:
     code = f"import sys; from gas_cli.cli.train import command_line; command_line({arguments!r}); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_training_imports_neither_the_compiler_of_torch_nor_what_other_models_need(tmp_path: Path) -> None:
+    """Each would cost every start a second or more, and tens of MiB."""
+    heavy = ("torch._dynamo", "sympy", "torch_geometric", "pandas", "sklearn", "ogb")
+    arguments = [*TINY, "trainer.epochs=1", "optimizer.schedule=cosine", f"hydra.run.dir={tmp_path}"]
+    code = f"import sys; from gas_cli.cli.train import command_line; c = command_line({arguments!r}); "
+    code += f"sys.exit(c or str([name for name in {heavy} if name in sys.modules] or ''))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stderr.strip() == ""
+    assert (tmp_path / "summary.json").exists()

@@ -127,6 +127,28 @@ def test_clipping_bounds_the_gradient():
     assert torch.cat([p.grad.flatten() for p in model.parameters()]).norm() == pytest.approx(0.5, rel=1e-4)
 
 
+def test_the_updates_are_those_of_torch():
+    models = [build_model(GCNIIConfig(), 5, 3, seed=0) for _ in range(2)]
+    ours = Optimizer(models[0], OptimizerConfig(lr=0.1, reg_weight_decay=0.3, weight_decay=0.2), epochs=9)
+    regularized = {id(p) for p in models[1].regularized()}
+    groups = [
+        {"params": [p for p in models[1].parameters() if (id(p) in regularized) == inside], "weight_decay": decay}
+        for inside, decay in ((True, 0.3), (False, 0.2))
+    ]
+    torchs = torch.optim.Adam(groups, lr=0.1, fused=True)
+    for _ in range(3):
+        for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        ours.step()
+        torchs.step()
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.equal(one, other)
+    torch.testing.assert_close(ours.adam.state_dict()["state"], torchs.state_dict()["state"], rtol=0, atol=0)
+    ours.zero_grad()
+    assert all(p.grad is None for p in models[0].parameters())
+
+
 def test_moments_of_another_memory_layout_are_laid_out_anew():
     """The fused update walks parameters and moments by address; a checkpoint may hold them in another order of memory."""
     models = [build_model(APPNPConfig(), 5, 3, seed=0) for _ in range(2)]
