@@ -9,7 +9,7 @@ would be nothing to see. Without dropout, so that the error of a history is that
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def main() -> None:
         *(f"![Errors per layer over the epochs]({name})" for name in pictures),
         f"Code: {', '.join(codes(arguments.work, summaries))}.",
     )
-    curves = {f"{model}-{depth}": list(points(records)) for (model, depth), records in done.items()}
+    curves = {f"{model}-{depth}": series(points(records)) for (model, depth), records in done.items()}
     write_report(arguments.out, "error", "Errors of histories by depth", COLUMNS, rows, notes, curves=curves)
 
 
@@ -118,6 +118,16 @@ def points(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield {"epoch": record["epoch"], "layer": layer, **{name: relative(part, name) for name in ("history_error", *QUANTITIES)}}
 
 
+def series(found: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """The same for a file: per layer the values of each quantity over the epochs, to four digits, in one line each."""
+    lines: dict[str, dict[str, list[str]]] = {}
+    for point in found:
+        layer = lines.setdefault(f"layer {point['layer']}", {})
+        for name in ("epoch", "history_error", *QUANTITIES):
+            layer.setdefault(name, []).append("–" if point[name] is None else f"{point[name]:.4g}")
+    return {layer: {name: " ".join(values) for name, values in quantities.items()} for layer, quantities in lines.items()}
+
+
 def draw(out: Path, model: str, done: dict[tuple[str, int], list[dict[str, Any]]]) -> str | None:
     """One figure per model, a row per depth: closeness, staleness and cap of every layer over the epochs. Its name; None without plots."""
     depths = sorted(depth for name, depth in done if name == model and depth > 1 and done[name, depth])
@@ -134,6 +144,12 @@ def draw(out: Path, model: str, done: dict[tuple[str, int], list[dict[str, Any]]
         curves = list(points(done[model, depth]))
         for axes, (quantity, title) in zip(line, QUANTITIES.items(), strict=True):
             draw_panel(axes, curves, quantity, f"{model}, {depth} layers: {title} / norm")
+        line[0].sharey(line[-1])  # an error beside its cap
+        line[-1].autoscale(axis="y")
+        drawn = {str(curve.get_label()): curve for axes in (line[1], line[-1]) for curve in axes.lines}
+        line[-1].legend(drawn.values(), drawn.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
+    for axes in panels[-1]:
+        axes.set_xlabel("epoch")
     name = f"error-{model}.png"
     figure.savefig(out / name, dpi=100, format="png")
     return name
@@ -147,12 +163,16 @@ def draw_panel(axes: Any, curves: Sequence[dict[str, Any]], quantity: str, title
         if line:
             label = "scores" if layer == layers[-1] else f"layer {layer}"
             axes.plot(*zip(*line, strict=True), label=label, color=(layer / len(layers), 0.2, 1 - layer / len(layers)))
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
     axes.set_title(title, fontsize=9)
-    axes.set_xlabel("epoch")
     axes.grid(alpha=0.3)
     if axes.lines:
         axes.set_yscale("log")
-        axes.legend(fontsize=6)
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if high < 1e4 * low else (1.0,)))
+        axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def chosen(layers: Sequence[int]) -> list[int]:

@@ -51,3 +51,11 @@ def test_trials_compose_and_differ() -> None:
     assert len({t.name for t in trials}) == len({t.settings for t in trials}) == len(trials)
     config = compose_config(trials[-1].settings)
     assert (config.model.num_layers, config.history.refresh, config.evaluation.monitor, config.model.dropout) == (64, "never", True, 0)
+
+
+def test_the_file_holds_every_point_of_the_figures(records) -> None:
+    points = list(error.points([record for record in records if "monitor" in record]))
+    kept = error.series(points)
+    assert kept["layer 2"]["epoch"] == "2 4" and len(kept) == 3
+    values = [float(value) for value in kept["layer 2"]["closeness"].split()]
+    assert values == pytest.approx([p["closeness"] for p in points if p["layer"] == 2], rel=1e-3)
