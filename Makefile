@@ -43,11 +43,11 @@ test: $(INSTALLED)  ## Run the tests, a process per core; at least 90 % of the l
 test-gpu: $(INSTALLED)  ## Run the tests that need a GPU (no network, no coverage)
 	$(PYTHON) -m pytest -m gpu -p no:cacheprovider
 
-bench: $(INSTALLED)  ## Repeat the CPU measurements in benchmarks/
-	$(PYTHON) -m benchmarks.run --device cpu
+bench: $(INSTALLED)  ## Measure on the CPU, in under an hour on two quiet cores; with QUICK=1 a part, in about two minutes
+	$(PYTHON) -m benchmarks.run --device cpu $(if $(QUICK),--quick) $(if $(GAS_DATA),--root $(GAS_DATA))
 
-bench-gpu: $(INSTALLED)  ## Repeat the GPU measurements in benchmarks/
-	$(PYTHON) -m benchmarks.run --device cuda
+bench-gpu: $(INSTALLED)  ## Measure on a CUDA device, in under ten minutes, without network
+	$(PYTHON) -m benchmarks.run --device cuda $(if $(QUICK),--quick) $(if $(GAS_DATA),--root $(GAS_DATA))
 
 demo: $(INSTALLED)  ## Train on a generated community graph, GAS beside full batch, and show a table
 	$(PYTHON) scripts/demo.py

@@ -1,21 +1,22 @@
-"""Graph attention on the CPU, forward and backward: ours beside PyG's `GATConv` on `edge_index`.
+"""Graph attention, forward and backward: ours beside PyG's `GATConv` on `edge_index`.
 
-    python -m benchmarks.attention [--graphs arxiv-size physics-size] [--rounds 5] [--threads 1]
+    python -m benchmarks.attention [--graphs arxiv-size physics-size] [--rounds 5] [--threads 1] [--device cpu|cuda]
 
 The aggregation of one layer with attention dropout, from the projected rows W h to the output and back to all gradients, on the same
 generated graph, parameters and node order (that of the parts, which serves both). The variants take turns in one process, so read the
-ratios. Writes results/attention-cpu.md and .json.
+ratios. Writes results/attention-<device>.md and .json.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.machine import Content, write
+from benchmarks.options import options, result_name
+from benchmarks.turns import clock_of, in_turns, ratio, summary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,11 +45,12 @@ class Layer:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, rounds=5)
     parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), choices=list(GRAPHS))
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.graphs, arguments.rounds = ["physics-size"], 1
 
     from gas_cli.cli.environment import prepare_process
 
@@ -56,12 +58,14 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(arguments.threads)
+    clock, unit = clock_of(arguments.threads, arguments.device)
     rows = []
     for graph in arguments.graphs:
-        block = whole_graph(GRAPHS[graph])
+        block = whole_graph(GRAPHS[graph]).to(torch.device(arguments.device))
         for name, sizes in LAYERS.items():
-            rows.append(compare(graph, name, make_layer(block, *sizes), arguments.rounds, clock_of(arguments.threads)[0]))
-    report(rows, arguments)
+            rows.append(compare(graph, name, make_layer(block, *sizes), arguments.rounds, clock))
+    settings = {"device": arguments.device, "threads": arguments.threads, "clock": unit, "rounds": arguments.rounds}
+    write(result_name("attention", arguments), rows, table, settings, arguments.out)
 
 
 def whole_graph(settings: tuple[str, ...]) -> Block:
@@ -85,9 +89,10 @@ def make_layer(block: Block, heads: int, channels: int) -> Layer:
     from gas_cli.model.model import glorot
 
     torch.manual_seed(0)
-    edge_index = torch.stack([block.edge_source, block.edge_target])
-    rows, grad = torch.randn(block.num_targets, heads * channels), torch.randn(block.num_targets, heads * channels)
-    return Layer(block, edge_index, rows, glorot(heads, channels), glorot(heads, channels), grad)
+    edge_index, device = torch.stack([block.edge_source, block.edge_target]), block.target_ids.device
+    rows, grad = (torch.randn(block.num_targets, heads * channels) for _ in range(2))
+    tensors = [tensor.to(device) for tensor in (rows, glorot(heads, channels), glorot(heads, channels), grad)]
+    return Layer(block, edge_index, *tensors)
 
 
 def ours(layer: Layer) -> Callable[[], None]:
@@ -124,47 +129,33 @@ def pyg(layer: Layer) -> Callable[[], None]:
     return step
 
 
-def clock_of(threads: int) -> tuple[Callable[[], float], str]:
-    """The processor's time where one thread does everything: other work on the machine disturbs it less. Else the wall clock's."""
-    return (time.thread_time, "seconds of the processor") if threads == 1 else (time.perf_counter, "seconds of the wall clock")
-
-
 def compare(graph: str, name: str, layer: Layer, rounds: int, clock: Callable[[], float]) -> dict[str, Any]:
-    """Both variants in turns, after one step of warm-up (kernels are compiled, the first pages touched)."""
-    variants = {"ours": ours(layer), "pyg": pyg(layer)}
-    seconds: dict[str, list[float]] = {variant: [] for variant in variants}
-    for number in range(rounds + 1):
-        for variant, step in variants.items():
-            started = clock()
-            step()
-            if number > 0:
-                seconds[variant].append(clock() - started)
-    ratios = [a / b for a, b in zip(seconds["ours"], seconds["pyg"], strict=True)]
-    row: dict[str, Any] = {"graph": graph, "edges": layer.block.num_edges, "layer": name}
-    row |= {variant: {"median": statistics.median(values), "min": min(values), "all": values} for variant, values in seconds.items()}
-    print(graph, name, f"{statistics.median(ratios):.3f}", file=sys.stderr, flush=True)
-    return row | {"ratio": statistics.median(ratios), "ratios": ratios}
+    """Both variants in turns."""
+    seconds = in_turns({"ours": ours(layer), "pyg": pyg(layer)}, rounds, clock)
+    row = {"graph": graph, "edges": layer.block.num_edges, "layer": name, **{name: summary(values) for name, values in seconds.items()}}
+    row["ratio"] = ratio(seconds["ours"], seconds["pyg"])
+    print(graph, name, f"{row['ratio']:.3f}", file=sys.stderr, flush=True)
+    return row
 
 
-def report(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
-    from benchmarks.machine import write
-
+def table(content: Content) -> str:
+    settings = {"device": "cpu", "threads": 1, "clock": clock_of(1)[1], **content["settings"]}
+    rounds = settings.get("rounds", len(content["rows"][0]["ours"]["all"]))
     lines = [
-        "# Graph attention, forward and backward, on the CPU",
+        "# Graph attention, forward and backward",
         "",
         f"The aggregation of one GAT layer with attention dropout {P}: projected rows to output and all gradients.",
-        f"{arguments.threads} thread(s), {clock_of(arguments.threads)[1]}; medians of {arguments.rounds} rounds in turns (smallest in",
+        f"{settings['device']}, {settings['threads']} thread(s), {settings['clock']}; medians of {rounds} rounds in turns (smallest in",
         "brackets), ratios are medians of those within a round. PyG is `GATConv` on `edge_index`.",
         "",
         "| graph | edges | layer | ours, seconds | PyG, seconds | ratio | ours, ns per edge |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
+    for row in content["rows"]:
         cells = [f"{row[v]['median']:.3f} ({row[v]['min']:.3f})" for v in ("ours", "pyg")]
         per_edge = 1e9 * row["ours"]["median"] / row["edges"]
         lines.append(f"| {row['graph']} | {row['edges']:,} | {row['layer']} | {' | '.join(cells)} | {row['ratio']:.3f}x | {per_edge:.0f} |")
-    print("\n".join(lines))
-    write("attention-cpu", rows, "\n".join(lines))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -29,10 +29,23 @@ MODELS: dict[str, tuple[str, ...]] = {
     "pna": ("model=pna", "model.num_layers=3", "model.hidden_channels=64", "model.batch_norm=true", "model.drop_input=false"),
 }
 
-OURS = ("gas", "full_batch")
+OURS: dict[str, tuple[str, ...]] = {
+    "gas": ("method=gas",),
+    "full_batch": ("method=full_batch",),
+    "gas-bfloat16": ("method=gas", "precision=bfloat16"),
+}
+PLAIN = ("gas", "full_batch")
 FULL_BATCH = ("pyg", "pyg-sparse-tensor")
 LOADERS = ("pyg-cluster-loader", "pyg-neighbor-loader")
 VARIANTS = (*OURS, *FULL_BATCH, *LOADERS)
+WITH_LOADERS = (*PLAIN, *FULL_BATCH, *LOADERS)
+
+
+def scaled(settings: tuple[str, ...], scale: float, parts: bool = False) -> tuple[str, ...]:
+    """A generated graph with `scale` times the nodes; with `parts`, of as many times the parts."""
+    grown = ("dataset.num_nodes", "partitioner.num_parts") if parts else ("dataset.num_nodes",)
+    pairs = [setting.split("=") for setting in settings]
+    return tuple(f"{key}={round(scale * int(value))}" if key in grown else f"{key}={value}" for key, value in pairs)
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class Case:
 
     settings: tuple[str, ...]
     epochs: int
-    variants: tuple[str, ...] = (*OURS, *FULL_BATCH)
+    variants: tuple[str, ...] = (*PLAIN, *FULL_BATCH)
     real: bool = False
 
 
@@ -51,11 +64,11 @@ def published(dataset: str, model: str, epochs: int) -> Case:
 
 
 CASES: dict[str, Case] = {
-    "arxiv-size gcn": Case((*GRAPHS["arxiv-size"], *MODELS["gcn"]), 3, VARIANTS),
-    "arxiv-size gcn, 10 parts": Case((*GRAPHS["arxiv-size"], *MODELS["gcn"], "trainer.batch_parts=10"), 3, ("gas", *FULL_BATCH)),
-    **{f"arxiv-size {name}": Case((*GRAPHS["arxiv-size"], *MODELS[name]), 2, (*OURS, "pyg")) for name in MODELS if name != "gcn"},
-    "flickr-size gcn": Case((*GRAPHS["flickr-size"], *MODELS["gcn"]), 3, VARIANTS),
-    "reddit-density gcn": Case((*GRAPHS["reddit-density"], *MODELS["gcn"]), 3, VARIANTS),
+    "arxiv-size gcn": Case((*GRAPHS["arxiv-size"], *MODELS["gcn"]), 2, VARIANTS),
+    "arxiv-size gcn, 10 parts": Case((*GRAPHS["arxiv-size"], *MODELS["gcn"], "trainer.batch_parts=10"), 2, ("gas", *FULL_BATCH)),
+    **{f"arxiv-size {name}": Case((*GRAPHS["arxiv-size"], *MODELS[name]), 2, (*PLAIN, "pyg")) for name in MODELS if name != "gcn"},
+    "flickr-size gcn": Case((*GRAPHS["flickr-size"], *MODELS["gcn"]), 2, WITH_LOADERS),
+    "reddit-density gcn": Case((*GRAPHS["reddit-density"], *MODELS["gcn"]), 2, WITH_LOADERS),
     "cora gcn": published("cora", "gcn", 60),
     "citeseer gcn": published("citeseer", "gcn", 60),
     "amazon-photo gcn": published("amazon-photo", "gcn", 20),
@@ -63,5 +76,6 @@ CASES: dict[str, Case] = {
     "coauthor-physics gcn": published("coauthor-physics", "gcn", 5),
     "cora gcnii, 64 layers": published("cora", "gcnii", 10),
 }
-QUICK = ("cora gcn", "citeseer gcn", "amazon-photo gcn", "arxiv-size gcn")
-"""About two minutes on two cores, one round."""
+QUICK = ("cora gcn", "arxiv-size gcn")
+ON_GPU = ("arxiv-size gcn", "arxiv-size gcnii", "arxiv-size gat", "arxiv-size pna", "cora gcn")
+"""The cases of `make bench-gpu`."""

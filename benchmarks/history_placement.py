@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import GRAPHS, MODELS
+from benchmarks.machine import RESULTS, Content, write
+from benchmarks.turns import ratio
 
 SETTINGS = {
     "device": ["history.placement=device"],
@@ -31,6 +33,7 @@ EPOCHS = 8
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result's files")
     arguments = parser.parse_args()
     import torch
 
@@ -40,7 +43,7 @@ def main() -> None:
     for _ in range(arguments.rounds):
         for name, overrides in SETTINGS.items():
             measured[name].append(measure(overrides))
-    report(measured, arguments.rounds)
+    write("history-placement", combine(measured), table, {"rounds": arguments.rounds}, arguments.out)
 
 
 def measure(overrides: list[str]) -> dict[str, Any]:
@@ -57,7 +60,6 @@ def measure(overrides: list[str]) -> dict[str, Any]:
     )
     problem = prepare(config)
     model = build_model(config.model, problem.graph.num_features, problem.graph.num_classes, 0)
-    torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, problem, pick_split(config, problem, 0), model, 0, torch.device("cuda"), Path(folder))
         seconds = []
@@ -68,30 +70,30 @@ def measure(overrides: list[str]) -> dict[str, Any]:
             torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)
             trainer.progress.next_epoch()
-    return {"seconds": statistics.median(seconds[2:]), "peak_memory": torch.cuda.max_memory_allocated()}
+    return {"seconds": statistics.median(seconds[2:]), "peak_memory": max(trainer.memory.peaks["device"].values())}
 
 
-def report(measured: dict[str, list[dict[str, Any]]], rounds: int) -> None:
-    from benchmarks.machine import write
-
+def combine(measured: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     rows = []
     for name, outcomes in measured.items():
-        ratio = statistics.median(a["seconds"] / b["seconds"] for a, b in zip(outcomes, measured["device"], strict=True))
-        seconds = statistics.median(o["seconds"] for o in outcomes)
-        rows.append(
-            {"histories": name, "seconds": seconds, "ratio_to_device": ratio, "peak_memory": max(o["peak_memory"] for o in outcomes)}
-        )
+        seconds = {other: [outcome["seconds"] for outcome in measured[other]] for other in (name, "device")}
+        row = {"histories": name, "seconds": statistics.median(seconds[name]), "ratio_to_device": ratio(seconds[name], seconds["device"])}
+        rows.append(row | {"peak_memory": max(o["peak_memory"] for o in outcomes)})
+    return rows
+
+
+def table(content: Content) -> str:
     lines = [
         "# Histories on a GPU: seconds per epoch",
         "",
-        f"GCN 3x256, ogbn-arxiv size, 80 parts, 40 per step, static groups; medians of {rounds} rounds in turns.",
+        f"GCN 3x256, ogbn-arxiv size, 80 parts, 40 per step, static groups; medians of {content['settings']['rounds']} rounds in turns.",
         "",
         "| histories | seconds | to `device` | peak device memory, MiB |",
         "|---|---|---|---|",
-        *[f"| {r['histories']} | {r['seconds']:.4f} | {r['ratio_to_device']:.3f}x | {r['peak_memory'] / 2**20:.0f} |" for r in rows],
     ]
-    print("\n".join(lines))
-    write("history-placement", rows, "\n".join(lines))
+    for r in content["rows"]:
+        lines.append(f"| {r['histories']} | {r['seconds']:.4f} | {r['ratio_to_device']:.3f}x | {r['peak_memory'] / 2**20:.0f} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

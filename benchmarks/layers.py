@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from benchmarks.machine import RESULTS, Content, write
+
 CASES: dict[str, tuple[str, ...]] = {
     "cora-gcnii": ("dataset=cora", "model=gcnii"),
     "citeseer-gcnii": ("dataset=citeseer", "model=gcnii"),
@@ -37,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="folder with Planetoid/, Coauthor/ and Amazon/")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result's files")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     arguments = parser.parse_args()
     from gas_cli.cli.environment import prepare_process
@@ -47,7 +50,7 @@ def main() -> None:
         for method in ("gas", "full_batch"):
             rows.append(row := compare(case, method, arguments.root, arguments.rounds))
             print(text_row(row), flush=True)
-    report(rows, arguments.rounds)
+    write("layers", rows, table, {"rounds": arguments.rounds}, arguments.out)
 
 
 def compare(case: str, method: str, root: Path, rounds: int) -> dict[str, Any]:
@@ -126,20 +129,20 @@ def text_row(row: dict[str, Any]) -> str:
     return f"| {row['case']} | {row['method']} | {row['compiled']:.4f} | {row['twins']:.4f} | {row['ratio']:.2f}x |"
 
 
-def report(rows: list[dict[str, Any]], rounds: int) -> None:
-    from benchmarks.machine import write
-
+def table(content: Content) -> str:
+    rounds = content["settings"].get("rounds")
     lines = [
         "# Compiled passes beside their slow twins",
         "",
-        f"Training epoch (no refresh, no evaluation) on one thread, its processor seconds; the smallest of {rounds} rounds in turns.",
+        "Training epoch (no refresh, no evaluation) on one thread, its processor seconds; the smallest of "
+        f"{f'{rounds} rounds' if rounds else 'the rounds'} in turns.",
         "Ratios are medians of the ratios within a round.",
         "",
         "| case | method | compiled | twins | ratio |",
         "|---|---|---|---|---|",
-        *map(text_row, rows),
+        *map(text_row, content["rows"]),
     ]
-    write("layers", rows, "\n".join(lines))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

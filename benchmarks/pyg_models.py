@@ -76,7 +76,8 @@ def convolution(settings: Any, in_channels: int, out_channels: int, last: bool, 
         case "sage":
             return pyg.SAGEConv(in_channels, out_channels)  # type: ignore[no-any-return]
         case "gin":
-            return pyg.GINConv(perceptron(in_channels, out_channels, settings.batch_norm and not last))  # type: ignore[no-any-return]
+            norm = settings.batch_norm or settings.mlp_batch_norm
+            return pyg.GINConv(perceptron(in_channels, out_channels, norm), train_eps=True)  # type: ignore[no-any-return]
         case "gat":
             heads = settings.out_heads if last else settings.heads
             channels = out_channels if last else settings.hidden_channels

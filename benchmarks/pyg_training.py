@@ -5,48 +5,78 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from benchmarks.turns import device_seconds
 from gas_cli.config.root import Config
 from gas_cli.graph.graph import Graph
+from gas_cli.graph.load import load_graph
+from gas_cli.run import pick_device
 
 NEIGHBORS = 10
 """Sampled per node and layer."""
 
-Epoch = Callable[[], None]
+Epoch = Callable[[], Iterator[tuple[Any, ...]]]
 
 
 class Missing(Exception):
     """A library that this variant needs is not installed."""
 
 
-def seconds_per_epoch(config: Config, variant: str, epochs: int) -> float:
-    """Median over `epochs`, one of warm-up before them. Raises Missing."""
-    from benchmarks.pyg_models import build
-    from gas_cli.graph.load import load_graph
+@dataclass(frozen=True)
+class Training:
+    """PyG's model and the steps of an epoch: (x, adjacency, labels, rows whose labels count)."""
 
-    graph, device = load_graph(config.dataset), torch.device(config.device)
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    epoch: Epoch
+    device: torch.device
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train on all steps; `seconds`, and of them those spent on `batch` and `compute` (on CUDA: the host's)."""
+        now = device_seconds if self.device.type == "cuda" else time.perf_counter
+        self.model.train()
+        began, waited, steps = now(), 0.0, self.epoch()
+        while True:
+            asked = time.perf_counter()
+            step = next(steps, None)
+            waited += time.perf_counter() - asked
+            if step is None:
+                break
+            x, adjacency, y, rows = step
+            self.optimizer.zero_grad()
+            F.cross_entropy(self.model(x, adjacency)[rows], y[rows]).backward()
+            self.optimizer.step()
+        seconds = now() - began
+        return {"seconds": seconds, "batch": waited, "compute": seconds - waited}
+
+
+def measure_epochs(config: Config, variant: str, epochs: int) -> dict[str, Any]:
+    """`seconds` and `phases`: medians over `epochs`, one of warm-up before them. Raises Missing."""
+    graph = load_graph(config.dataset)
+    training = make_training(graph, graph.splits[0].train, config, variant)
+    taken = [training.run_epoch() for _ in range(epochs + 1)][1:]
+    median = {name: statistics.median(epoch[name] for epoch in taken) for name in taken[0]}
+    return {"seconds": median.pop("seconds"), "phases": median}
+
+
+def make_training(graph: Graph, train: torch.Tensor, config: Config, variant: str) -> Training:
+    """On the nodes of the mask `train` [N]. Raises Missing."""
+    from benchmarks.pyg_models import build
+
+    device = pick_device(config.device)
     full = not variant.endswith("-loader")
     model = build(config.model, graph.num_features, graph.num_classes, graph.adj.rowptr.diff(), cached=full).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.optimizer.lr)
-    epoch = full_epoch(graph, variant, device) if full else loader_epoch(graph, config, variant, device)
-    seconds = []
-    for _ in range(epochs + 1):
-        started = time.perf_counter()
-        for x, adjacency, y, rows in epoch():
-            optimizer.zero_grad()
-            F.cross_entropy(model(x, adjacency)[rows], y[rows]).backward()
-            optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[1:])
+    epoch = full_epoch(graph, train, variant, device) if full else loader_epoch(graph, train, config, variant, device)
+    return Training(model, optimizer, epoch, device)
 
 
-def full_epoch(graph: Graph, variant: str, device: torch.device) -> Callable[[], Iterator[tuple[Any, ...]]]:
+def full_epoch(graph: Graph, train: torch.Tensor, variant: str, device: torch.device) -> Epoch:
     """One step on everything; `pyg-sparse-tensor` with torch-sparse's adjacency instead of edge_index."""
     edges: Any = edge_index(graph)
     if variant == "pyg-sparse-tensor":
@@ -55,7 +85,7 @@ def full_epoch(graph: Graph, variant: str, device: torch.device) -> Callable[[],
         except ImportError as error:
             raise Missing("torch-sparse is not installed") from error
         edges = SparseTensor(row=edges[1], col=edges[0], sparse_sizes=graph.adj.shape)
-    step = tuple(item.to(device) for item in (dense(graph), edges, graph.y, graph.splits[0].train))
+    step = tuple(item.to(device) for item in (dense(graph), edges, graph.y, train))
 
     def epoch() -> Iterator[tuple[Any, ...]]:
         yield step
@@ -63,11 +93,11 @@ def full_epoch(graph: Graph, variant: str, device: torch.device) -> Callable[[],
     return epoch
 
 
-def loader_epoch(graph: Graph, config: Config, variant: str, device: torch.device) -> Callable[[], Iterator[tuple[Any, ...]]]:
+def loader_epoch(graph: Graph, train: torch.Tensor, config: Config, variant: str, device: torch.device) -> Epoch:
     """The steps of PyG's ClusterLoader (parts and parts per step as ours) or NeighborLoader (as many steps as ours)."""
     from torch_geometric.data import Data
 
-    data = Data(x=dense(graph), edge_index=edge_index(graph), y=graph.y, train=graph.splits[0].train)
+    data = Data(x=dense(graph), edge_index=edge_index(graph), y=graph.y, train=train)
     steps = -(-config.partitioner.num_parts // config.trainer.batch_parts)
     loader = cluster_loader(data, config) if variant == "pyg-cluster-loader" else neighbor_loader(data, config.model.num_layers, steps)
 

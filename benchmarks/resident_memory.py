@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import GRAPHS, MODELS
+from benchmarks.machine import Content, write
 
 SCALED = "dataset.num_nodes="
 EPOCHS = 2
@@ -53,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="gas-memory-") as temporary:
         arguments.work = (arguments.work or Path(temporary)).absolute()
         rows = [in_process(case, arguments) for case in arguments.cases]
-    report(rows, arguments)
+    write("resident-memory" if arguments.scale == 1 else "resident-memory-small", rows, table, {"scale": arguments.scale})
 
 
 def in_process(case: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -191,9 +192,8 @@ class Uncounted:
             yield batch
 
 
-def report(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
-    from benchmarks.machine import write
-
+def table(content: Content) -> str:
+    rows = content["rows"]
     stages = list(dict.fromkeys(stage for row in rows for stage in row["peaks"]))
     lines = [
         "# Peak resident memory by stage",
@@ -212,8 +212,7 @@ def report(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
         lines.append("| " + " | ".join([*cells, f"{row['ratio']:.2f}"]) + " |")
     lines += ["", "| floor of | " + " | ".join(rows[0]["floor"]) + " |", "|---|" + "---|" * len(rows[0]["floor"])]
     lines += ["| " + " | ".join([row["case"], *map(mebibytes, row["floor"].values())]) + " |" for row in rows]
-    print("\n".join(lines))
-    write("resident-memory" if arguments.scale == 1 else "resident-memory-small", rows, "\n".join(lines))
+    return "\n".join(lines)
 
 
 def mebibytes(size: int | None) -> str:

@@ -131,19 +131,21 @@ def test_a_models_row_states_the_bytes_of_its_histories(model: str, settings: li
 
 
 def test_every_line_of_bash_is_a_command_that_exists() -> None:
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
     constraints = (ROOT / "constraints.txt").read_text().splitlines()
     for page in PAGES:
         for line in "".join(blocks(page, "bash")).splitlines():
             match words_of(line):
                 case ["gas-train" | "gas-predict" | "gas-data", *_] | []:
                     pass  # the tests below run them
-                case ["make", target]:
+                case ["make", target, *variables]:
                     assert target in targets, line
+                    assert all(f"$({variable.partition('=')[0]})" in makefile for variable in variables), line
                 case ["pip", "install", what]:
                     assert what == "." or what in constraints, line
                 case ["python", "-m", module, *options]:
-                    source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
+                    source = (ROOT / f"{module.replace('.', '/')}.py").read_text() + (ROOT / "benchmarks" / "options.py").read_text()
                     assert all(f'"{option}"' in source for option in options if option.startswith("--")), line
                 case ["python", script, *options] if script.startswith("scripts/"):
                     source = (ROOT / script).read_text() + (ROOT / "scripts" / "study.py").read_text()

@@ -1,0 +1,165 @@
+"""Seconds of training until the validation accuracy first reaches a threshold: ours and PyG's, same graph, model, hyper-parameters.
+
+    python -m benchmarks.time_to_accuracy [--cases generated ...] [--variants gas pyg ...] [--rounds 3] [--minutes 8] [--device cpu|cuda]
+
+Every variant is evaluated after every epoch, exactly and on the whole graph, outside the timed part. Timed are the training steps, and with
+GAS the filling of the histories before the first (they are never refreshed later). Parts and compiled kernels are there before the clock
+starts. Adam without weight decay. A round is another seed, in a process of its own for each variant.
+Writes results/time-to-accuracy-<device>.md and .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.cases import GRAPHS, MODELS, OURS, scaled
+from benchmarks.machine import Content, rounds_of, write
+from benchmarks.options import add_root, add_worker, options, result_name
+from benchmarks.processes import in_process
+from benchmarks.turns import Budget
+
+COMPARED = ("gas", "full_batch", "pyg", "pyg-sparse-tensor", "pyg-cluster-loader", "pyg-neighbor-loader")
+PLAIN_ADAM = ("optimizer.weight_decay=0", "optimizer.reg_weight_decay=0", "optimizer.schedule=none", "optimizer.grad_norm=0")
+
+
+@dataclass(frozen=True)
+class Race:
+    """Until `accuracy` on the validation nodes, for at most `epochs`; `real`: needs the datasets' files."""
+
+    settings: tuple[str, ...]
+    accuracy: float
+    epochs: int
+    real: bool = False
+
+
+NOISY = ("dataset.feature_noise=2", "dataset.num_features=64", "partitioner.num_parts=40", "trainer.batch_parts=10")
+"""A node's own features say little; four steps per epoch."""
+RACES: dict[str, Race] = {
+    "generated": Race((*scaled(GRAPHS["arxiv-size"], 0.1), *MODELS["gcn"], *NOISY), 0.8, 60),
+    "amazon-photo": Race(("dataset=amazon-photo", "model=gcn"), 0.85, 100, real=True),
+    "cora": Race(("dataset=cora", "model=gcn"), 0.76, 150, real=True),
+}
+
+
+def main() -> None:
+    parser = options(__doc__, rounds=3, minutes=8)
+    add_root(parser)
+    add_worker(parser)
+    parser.add_argument("--cases", nargs="+", default=list(RACES), choices=list(RACES))
+    parser.add_argument("--variants", nargs="+", default=list(COMPARED), choices=list(COMPARED))
+    arguments = parser.parse_args()
+    if arguments.worker:
+        print(json.dumps(work(arguments.worker)))
+        return
+    if arguments.quick:
+        arguments.cases, arguments.variants, arguments.rounds = ["cora"], ["gas", "full_batch", "pyg"], 1
+    rows, missing = measure(arguments)
+    write(result_name("time-to-accuracy", arguments), rows, table, {"device": arguments.device, "missing": missing}, arguments.out)
+
+
+def measure(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """A row for each variant of each case, and why others are missing."""
+    missing = {case: f"{arguments.root} does not exist" for case in arguments.cases if RACES[case].real and not arguments.root.is_dir()}
+    reached: dict[str, dict[str, list[dict[str, Any]]]]
+    reached = {case: {variant: [] for variant in arguments.variants} for case in arguments.cases if case not in missing}
+    with tempfile.TemporaryDirectory(prefix="gas-bench-") as cache:
+        for seed, case in Budget(arguments.minutes).turns(list(reached), arguments.rounds):
+            for variant in list(reached[case]):
+                settings = [*RACES[case].settings, *PLAIN_ADAM, f"dataset.root={arguments.root}", f"partitioner.cache={cache}"]
+                task = {"settings": [*settings, f"device={arguments.device}", f"seed={seed}"], "variant": variant}
+                outcome = in_process("benchmarks.time_to_accuracy", task | {"accuracy": RACES[case].accuracy, "epochs": RACES[case].epochs})
+                if "missing" in outcome:
+                    missing[f"{case}, {variant}"] = outcome["missing"]
+                    del reached[case][variant]
+                    continue
+                reached[case][variant].append(outcome)
+                print(f"{case} seed {seed} {variant}: {outcome['reached']}", file=sys.stderr, flush=True)
+    return [combine(case, variant, reached[case][variant]) for case in reached for variant in reached[case]], missing
+
+
+def work(task: dict[str, Any]) -> dict[str, Any]:
+    """One training, in the process of its own."""
+    from gas_cli.cli.environment import prepare_process
+
+    prepare_process()
+    import torch
+
+    from benchmarks.pyg_training import Missing
+    from benchmarks.racers import our_racer, pyg_racer
+    from gas_cli.config.compose import compose_config
+
+    ours = task["variant"] in OURS
+    config = compose_config([*task["settings"], *OURS.get(task["variant"], ()), "evaluation.every=0", "history.refresh=never"])
+    try:
+        epoch, accuracy = our_racer(config) if ours else pyg_racer(config, task["variant"])
+        return race(epoch, accuracy, task["accuracy"], task["epochs"])
+    except (Missing, torch.OutOfMemoryError) as missing:
+        return {"missing": str(missing).partition("\n")[0]}
+
+
+def race(epoch: Callable[[], float], accuracy: Callable[[], tuple[float, float]], threshold: float, epochs: int) -> dict[str, Any]:
+    """Train by `epoch`, which returns its seconds, until `accuracy` (validation, test) has reached the threshold, or for `epochs`.
+
+    `reached` is the seconds and the number of epochs it took, or None; `curve` has (seconds, validation, test) of every epoch.
+    """
+    curve: list[tuple[float, float, float]] = []
+    seconds = 0.0
+    for number in range(1, epochs + 1):
+        seconds += epoch()
+        curve.append((seconds, *accuracy()))
+        if curve[-1][1] >= threshold:
+            return {"reached": {"seconds": seconds, "epochs": number, "test": curve[-1][2]}, "curve": curve}
+    return {"reached": None, "curve": curve}
+
+
+def combine(case: str, variant: str, outcomes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians over the seeds; those that never came there count as longer than any other."""
+    row = {"case": case, "variant": variant, "accuracy": RACES[case].accuracy, "limit": RACES[case].epochs, "rounds": len(outcomes)}
+    found = sorted((o["reached"] for o in outcomes if o["reached"]), key=lambda reached: float(reached["seconds"]))
+    row |= {"all": [outcome["reached"] for outcome in outcomes], "curves": [outcome["curve"] for outcome in outcomes]}
+    if 2 * len(found) <= len(outcomes):
+        return row | {"median": None}
+    padded = [reached["seconds"] for reached in found] + [float("inf")] * (len(outcomes) - len(found))
+    median = {"seconds": statistics.median_low(padded), "epochs": statistics.median_low(reached["epochs"] for reached in found)}
+    return row | {"median": median, "best_validation": max(point[1] for outcome in outcomes for point in outcome["curve"])}
+
+
+def table(content: Content) -> str:
+    rows, settings = content["rows"], content["settings"]
+    lines = [
+        "# Seconds of training until an accuracy is reached",
+        "",
+        f"{settings['device']}; medians of {rounds_of([row['rounds'] for row in rows])}, a seed each, in turns (smallest to largest in "
+        "brackets). Evaluated after every epoch, exactly, outside the timed part. Adam without weight decay, all else as published for "
+        "the pair; the generated graph has a tenth of ogbn-arxiv's nodes, noisy features, and 40 parts, 10 in a step.",
+        "",
+        "| case | validation accuracy | variant | seconds | epochs | test accuracy then | reached it |",
+        "|---|---|---|---|---|---|---|",
+        *map(text_row, rows),
+    ]
+    missing = settings["missing"]
+    return "\n".join([*lines, *(["", *(f"Left out: {name}: {why}." for name, why in missing.items())] if missing else [])])
+
+
+def text_row(row: dict[str, Any]) -> str:
+    found = [reached for reached in row["all"] if reached]
+    cells = [row["case"], f"{row['accuracy']:.2f}", row["variant"]]
+    if row["median"] is None:
+        cells += ["–", f"more than {row['limit']}", "–"]
+    else:
+        seconds = [reached["seconds"] for reached in found]
+        cells += [f"{row['median']['seconds']:.2f} ({min(seconds):.2f}–{max(seconds):.2f})", str(row["median"]["epochs"])]
+        cells.append(f"{statistics.median(reached['test'] for reached in found):.3f}")
+    cells.append(f"{len(found)} of {row['rounds']}")
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
