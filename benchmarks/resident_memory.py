@@ -18,7 +18,6 @@ At scale 1 products-size needs 8 GB of disk in DIR and about an hour. Writes res
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import json
 import shutil
@@ -76,7 +75,7 @@ def work(case: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
     prepare_process()
     from gas_cli.config.compose import compose_config
-    from gas_cli.memory import resident_bytes
+    from gas_cli.memory import release_free_memory, resident_bytes
     from gas_cli.run import run
 
     tiny = [*settings(case, TINY[case], arguments.work), *arguments.set]
@@ -87,7 +86,7 @@ def work(case: str, arguments: argparse.Namespace) -> dict[str, Any]:
     run_in(arguments.work, lambda folder: run(compose_config(tiny), folder))
     measure_floor(tiny)  # what it imports counts as well
     gc.collect()
-    give_back_free_memory()
+    release_free_memory()  # kept by the C library, it would count as a part of the libraries, and be used by the case
     base = resident_bytes()
     full = [*settings(case, arguments.scale, arguments.work), *arguments.set]
     summary = run_in(arguments.work, lambda folder: run(compose_config(full), folder))
@@ -104,13 +103,6 @@ def work(case: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "floor": floor,
         "ratio": max(peaks.values()) / sum(floor.values()),
     }
-
-
-def give_back_free_memory() -> None:
-    """What the C library keeps for later would be counted as a part of the libraries, and be used by the case. Linux with glibc only."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "malloc_trim"):
-        libc.malloc_trim(0)
 
 
 def run_in(work: Path, start: Any) -> Any:

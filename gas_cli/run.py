@@ -23,7 +23,7 @@ from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
 from gas_cli.history.store import HistoryStore
 from gas_cli.lock import claimed
-from gas_cli.memory import RESIDENT, OnProcess, StagePeaks, resident_bytes
+from gas_cli.memory import RESIDENT, OnProcess, StagePeaks, release_free_memory, resident_bytes
 from gas_cli.model.registry import build_model, model_class
 from gas_cli.partition.inductive import make_inductive_partition
 from gas_cli.partition.make import make_partition
@@ -38,7 +38,7 @@ from gas_cli.report.summary import read_summary, write_summary
 from gas_cli.train.checkpoint import load_checkpoint
 from gas_cli.train.problem import Preparation, Problem
 from gas_cli.train.stop import termination_as_ctrl_c
-from gas_cli.train.trainer import Trainer
+from gas_cli.train.trainer import Trainer, sums_usable
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,7 @@ def _prepare(graph: Graph, config: Config, progress: bool, peaks: StagePeaks) ->
         adj = normalize(graph.adjacency(), config.model.normalization, config.model.self_loops)
         problem = Problem(graph, adj, partition, fingerprint, memory)
     _check_batch_parts(config, problem.train_parts)
+    release_free_memory()  # the arrays that preparing needed for a moment
     return problem
 
 
@@ -152,11 +153,25 @@ def _run_all(config: Config, folder: Path) -> dict[str, Any]:
     pick_device(config.device)  # before minutes of loading, not after
     model_class(config.model)  # likewise: it may be of the user's own code
     with termination_as_ctrl_c(), _environment(config):
-        problem = prepare(config, progress=True)
+        problem = _with_what_is_read(config, prepare(config, progress=True))
         _log_problem(problem)
         if config.runs == 1:
             return train_once(config, problem, folder, config.seed)
         return _run_many(config, problem, folder)
+
+
+def _with_what_is_read(config: Config, problem: Problem) -> Problem:
+    """A x in the place of the features, where training and its evaluations read nothing else."""
+    graph = problem.graph
+    if config.method.name == "cluster_gcn" or not sums_usable(config):
+        return problem
+    if not build_model(config.model, graph.num_features, graph.num_classes, config.seed, graph.edge_dim).reads_sums_alone:
+        return problem
+    peaks = StagePeaks(resident=RESIDENT)
+    with peaks.stage("sums"):
+        summed = problem.summed()
+    problem.memory.stages.update(peaks.peaks["resident"])
+    return summed
 
 
 def _run_many(config: Config, problem: Problem, folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gas_cli import memory
-from gas_cli.memory import RESIDENT, Gauge, StagePeaks, can_restart, resident_bytes, resident_peak
+from gas_cli.memory import RESIDENT, Gauge, StagePeaks, can_restart, release_free_memory, resident_bytes, resident_peak
 
 MIB = 1 << 20
 restarts = pytest.mark.skipif(not can_restart(), reason="this system does not restart a process's peak")
@@ -55,6 +55,14 @@ def test_the_peak_of_the_next_run_in_this_process_is_its_own() -> None:
     with second.stage("train"):
         touch(20)
     assert second.peaks["resident"]["train"] - resident_bytes() < 200 * MIB
+
+
+def test_freed_memory_between_pieces_in_use_is_given_back() -> None:
+    pieces = [np.ones(10_000) for _ in range(2000)]  # 80 kB each: from the heap, which only shrinks from its end
+    del pieces[::2], pieces[:-1:2]
+    before = resident_bytes()
+    release_free_memory()
+    assert resident_bytes() <= before
 
 
 def test_an_inner_stage_is_charged_alone_and_the_outer_one_for_the_rest() -> None:

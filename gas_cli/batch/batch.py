@@ -115,7 +115,8 @@ class Batch:
     block       the messages
     x_target    features [B, F] of the targets, dense or CSR; x_halo [H, F]
     loss_block  the messages of the training targets alone, where these are few: the last layer of a training step needs no others
-    x_summed    [B, F] A x of the targets, where it was computed once for all nodes; x_halo then has no rows
+    x_summed    [B, F] A x of the targets, where it was computed once for all nodes; x_halo then has no rows, nor has x_target where the
+                model reads nothing but the sums
     y           labels of the targets; train_mask bool [B]
     num_train   how many of them train
     """

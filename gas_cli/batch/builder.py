@@ -24,8 +24,8 @@ class BatchBuilder:
 
     `graph` is permuted so that the parts of `partition` are contiguous; `adj` is its adjacency as the model wants it (normalised,
     with or without self-loops). Where the graph has edge attributes, `adj.attr_row` leads to them. With `feature_sums` [N, F], A x of all
-    nodes, batches carry those of their targets instead of the halo's features; with `loss_blocks` they have a `loss_block` where it saves
-    work. Holds O(N) scratch, so one builder serves one thread at a time.
+    nodes, batches carry those of their targets instead of the halo's features, and with `sums_alone` instead of the targets' as well; with
+    `loss_blocks` they have a `loss_block` where it saves work. Holds O(N) scratch, so one builder serves one thread at a time.
     """
 
     def __init__(
@@ -36,9 +36,11 @@ class BatchBuilder:
         split: Split,
         feature_sums: Tensor | None = None,
         loss_blocks: bool = False,
+        sums_alone: bool = False,
     ) -> None:
         self.graph, self.adj, self.partition, self.split = graph, adj, partition, split
         self.feature_sums, self.loss_blocks = feature_sums, loss_blocks and graph.edge_attr is None
+        self.sums_alone = sums_alone and feature_sums is not None
         assert graph.edge_attr is None or adj.attr_row is not None, "edge attributes are found by the row that each edge carries"
         attr_row = np.empty(0, np.int64) if graph.edge_attr is None or adj.attr_row is None else adj.attr_row.numpy()
         self._entries = Entries(*adj.arrays, attr_row)
@@ -75,7 +77,7 @@ class BatchBuilder:
             ranges=tuple(ranges),
             halo=halo,
             block=block,
-            x_target=self._features_of(ranges),
+            x_target=self._features_at(halo[:0]) if self.sums_alone else self._features_of(ranges),
             x_halo=self._features_at(halo if self.feature_sums is None else halo[:0]),
             y=_cut(self.graph.y, ranges),
             train_mask=mask,

@@ -68,35 +68,38 @@ class BatchLoader:
         return batch
 
     def _ahead(self, groups: list[list[int]], keep: bool) -> Iterator[Batch]:
-        """Build on a thread; errors surface at the consumer, and a consumer that stops early stops the thread."""
-        ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=self.prefetch)
-        stop = threading.Event()
+        """Build on a thread; errors surface at the consumer, and a consumer that stops early stops the thread.
 
-        def offer(item: Batch | BaseException) -> bool:
+        A batch takes one of `prefetch` places before it is built and leaves it when it is taken: so many are in memory beside those in use.
+        """
+        ready: queue.SimpleQueue[Batch | BaseException] = queue.SimpleQueue()
+        places, stop = threading.Semaphore(self.prefetch), threading.Event()
+
+        def place_free() -> bool:
             while not stop.is_set():
-                try:
-                    ready.put(item, timeout=0.1)
+                if places.acquire(timeout=0.1):
                     return True
-                except queue.Full:
-                    continue
             return False
 
         def work() -> None:
             try:
                 for group in groups:
-                    if not offer(self._get(group, keep)):
+                    if not place_free():
                         return
+                    ready.put(self._get(group, keep))
             except BaseException as error:  # handed over, not swallowed: the consumer raises it
-                offer(error)
+                ready.put(error)
 
         thread = threading.Thread(target=work, name="batch-builder", daemon=True)
         thread.start()
         try:
             for _ in groups:
                 item = ready.get()
+                places.release()
                 if isinstance(item, BaseException):
                     raise item
                 yield item
+                del item
         finally:
             stop.set()
             thread.join()

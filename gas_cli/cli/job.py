@@ -19,6 +19,7 @@ from typing import Any
 from gas_cli.config.compose import load_config
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, NotStarted, UserCodeError, UserError
+from gas_cli.memory import release_free_memory
 
 LOG_NAME = "gas-train.log"
 log = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ def _attempt(write: Callable[[], None]) -> None:
 def _release_memory() -> None:
     """Give memory back between the jobs of a sweep, which share a process."""
     gc.collect()
+    release_free_memory()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -79,6 +79,7 @@ class SynchronousExchange(Exchange):
 
     def end(self, step: int) -> None:
         self.store.mark_pushed(self._batch.parts, step)
+        del self._batch  # its memory goes to the next one
 
     def flush(self) -> None:
         """Every copy has already happened."""

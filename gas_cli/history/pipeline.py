@@ -62,6 +62,7 @@ class PipelinedExchange(Exchange):
 
     def end(self, step: int) -> None:
         self.store.mark_pushed(self._batch.parts, step)
+        del self._batch, self._upcoming  # their memory goes to the next ones
 
     def flush(self) -> None:
         self.lanes.drain()

@@ -72,6 +72,12 @@ class HistoryStore:
             table[start:stop].copy_(rows[offset : offset + stop - start])
             offset += stop - start
 
+    def exact_table(self, layer: int, num_nodes: int) -> Tensor | None:
+        """The table of layer `layer` where it can be written row by row and read back as it was: float32, on the host, with a row for each
+        of `num_nodes` nodes. None otherwise."""
+        table = self.tables[layer - 1]
+        return table if table.dtype == torch.float32 and table.device.type == "cpu" and self.num_nodes == num_nodes else None
+
     def mark_pushed(self, parts: Sequence[int], step: int) -> None:
         self.pushed_at[list(parts)] = step
 

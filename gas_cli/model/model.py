@@ -29,7 +29,7 @@ class Rows:
     """The inputs of one layer: `target` [B, C] and `halo` [H, C], either both dense or (raw features only) both CSR.
 
     `summed` [B, C] is their weighted sum A_BB target + A_BH halo where it is known, as it is of features that nothing random touches;
-    `halo` then has no rows.
+    `halo` then has no rows, nor has `target` for a model that reads the sums alone.
     """
 
     target: Features
@@ -64,8 +64,9 @@ class Model(nn.Module, ABC):
     built with `edge_dim`, the columns of `block.edge_attr`, 0 where the edges have none.
 
     Work is spared where a model says so: `sums_features` (layer 0 reads of the sources nothing but the weighted sum of their raw features,
-    which can be computed once: `Rows.summed`), `ends_by_node` (the last layer and `decode` give a target's scores from its own messages,
-    whatever those of other targets are; no batch norm, then).
+    which can be computed once: `Rows.summed`), `reads_sums_alone` (nor the targets' own: then `Rows.target` may have no rows),
+    `ends_by_node` (the last layer and `decode` give a target's scores from its own messages, whatever those of other targets are; no batch
+    norm, then).
     """
 
     num_layers: int
@@ -73,6 +74,7 @@ class Model(nn.Module, ABC):
     uses_initial = False
     joins_outputs = False
     sums_features = False
+    reads_sums_alone = False
     ends_by_node = False
 
     @classmethod

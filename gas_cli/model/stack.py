@@ -27,13 +27,14 @@ class Stack(Model):
     With `linear` a linear layer (and activation) comes before the first convolution and one after the last, which then is like the others.
     A subclass gives the convolutions: `make_conv` builds layer l's parameters, `convolve` runs them.
 
-    A class says of its convolution whether it reads its sources only through `propagate` (`convolves_sums`), and whether a target's output
-    comes from its own messages alone (`convolves_by_node`).
+    A class says of its convolution whether it reads its sources only through `propagate` (`convolves_sums`), whether it reads nothing else
+    (`convolves_nothing_else`), and whether a target's output comes from its own messages alone (`convolves_by_node`).
 
     Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, width] for layers 1..L-1.
     """
 
     convolves_sums = False
+    convolves_nothing_else = False
     convolves_by_node = False
 
     def __init__(self, config: StackConfig, in_channels: int, out_channels: int, width: int, edge_dim: int = 0) -> None:
@@ -55,6 +56,7 @@ class Stack(Model):
         # Without input layers the first convolution's own dropout is the input dropout.
         self.drops = [Drop(config.dropout if index > 0 or config.linear else 0.0, site=index + 1) for index in range(depth + 1)]
         self.sums_features = self.convolves_sums and not config.linear and self.drop_input.p == 0
+        self.reads_sums_alone = self.sums_features and self.convolves_nothing_else and not config.residual
         self.ends_by_node = self.convolves_by_node and not (config.linear and config.batch_norm)
 
     @abstractmethod

@@ -48,13 +48,15 @@ def layerwise(model: Model, batches: Batches, num_nodes: int, device: torch.devi
 
     Holds the inputs and outputs of one layer (two [N, width] tables) beside one batch, whatever the depth, and what the model says it
     reads later on: h_0 (`uses_initial`) or the outputs of all layers (`joins_outputs`). Where a `store` is given, each layer's exact
-    inputs replace its histories (a refresh; the first `store.num_nodes` nodes have some); otherwise no history is touched.
+    inputs replace its histories (a refresh; the first `store.num_nodes` nodes have some), which then are those tables where they can be;
+    otherwise no history is touched.
     """
     initial: Tensor | None = None
     joined: list[Tensor] = []
     inputs: Tensor | None = None
     for index in range(model.num_layers):
-        outputs: Tensor | None = None
+        table = store.exact_table(index + 1, num_nodes) if store is not None and index < model.num_layers - 1 else None
+        outputs = table
         for batch in batches():
             if inputs is None:
                 rows, state = start(model, batch, Noise.off())
@@ -72,7 +74,7 @@ def layerwise(model: Model, batches: Batches, num_nodes: int, device: torch.devi
         inputs = outputs
         if model.joins_outputs:
             joined.append(inputs)
-        if store is not None and index < model.num_layers - 1:
+        if store is not None and index < model.num_layers - 1 and outputs is not table:
             store.push(index + 1, [(0, store.num_nodes)], inputs[: store.num_nodes])
     assert inputs is not None
     return inputs

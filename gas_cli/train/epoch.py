@@ -51,3 +51,4 @@ class EpochBatches:
                     return
                 batch = batch.to(self.device)
             yield batch
+            del batch  # whoever takes it decides how long it lives

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -34,6 +34,7 @@ class Problem:
     adj          the permuted adjacency, normalised for the model
     fingerprint  of graph and partition: checkpoints belong to it
     memory       what making it took
+    x_summed     whether graph.x is A x, for models that read nothing else (`summed`)
     """
 
     graph: Graph
@@ -41,6 +42,7 @@ class Problem:
     partition: Partition
     fingerprint: str
     memory: Preparation = field(default_factory=Preparation)
+    x_summed: bool = False
 
     @property
     def multilabel(self) -> bool:
@@ -60,7 +62,15 @@ class Problem:
     def feature_sums(self) -> Tensor | None:
         """A x [N, F] of dense features in memory; None where they are sparse (their sums would not be) or stay on the disk."""
         x = self.graph.x
+        if self.x_summed:
+            assert isinstance(x, Tensor)
+            return x
         return None if isinstance(x, CSR) or self.graph.x_row is not None else row_sums([(self.adj, x)])
+
+    def summed(self) -> Problem:
+        """The same with A x in the place of x, where there is A x: a model that `reads_sums_alone` has no use for both tables."""
+        sums = self.feature_sums
+        return self if sums is None else replace(self, graph=replace(self.graph, x=sums), x_summed=True)
 
     @property
     def nbytes(self) -> dict[str, int]:

@@ -67,7 +67,9 @@ class Trainer:
         with self.memory.stage("setup"):
             self.store = self._make_store()
             exchange = NoExchange(model.widths, device) if self.store is None else make_exchange(self.store, config.history.pipeline)
-            builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split, self._feature_sums(), model.ends_by_node)
+            builder = BatchBuilder(
+                problem.graph, problem.adj, problem.partition, split, self._feature_sums(), model.ends_by_node, model.reads_sums_alone
+            )
         self.exchange: Exchange = TimedExchange(exchange, self.clock)
         prepare: Callable[[Batch], Batch] = Batch.pin_memory if device.type == "cuda" else lambda batch: batch
         self.loader = BatchLoader(builder, config.trainer.prefetch, prepare)  # batches that hold every edge of their targets
@@ -87,9 +89,7 @@ class Trainer:
 
     def _feature_sums(self) -> Tensor | None:
         """A x, where every layer 0 of this training can read it: the same in each step, with nothing random before it."""
-        trainer = self.config.trainer
-        usable = trainer.sum_features_once and self.model.sums_features and trainer.edge_dropout == 0
-        return self.problem.feature_sums if usable else None
+        return self.problem.feature_sums if self.model.sums_features and sums_usable(self.config) else None
 
     def _training_loader(self, prepare: Callable[[Batch], Batch]) -> BatchLoader:
         if self.config.method.name != "cluster_gcn":
@@ -132,6 +132,7 @@ class Trainer:
         with self.memory.stage("train"):
             for batch, upcoming in self.epochs.batches(groups[self.progress.batch :]):
                 self._train_step(batch, upcoming, len(groups))
+                del batch, upcoming  # before the next one is waited for: that is a batch less in memory
                 self.progress.batch += 1
                 self.stop.check()
             self.exchange.flush()
@@ -300,6 +301,11 @@ class Trainer:
         with self._stage("checkpoint"):
             self._save_best()
             save_checkpoint(self.last_checkpoint, self.state_dict())
+
+
+def sums_usable(config: Config) -> bool:
+    """Whether every step of this training reads the same A x, if its model does."""
+    return config.trainer.sum_features_once and config.trainer.edge_dropout == 0
 
 
 def _copy(value: Any) -> Any:

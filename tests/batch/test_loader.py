@@ -42,6 +42,25 @@ def test_prefetched_batches_equal_batches_built_in_place(prefetch):
         assert torch.equal(a.block.inner.value, b.block.inner.value)
 
 
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_no_more_batches_are_built_than_were_taken_and_have_a_place(prefetch):
+    served, started = loader(prefetch), threading.Semaphore(0)
+    build = served.builder.build
+
+    def counted(parts):
+        started.release()
+        return build(parts)
+
+    served.builder.build = counted
+    batches = served.batches([[part] for part in range(12)], keep=False)
+    for _ in range(2):
+        next(batches)
+    for _ in range(2 + prefetch):
+        assert started.acquire(timeout=10)
+    assert not started.acquire(timeout=0.3)
+    batches.close()
+
+
 def test_an_error_while_building_reaches_the_consumer():
     with pytest.raises(IndexError):
         list(loader(2).batches([[0], [99]], keep=False))

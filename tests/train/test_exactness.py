@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from live_bytes import LiveBytes
 
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.batch.loader import epoch_groups
@@ -158,6 +159,20 @@ def test_layerwise_inference_equals_full_batch_and_writes_no_history(drawn, data
         torch.testing.assert_close(table.cpu(), exact, **CLOSE)
     scores = last_layer(lab.network, lab.batches, n, lab.store)
     torch.testing.assert_close(in_original_order(lab.problem, scores), expected, **CLOSE)
+
+
+def test_a_refresh_needs_no_tables_beside_the_histories():
+    """In float32 on the host the histories hold the exact inputs while the pass reads them; other precisions need tables of their own."""
+    peaks = {}
+    for dtype in ("float32", "bfloat16"):
+        lab = Lab(make_graph(random_adjacency(400, 4, 3)), 5, MODELS[0], dtype=dtype)
+        lab.network.eval()
+        counter, batches = LiveBytes(), lab.batches()
+        counter.ignore([lab.store.tables, list(lab.network.parameters())])
+        with counter:
+            layerwise(lab.network, lambda batches=batches: batches, 400, CPU, lab.store)
+        peaks[dtype] = counter.peak
+    assert peaks["float32"] + 400 * 8 * 4 <= peaks["bfloat16"]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)

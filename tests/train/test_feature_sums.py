@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.model import GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
-from gas_cli.config.training import LipschitzConfig
+from gas_cli.config.training import LipschitzConfig, MethodConfig
 from gas_cli.history.exchange import SynchronousExchange
 from gas_cli.history.store import HistoryStore
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.report.recorder import read_metrics
-from gas_cli.run import prepare_graph, train_once
+from gas_cli.run import _with_what_is_read, prepare_graph, train_once
 from gas_cli.train.drivers import forward, layerwise
 from gas_cli.train.loss import Loss
 from gas_cli.train.trainer import Trainer
@@ -39,7 +39,8 @@ SUMMING: list[ModelConfig] = [
 def outcome(network: torch.nn.Module, problem, sums: torch.Tensor | None):
     """Scores and gradients of two GAS steps with dropout, and exact scores after them."""
     network = copy.deepcopy(network).train()
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], sums)
+    alone = network.reads_sums_alone
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], sums, sums_alone=alone)
     store = HistoryStore(problem.graph.num_nodes, network.widths[1:], problem.partition.part_ptr, HistoryConfig(), CPU)
     exchange, found = SynchronousExchange(store), []
     for step, group in enumerate(([0, 1], [2])):
@@ -79,6 +80,40 @@ def test_batches_carry_sums_instead_of_the_halo_s_features():
     assert batch.block.num_halo > 0 and batch.x_halo.shape == (0, problem.graph.num_features)
     start, stop = batch.ranges[0]
     assert torch.equal(batch.x_summed, problem.feature_sums[start:stop])
+
+
+def test_a_model_that_reads_the_sums_alone_is_given_no_features():
+    problem = make_problem(make_graph(random_adjacency(30, 4, 0)), 3, SUMMING[0])
+    sums = problem.feature_sums
+    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], sums, sums_alone=True).build([0, 2])
+    assert batch.x_target.shape == batch.x_halo.shape == (0, problem.graph.num_features)
+    assert batch.nbytes == batch.block.nbytes + 4 * batch.block.num_targets * problem.graph.num_features
+    without = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], sums_alone=True).build([0, 2])
+    assert without.x_target.shape[0] == without.block.num_targets and without.x_halo.shape[0] == without.block.num_halo
+
+
+def test_sums_take_the_place_of_features_that_nothing_reads(tmp_path: Path):
+    """The same losses, bit for bit, whether the problem still has the features or not; its batches are those of the sums."""
+    graph, config = make_graph(random_adjacency(60, 4, 0)), make_config(SUMMING[0])
+    problem = prepare_graph(graph, config)
+    summed = problem.summed()
+    assert summed.graph.x is problem.feature_sums is summed.feature_sums and summed.nbytes == problem.nbytes
+    for name, one in (("whole", problem), ("summed", summed)):
+        train_once(config, one, tmp_path / name, seed=0)
+    losses = [[record["loss"] for record in read_metrics(tmp_path / name / "metrics.jsonl")] for name in ("whole", "summed")]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "expected"),
+    [(SUMMING[0], "gas", True), (SUMMING[0], "full_batch", True), (SUMMING[0], "cluster_gcn", False), (SUMMING[1], "gas", False)]
+    + [(other, "gas", False) for other in SUMMING[3:5]],
+)
+def test_a_run_keeps_the_features_where_something_reads_them(model: ModelConfig, method: str, expected: bool):
+    config = make_config(model)
+    config.method = MethodConfig(method)
+    problem = prepare_graph(make_graph(random_adjacency(60, 4, 0)), config)
+    assert _with_what_is_read(config, problem).x_summed == expected
 
 
 def trainer_of(tmp_path: Path, model: ModelConfig, sparse: bool = False, **trainer) -> Trainer:
