@@ -6,6 +6,7 @@ sorted one by one, and there is no copy of the list in the other direction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,16 @@ from gas_cli.ops.csr import CSR
 
 IntArray = NDArray[np.integer[Any]]
 FloatArray = NDArray[np.floating[Any]]
+Ends = IntArray | Sequence[IntArray]
+"""Sources and targets of edges: [2, E], or a pair of [E]."""
 
 
 def build_adjacency(
-    edge_index: IntArray, num_nodes: int, weights: FloatArray | None = None, *, symmetrise: bool, number_edges: bool = False
+    edge_index: Ends, num_nodes: int, weights: FloatArray | None = None, *, symmetrise: bool, number_edges: bool = False
 ) -> CSR:
     """The adjacency of `num_nodes` nodes from directed edges.
 
-    edge_index    integer [2, E], row 0 the source w and row 1 the target v of the message w → v
+    edge_index    integer [2, E], or the two rows apart: row 0 the source w and row 1 the target v of the message w → v
     weights       float [E]; 1 for every edge where None
     symmetrise    also add v → w for every w → v
     number_edges  give the result `attr_row`: which of the E edges each entry comes from, for edge attributes
@@ -49,18 +52,20 @@ def is_symmetric(adj: CSR) -> bool:
     return adj.num_rows == adj.num_cols and bool(edge_kernels.equals_transpose(*adj.arrays))
 
 
-def check_node_ids(edge_index: IntArray, num_nodes: int, first: int = 0) -> None:
+def check_node_ids(edge_index: Ends, num_nodes: int, first: int = 0) -> None:
     """Raise `UserError` naming the first edge of [2, E] with an id outside 0..N-1; positions are counted from `first`."""
-    if edge_index.size and (int(edge_index.min()) < 0 or int(edge_index.max()) >= num_nodes):
-        position = int(np.flatnonzero(((edge_index < 0) | (edge_index >= num_nodes)).any(axis=0))[0])
-        source, target = edge_index[:, position].tolist()
-        raise UserError(
-            f"Edge {first + position} joins nodes {source} and {target}: expected ids from 0 to {num_nodes - 1}. "
-            f"Correct the edge list or the number of nodes."
-        )
+    source, target = edge_index
+    if not any(ends.size and (int(ends.min()) < 0 or int(ends.max()) >= num_nodes) for ends in (source, target)):
+        return
+    bad = (source < 0) | (source >= num_nodes) | (target < 0) | (target >= num_nodes)
+    position = int(np.flatnonzero(bad)[0])
+    raise UserError(
+        f"Edge {first + position} joins nodes {source[position]} and {target[position]}: expected ids from 0 to {num_nodes - 1}. "
+        f"Correct the edge list or the number of nodes."
+    )
 
 
-def _check_edges(edge_index: IntArray, num_nodes: int, weights: FloatArray | None) -> None:
+def _check_edges(edge_index: Ends, num_nodes: int, weights: FloatArray | None) -> None:
     if num_nodes > np.iinfo(np.int32).max:
         raise UserError(f"A graph of {num_nodes} nodes came in: expected at most {np.iinfo(np.int32).max} (node ids are 32-bit integers).")
     check_node_ids(edge_index, num_nodes)

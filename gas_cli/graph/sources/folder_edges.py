@@ -29,9 +29,8 @@ class Edges:
 
     def adjacency(self, num_nodes: int, undirected: bool) -> CSR:
         """Raises `UserError` naming the first edge with an id out of range or a weight that is not finite."""
-        bad = (self.index < 0) | (self.index >= num_nodes)
-        if bad.any():
-            edge = int(np.flatnonzero(bad.any(axis=0))[0])
+        if self.index.size and (int(self.index.min()) < 0 or int(self.index.max()) >= num_nodes):
+            edge = int(np.flatnonzero(((self.index < 0) | (self.index >= num_nodes)).any(axis=0))[0])
             source, target = self.index[:, edge].tolist()
             raise self.table.wrong(
                 edge,

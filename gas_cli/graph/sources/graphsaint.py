@@ -121,8 +121,7 @@ def _read_adjacency(path: Path, num_nodes: int) -> CSR:
         links = read_csr(arrays, pattern=True)
     if links.shape != (num_nodes, num_nodes):
         raise damaged(path, f"it joins {links.shape[0]} by {links.shape[1]} nodes where {FEATURES} has {num_nodes} rows")
-    coordinates = links.tocoo()
-    return build_adjacency(np.stack(coordinates.coords), num_nodes, symmetrise=False)
+    return build_adjacency(links.tocoo().coords, num_nodes, symmetrise=False)
 
 
 def _read_labels(path: Path, num_nodes: int, origin: _Origin) -> NDArray[Any]:

@@ -61,6 +61,6 @@ def _read(name: str, path: Path, num_classes: int) -> Graph:
         raise damaged(path, f"its features {attributes.shape}, edges {links.shape} and labels {labels.shape} do not fit together")
     attributes.sum_duplicates()
     attributes.data[attributes.data > 0] = 1
-    adj = build_adjacency(np.stack(links.coords), attributes.shape[0], symmetrise=True)
+    adj = build_adjacency(links.coords, attributes.shape[0], symmetrise=True)
     y = torch.from_numpy(labels)
     return Graph(name, compact(attributes), adj, y, per_class_splits(y, num_classes), num_classes, "accuracy", adj.symmetric)

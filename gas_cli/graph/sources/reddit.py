@@ -21,6 +21,7 @@ NAME = "reddit"
 ADDRESS = "https://data.dgl.ai/dataset/reddit.zip"
 NODES, EDGES = "reddit_data.npz", "reddit_graph.npz"
 NUM_CLASSES = 41
+EDGES_AT_A_TIME = 1 << 22
 
 
 def load(config: DatasetConfig, progress: bool) -> Graph:
@@ -55,8 +56,12 @@ def _read_edges(path: Path, num_nodes: int) -> NDArray[np.int32]:
     """Edges int32 [2, E] of the matrix in coordinates: rows are sources, as PyG takes them."""
     with reading(path), np.load(path, allow_pickle=False) as arrays:
         row, col = arrays["row"], arrays["col"]
-    if row.shape != col.shape:
+    if row.shape != col.shape or row.ndim != 1:
         raise damaged(path, f"its rows {row.shape} and columns {col.shape} do not fit together")
-    edges = np.stack([as_array(path, what, ids, np.int64, 1) for what, ids in (("rows", row), ("columns", col))])
-    check_node_ids(edges, num_nodes)
-    return edges.astype(np.int32)
+    edges = np.empty((2, row.size), np.int32)
+    for start in range(0, row.size, EDGES_AT_A_TIME):
+        piece = slice(start, start + EDGES_AT_A_TIME)
+        ends = [as_array(path, what, ids[piece], np.int64, 1) for what, ids in (("rows", row), ("columns", col))]
+        check_node_ids(ends, num_nodes, start)
+        edges[:, piece] = ends
+    return edges

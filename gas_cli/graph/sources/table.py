@@ -41,14 +41,20 @@ class Table:
         return UserError(f"{self.path}: {reason}. {remedy}.")
 
     def whole_numbers(self, what: str) -> Table:
-        """The same table as int64. Raises `UserError` naming the first row with something else."""
-        if self.values.dtype.kind in "iub":
-            return Table(self.path, self.values.astype(np.int64, copy=False), self.rows)
-        bad = ~(np.isfinite(self.values) & (self.values == np.rint(self.values)))
-        if bad.any():
-            row = int(np.argwhere(bad)[0][0])
-            raise self.wrong(row, f"{_first(self.values, bad)} is no {what}", "Expected a whole number in every cell")
-        return Table(self.path, self.values.astype(np.int64), self.rows)
+        """The same table as integers: of the type they have, else int32 where they fit. Raises `UserError` naming the first row with
+        something else."""
+        if self.values.dtype.kind in "iu":
+            return self
+        least, most = 0.0, 0.0
+        for start in range(0, self.values.shape[0], ROWS_AT_A_TIME):  # in blocks, for there may be many edges
+            block = self.values[start : start + ROWS_AT_A_TIME]
+            bad = ~(np.isfinite(block) & (block == np.rint(block)))
+            if bad.any():
+                row = start + int(np.argwhere(bad)[0][0])
+                raise self.wrong(row, f"{_first(block, bad)} is no {what}", "Expected a whole number in every cell")
+            least, most = min(least, float(block.min(initial=0))), max(most, float(block.max(initial=0)))
+        fits = np.iinfo(np.int32).min <= least and most <= np.iinfo(np.int32).max
+        return Table(self.path, self.values.astype(np.int32 if fits else np.int64), self.rows)
 
     def finite(self, what: str) -> Table:
         """The same table. Raises `UserError` naming the first row with an empty cell, NaN or an infinite number."""
