@@ -2,11 +2,11 @@
 
     python -m benchmarks.growth [--sizes 1 2 4 8] [--scale 1.0] [--rounds 3] [--minutes 9] [--device cpu|cuda]
 
-The graph at 1x is that of ogbn-arxiv's size with 80 parts, 10 in a step; GCN 3x256 with batch norm and dropout. As many edges leave a
-community as in the twin of ogbn-arxiv (scripts/twins.py), whose halo comes near the published one. Communities grow in number like the
-parts, so that a part finds its neighbours as before; labels are the communities modulo those at 1x, so that the model stays the same.
+The graph at 1x is that of ogbn-arxiv's size with 80 parts, 10 in a step; GCN 3x256 with batch norm and dropout. There are as many
+communities as parts, and as many edges leave them as in the twin of ogbn-arxiv (scripts/twins.py), whose halo comes near the published one.
+So a part finds its neighbours at every size as before; labels are the communities modulo 40, so that the model stays the same.
 What a batch grows by is its halo: of the edges that leave a community, which lead anywhere, more find their other end outside the batch.
-With --mixing 0.3, as in the other benchmarks' graphs, more than half of the rows that a step reads are such.
+With --mixing 0.3, as in the other benchmarks' graphs, halos are larger still.
 
 Every size runs in a process of its own, in turns. Seconds of an epoch per directed edge, by phase; those of METIS, of the rest of the
 preparation, and of building an epoch's batches; the memory of a step (parameters, gradients, Adam's state, a batch and the next one,
@@ -79,9 +79,11 @@ def measure(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[s
 
 def task(size: int, cache: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """`settings` of gas-train and the number of labels; fewer epochs of larger graphs, which have more steps each."""
-    settings = dict(setting.split("=", 1) for setting in scaled(GRAPHS["arxiv-size"], arguments.scale * size, parts=True))
-    classes = max(2, round(arguments.scale * int(settings["dataset.num_communities"])))
-    settings |= {"dataset.num_communities": str(size * classes), "dataset.mixing": str(arguments.mixing)}
+    settings = dict(setting.split("=", 1) for setting in scaled(GRAPHS["arxiv-size"], arguments.scale, parts=True))
+    nodes, parts = int(settings["dataset.num_nodes"]), max(2, int(settings["partitioner.num_parts"]))
+    classes = min(int(settings["dataset.num_communities"]), parts)
+    settings |= {"dataset.num_nodes": str(size * nodes), "partitioner.num_parts": str(size * parts)}
+    settings |= {"dataset.num_communities": str(size * parts), "dataset.mixing": str(arguments.mixing)}
     settings |= {"trainer.batch_parts": str(max(1, round(arguments.scale * BATCH_PARTS))), "partitioner.cache": cache}
     settings |= {"device": arguments.device, "history.placement": "pinned" if arguments.device == "cuda" else "host"}
     given = [*(f"{key}={value}" for key, value in settings.items()), *MODELS["gcn"]]
@@ -153,10 +155,10 @@ def table(content: Content) -> str:
         "# Growth of the graph, of its parts, not of a step",
         "",
         f"GCN 3x256 with batch norm and dropout, {settings['device']}; medians of {rounds_of([row['rounds'] for row in rows])} in turns. "
-        "Communities and parts grow with the nodes, a step has as many parts at every size. In brackets: to the smallest graph. A share "
-        f"of {settings['mixing']} of the edges leaves a community, and leads anywhere: of a larger graph more of them leave the batch, "
-        f"hence a larger halo. Step memory: {memory}, histories on the host; a row is a target or a halo node of a step. METIS runs in "
-        "its own process.",
+        "Communities and parts, equally many, grow with the nodes; a step has as many parts at every size. In brackets: to the smallest "
+        f"graph. A share of {settings['mixing']} of the edges leaves a community, and leads anywhere: of a larger graph more of them leave "
+        f"the batch, hence a larger halo. Step memory: {memory}, histories on the host; a row is a target or a halo node of a step. METIS "
+        "runs in its own process.",
         "",
         "| graph | nodes | edges | parts | halo / targets | s per epoch | ns per edge | step memory, MiB | KiB per row | METIS, s "
         "| rest of preparing, s | building batches, s | of the epoch | pulled + pushed, MiB | peak memory, GiB |",
