@@ -24,6 +24,7 @@ ON_CPU: dict[str, tuple[str, ...]] = {
     "epoch_time": ("--minutes", "29"),
     "growth": ("--minutes", "9"),
     "time_to_accuracy": ("--minutes", "8"),
+    "resident_memory": (),
 }
 """Minutes decide how many rounds there are, at least one."""
 ON_CUDA: dict[str, tuple[str, ...]] = {
@@ -36,7 +37,7 @@ ON_CUDA: dict[str, tuple[str, ...]] = {
 }
 QUICK = ("aggregation", "epoch_time", "growth", "time_to_accuracy")
 WITH_ROOT = ("layers", "epoch_time", "time_to_accuracy")
-WITHOUT_DEVICE = ("layers", "history_placement")
+WITHOUT_DEVICE = ("layers", "history_placement", "resident_memory")
 
 
 def main() -> None:
