@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -135,12 +136,12 @@ def neighbor_loader(data: Any, num_layers: int, steps: int) -> Any:
 
     from torch_geometric.loader import NeighborLoader
 
+    # Asked here: the loader itself finds out with its first batch.
+    if not any(find_spec(name) for name in ("pyg_lib", "torch_sparse")):
+        raise Missing("neither pyg-lib nor torch-sparse is installed")
     warnings.filterwarnings("ignore", message="Using 'NeighborSampler' without")
     size = -(-int(data.train.sum()) // steps)
-    try:
-        return NeighborLoader(data, [NEIGHBORS] * num_layers, input_nodes=data.train, batch_size=size, shuffle=True)
-    except ImportError as error:
-        raise Missing("neither pyg-lib nor torch-sparse is installed") from error
+    return NeighborLoader(data, [NEIGHBORS] * num_layers, input_nodes=data.train, batch_size=size, shuffle=True)
 
 
 def edge_index(graph: Graph) -> torch.Tensor:

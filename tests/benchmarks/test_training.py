@@ -172,3 +172,9 @@ def test_the_race_of_ours_is_the_training_of_gas_train() -> None:
         trainer.progress.next_epoch()
     expected = trainer.evaluator.measure(trainer.evaluator.exact(), trainer.split)
     assert measured == (expected["val"], expected["test"])
+
+
+def test_without_compiled_samplers_the_neighbor_loader_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.pyg_training.find_spec", lambda name: None)
+    outcome = epoch_time.work({"settings": [*SMALL, *GCN], "variant": "pyg-neighbor-loader", "epochs": 1})
+    assert outcome == {"missing": "neither pyg-lib nor torch-sparse is installed"}
