@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import resource
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from gas_cli.nesting import Nesting
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
@@ -81,7 +83,7 @@ class Gauge:
 RESIDENT = Gauge(resident_peak, restart_resident_peak)
 
 
-class StagePeaks:
+class StagePeaks(Nesting):
     """The peak of each stage of a program, by every one of `gauges`; what happens in a stage inside another counts for the inner one alone.
 
     `peaks[gauge][stage]` are bytes; a stage may be entered again and again, and its largest peak counts. Where a peak cannot be restarted
@@ -89,22 +91,15 @@ class StagePeaks:
     """
 
     def __init__(self, **gauges: Gauge) -> None:
+        super().__init__()
         self.gauges = gauges
         self.peaks: dict[str, dict[str, int]] = {name: {} for name in gauges}
         self._highest = dict.fromkeys(gauges, 0)
-        self._stack: list[str] = []
         for gauge in gauges.values():
             gauge.restart()
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self._charge()
-        self._stack.append(name)
-        try:
-            yield
-        finally:
-            self._charge()
-            self._stack.pop()
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        return self._inside(name)
 
     def take(self) -> dict[str, int]:
         """The peak by every gauge since the last call, in a stage or not."""
@@ -116,7 +111,7 @@ class StagePeaks:
         for name, gauge in self.gauges.items():
             peak = gauge.read()
             self._highest[name] = max(self._highest[name], peak)
-            if self._stack:
+            if self._innermost is not None:
                 stages = self.peaks[name]
-                stages[self._stack[-1]] = max(stages.get(self._stack[-1], 0), peak)
+                stages[self._innermost] = max(stages.get(self._innermost, 0), peak)
             gauge.restart()

@@ -4,42 +4,35 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 
 import torch
 
 from gas_cli.memory import RESIDENT, Gauge
+from gas_cli.nesting import Nesting
 
 PHASES = ("batch", "pull", "compute", "push", "refresh", "evaluate", "monitor", "checkpoint")
 
 
-class Clock:
+class Clock(Nesting):
     """Wall seconds of the host by phase; a phase entered inside another is not counted twice.
 
     On CUDA a phase ends when the host has issued its work, not when the device has done it: on a GPU look at the epoch's total.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._seconds: dict[str, float] = defaultdict(float)
-        self._stack: list[str] = []
         self._since = 0.0
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        self._charge()
-        self._stack.append(name)
-        try:
-            yield
-        finally:
-            self._charge()
-            self._stack.pop()
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        return self._inside(name)
 
     def _charge(self) -> None:
         now = time.perf_counter()
-        if self._stack:
-            self._seconds[self._stack[-1]] += now - self._since
+        if self._innermost is not None:
+            self._seconds[self._innermost] += now - self._since
         self._since = now
 
     def take(self) -> dict[str, float]:
