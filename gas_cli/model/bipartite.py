@@ -32,6 +32,7 @@ class Bipartite(Stack):
 
     def __init__(self, config: StackConfig, in_channels: int, out_channels: int, edge_dim: int = 0) -> None:
         super().__init__(config, in_channels, out_channels, width=config.hidden_channels, edge_dim=edge_dim)
+        self.ends_by_node = False  # code from elsewhere: nobody knows what its convolution does with the other targets
 
     @abstractmethod
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:

@@ -45,8 +45,6 @@ class GAT(Stack):
     self-loops; its weights are not used. History per node and layer: heads * hidden_channels values.
     """
 
-    convolves_by_node = True
-
     def __init__(self, config: GATConfig, in_channels: int, out_channels: int, edge_dim: int = 0) -> None:
         super().__init__(config, in_channels, out_channels, width=config.heads * config.hidden_channels, edge_dim=edge_dim)
         self.attention_dropout = config.dropout

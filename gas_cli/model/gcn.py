@@ -19,7 +19,7 @@ class GCN(Stack):
     History per node and layer: hidden_channels values.
     """
 
-    convolves_sums = convolves_nothing_else = convolves_by_node = True
+    convolves_sums = convolves_nothing_else = True
 
     def __init__(self, config: GCNConfig, in_channels: int, out_channels: int) -> None:
         super().__init__(config, in_channels, out_channels, width=config.hidden_channels)

@@ -54,7 +54,6 @@ class GIN(Stack):
     convolves_sums = True
 
     def __init__(self, config: GINConfig, in_channels: int, out_channels: int) -> None:
-        self.convolves_by_node = not (config.batch_norm or config.mlp_batch_norm)
         super().__init__(config, in_channels, out_channels, width=config.hidden_channels)
 
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:

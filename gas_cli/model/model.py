@@ -156,7 +156,7 @@ class Drop:
 @contextmanager
 def held_statistics(module: nn.Module) -> Iterator[None]:
     """Batch norms inside normalise as ever, but do not count what they see towards their running statistics."""
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats and m.training]
+    norms = [norm for norm in batch_norms(module) if norm.track_running_stats and norm.training]
     for norm in norms:
         norm.track_running_stats = False
     try:
@@ -164,6 +164,16 @@ def held_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
+
+
+def mixes_nodes(module: nn.Module) -> bool:
+    """Whether a row [C] that `module` puts out depends, while training, on the rows of other nodes: by the statistics of a batch norm."""
+    return len(batch_norms(module)) > 0
+
+
+def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """The batch norms inside, `module` itself included."""
+    return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 def row_distance(one: Tensor, other: Tensor) -> Tensor:

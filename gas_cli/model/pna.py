@@ -46,8 +46,6 @@ class PNA(Stack):
     evaluation. History per node and layer: hidden_channels values.
     """
 
-    convolves_by_node = True
-
     degree_means: Tensor
 
     def __init__(self, config: PNAConfig, in_channels: int, out_channels: int) -> None:

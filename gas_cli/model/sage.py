@@ -29,7 +29,7 @@ class SAGE(Stack):
     History per node and layer: hidden_channels values.
     """
 
-    convolves_sums = convolves_by_node = True
+    convolves_sums = True
 
     def __init__(self, config: SAGEConfig, in_channels: int, out_channels: int) -> None:
         super().__init__(config, in_channels, out_channels, width=config.hidden_channels)

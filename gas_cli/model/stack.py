@@ -14,7 +14,7 @@ from gas_cli.config.model import StackConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.batch_norm import BatchNorm
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
-from gas_cli.model.model import Drop, Model, Rows, State, input_linear, transform
+from gas_cli.model.model import Drop, Model, Rows, State, input_linear, mixes_nodes, transform
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise
 
@@ -27,15 +27,15 @@ class Stack(Model):
     With `linear` a linear layer (and activation) comes before the first convolution and one after the last, which then is like the others.
     A subclass gives the convolutions: `make_conv` builds layer l's parameters, `convolve` runs them.
 
-    A class says of its convolution whether it reads its sources only through `propagate` (`convolves_sums`), whether it reads nothing else
-    (`convolves_nothing_else`), and whether a target's output comes from its own messages alone (`convolves_by_node`).
+    A class says of its convolution whether it reads its sources only through `propagate` (`convolves_sums`), and whether it reads nothing
+    else (`convolves_nothing_else`). But for batch norms, which are found in `convs`, a target's output comes from its own messages alone;
+    a class that cannot promise this sets `ends_by_node` to False.
 
     Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, width] for layers 1..L-1.
     """
 
     convolves_sums = False
     convolves_nothing_else = False
-    convolves_by_node = False
 
     def __init__(self, config: StackConfig, in_channels: int, out_channels: int, width: int, edge_dim: int = 0) -> None:
         """`width` is the number of channels that a hidden convolution puts out, `edge_dim` that of the edge attributes that it reads."""
@@ -57,7 +57,7 @@ class Stack(Model):
         self.drops = [Drop(config.dropout if index > 0 or config.linear else 0.0, site=index + 1) for index in range(depth + 1)]
         self.sums_features = self.convolves_sums and not config.linear and self.drop_input.p == 0
         self.reads_sums_alone = self.sums_features and self.convolves_nothing_else and not config.residual
-        self.ends_by_node = self.convolves_by_node and not (config.linear and config.batch_norm)
+        self.ends_by_node = not (mixes_nodes(self.convs[-1]) or mixes_nodes(self.norms[depth - 1 :]))
 
     @abstractmethod
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:

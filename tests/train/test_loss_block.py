@@ -12,6 +12,7 @@ from hypothesis import given, settings
 
 from gas_cli.batch.builder import FEW, BatchBuilder
 from gas_cli.config.history import HistoryConfig
+from gas_cli.config.model import ConvConfig, GCNConfig, GINConfig
 from gas_cli.graph.graph import Split
 from gas_cli.history.exchange import SynchronousExchange
 from gas_cli.history.store import HistoryStore
@@ -72,6 +73,21 @@ def test_losses_gradients_and_histories_are_those_of_all_messages(drawn, model):
 )
 def test_a_last_layer_with_batch_norm_needs_all_of_its_targets(model):
     assert not build_model(model, 5, 3, seed=0).ends_by_node
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("linear", [False, True])
+def test_a_batch_norm_inside_the_last_convolution_needs_them_too(inside: bool, linear: bool):
+    model = GINConfig(num_layers=2, hidden_channels=6, mlp_batch_norm=inside, linear=linear)
+    assert build_model(model, 5, 3, seed=0).ends_by_node is not inside
+
+
+def test_a_batch_norm_before_the_last_layer_does_not():
+    assert build_model(GCNConfig(num_layers=2, hidden_channels=6, batch_norm=True), 5, 3, seed=0).ends_by_node
+
+
+def test_nothing_is_promised_of_a_convolution_from_elsewhere():
+    assert not build_model(ConvConfig(num_layers=2, hidden_channels=6), 5, 3, seed=0).ends_by_node
 
 
 def test_the_block_holds_the_messages_of_training_targets_and_of_no_others():
