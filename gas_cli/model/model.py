@@ -220,12 +220,8 @@ def propagate(
 
 
 def transforms_first(rows: Rows, weight: Tensor) -> bool:
-    """Whether A h W is cheaper as A (h W)."""
-    return rows.summed is None and _shrinks(rows, weight)
-
-
-def _shrinks(rows: Rows, weight: Tensor) -> bool:
-    return isinstance(rows.target, CSR) or weight.shape[1] < weight.shape[0]
+    """Whether A h W is cheaper as A (h W): where W shrinks h, or h is sparse, unless A h is known."""
+    return rows.summed is None and (isinstance(rows.target, CSR) or weight.shape[1] < weight.shape[0])
 
 
 def propagate_and_transform(rows: Rows, block: Block, weight: Tensor) -> Tensor:
