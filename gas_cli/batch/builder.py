@@ -35,6 +35,7 @@ class BatchBuilder:
         partition: Partition,
         split: Split,
         feature_sums: Tensor | None = None,
+        *,
         loss_blocks: bool = False,
         sums_alone: bool = False,
     ) -> None:

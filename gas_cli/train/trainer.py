@@ -68,7 +68,13 @@ class Trainer:
             self.store = self._make_store()
             exchange = NoExchange(model.widths, device) if self.store is None else make_exchange(self.store, config.history.pipeline)
             builder = BatchBuilder(
-                problem.graph, problem.adj, problem.partition, split, self._feature_sums(), model.ends_by_node, model.reads_sums_alone
+                problem.graph,
+                problem.adj,
+                problem.partition,
+                split,
+                self._feature_sums(),
+                loss_blocks=model.ends_by_node,
+                sums_alone=model.reads_sums_alone,
             )
         self.exchange: Exchange = TimedExchange(exchange, self.clock)
         prepare: Callable[[Batch], Batch] = Batch.pin_memory if device.type == "cuda" else lambda batch: batch
