@@ -17,7 +17,8 @@ from gas_cli.errors import UserError
 FORMAT = 1
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError)
-"""What zipfile raises for bytes that are no archive, or no longer one."""
+"""What zipfile raises for bytes that are no archive, or no longer one. NotImplementedError is among them because a flipped bit in the
+directory's compression method, version or flags of a record reads as a format that zipfile does not know."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
