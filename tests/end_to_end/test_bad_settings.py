@@ -73,11 +73,11 @@ def test_found_when_the_graph_is_there(arguments: list[str], words: str, gas_tra
     assert not (tmp_path / "here" / "checkpoints").exists()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.parametrize(
     ("argument", "words"), [("device=cuda", "Use device=cpu"), ("history.placement=pinned", "use history.placement=auto or host")]
 )
-def test_what_needs_cuda(argument: str, words: str, gas_train: Command) -> None:
+def test_what_needs_cuda(argument: str, words: str, gas_train: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert_refused(gas_train(*SMALL, argument), words)
 
 

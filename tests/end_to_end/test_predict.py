@@ -163,8 +163,8 @@ def test_an_inductive_run_predicts_exactly_and_has_no_histories_of_the_nodes_to_
     assert found == {mask: reported[mask] for mask in ("train", "val", "test")}
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_device_that_is_not_there(runs: Path, gas_predict: Command) -> None:
+def test_a_device_that_is_not_there(runs: Path, gas_predict: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert_refused(gas_predict(f"run={runs / 'gcn'}", "device=cuda"), "Use device=cpu", program="gas-predict")
 
 
