@@ -13,7 +13,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import aggregation, attention, epoch_table, growth, history_placement, layers, resident_memory, targets, time_to_accuracy
+from benchmarks import (
+    aggregation,
+    attention,
+    epoch_table,
+    growth,
+    history_placement,
+    layers,
+    resident_memory,
+    shortcuts,
+    targets,
+    time_to_accuracy,
+)
 from benchmarks.machine import RESULTS, Content, page, read
 from benchmarks.pictures import PICTURES, digest, digest_of
 
@@ -28,6 +39,7 @@ TABLES: dict[str, Callable[[Content], str]] = {
     "growth": growth.table,
     "time-to-accuracy": time_to_accuracy.table,
     "layers": layers.table,
+    "shortcuts": shortcuts.table,
     "history-placement": history_placement.table,
     "resident-memory": resident_memory.table,
 }

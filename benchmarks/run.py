@@ -21,6 +21,7 @@ ON_CPU: dict[str, tuple[str, ...]] = {
     "aggregation": (),
     "attention": (),
     "layers": (),
+    "shortcuts": (),
     "epoch_time": ("--minutes", "29"),
     "growth": ("--minutes", "9"),
     "time_to_accuracy": ("--minutes", "8"),
@@ -36,7 +37,7 @@ ON_CUDA: dict[str, tuple[str, ...]] = {
     "history_placement": ("--rounds", "2"),
 }
 QUICK = ("aggregation", "epoch_time", "growth", "time_to_accuracy")
-WITH_ROOT = ("layers", "epoch_time", "time_to_accuracy")
+WITH_ROOT = ("layers", "shortcuts", "epoch_time", "time_to_accuracy")
 WITHOUT_DEVICE = ("layers", "history_placement", "resident_memory")
 
 

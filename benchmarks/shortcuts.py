@@ -1,0 +1,133 @@
+"""What each shortcut of an epoch is worth: an epoch as shipped, and one with the shortcut taken back, in turns.
+
+    python -m benchmarks.shortcuts [--root ../shared/datasets] [--rounds 5] [--cases physics-gcn ...]
+
+Shortcuts: the first layer's weighted sum of the features made once, the last layer's messages to training nodes alone, the nodes of a part
+in breadth-first order; and, the other way round, `precision=bfloat16`. On the CPU one thread does all, and its processor seconds are
+counted: other programs disturb these less than the clock on the wall.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from benchmarks.cases import GRAPHS, MODELS, scaled
+from benchmarks.machine import Content, rounds_of, write
+from benchmarks.options import add_root, options, result_name
+from benchmarks.turns import clock_of, in_turns, ratio, summary
+
+SHIPPED = "as shipped"
+WHOLE_LAST_LAYER = "last layer of all targets"
+VARIANTS: dict[str, tuple[str, ...]] = {
+    SHIPPED: (),
+    "features summed in each step": ("trainer.sum_features_once=false",),
+    WHOLE_LAST_LAYER: (),
+    "nodes of a part as numbered": ("partitioner.order=ids",),
+    "bfloat16": ("precision=bfloat16",),
+}
+CASES: dict[str, tuple[str, ...]] = {
+    "half-arxiv-size-gcn": (*scaled(GRAPHS["arxiv-size"], 0.5), *MODELS["gcn"]),
+    "reddit-density-gcn": (*scaled(GRAPHS["reddit-density"], 0.5), *MODELS["gcn"]),
+    "cora-gcn": ("dataset=cora", "model=gcn"),
+    "physics-gcn": ("dataset=coauthor-physics", "model=gcn"),
+    "physics-gat": ("dataset=coauthor-physics", "model=gat"),
+    "physics-gcnii": ("dataset=coauthor-physics", "model=gcnii"),
+}
+QUICK = ("cora-gcn", "half-arxiv-size-gcn")
+REAL = tuple(case for case in CASES if not case.startswith(("half-arxiv", "reddit")))
+
+
+def main() -> None:
+    parser = options(__doc__, rounds=5)
+    add_root(parser)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.cases, arguments.rounds = [case for case in arguments.cases if case in QUICK], 1
+    from gas_cli.cli.environment import prepare_process
+
+    prepare_process()
+    rows = []
+    for case in at_hand(arguments):
+        rows += compare(case, arguments)
+        print("\n".join(map(text_row, rows[-len(VARIANTS) :])), flush=True)
+    missing = [case for case in arguments.cases if case not in at_hand(arguments)]
+    settings = {"missing": missing, "clock": clock_of(1, arguments.device)[1]}
+    write(result_name("shortcuts", arguments), rows, table, settings, arguments.out)
+
+
+def at_hand(arguments: argparse.Namespace) -> list[str]:
+    return [case for case in arguments.cases if case not in REAL or arguments.root.is_dir()]
+
+
+def compare(case: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row for each variant: seconds of its epochs, and their ratio to those as shipped."""
+    settings = (*CASES[case], f"dataset.root={arguments.root}", f"device={arguments.device}")
+    epochs = {variant: epoch_of(variant, settings) for variant in VARIANTS}
+    seconds = in_turns(epochs, arguments.rounds, clock_of(1, arguments.device)[0])
+    return [
+        {"case": case, "variant": variant, "seconds": summary(seconds[variant]), "ratio": ratio(seconds[variant], seconds[SHIPPED])}
+        for variant in VARIANTS
+    ]
+
+
+def epoch_of(variant: str, settings: Sequence[str]) -> Callable[[], None]:
+    """The steps of one epoch, without refresh and evaluation."""
+    import torch
+
+    from benchmarks.our_training import make_trainer
+    from gas_cli.config.compose import compose_config
+    from gas_cli.run import prepare
+
+    torch.set_num_threads(1)
+    # Batches are built by the thread whose seconds are counted.
+    config = compose_config([*settings, *VARIANTS[variant], "trainer.prefetch=0"])
+    trainer = make_trainer(config, prepare(config))
+
+    def epoch() -> None:
+        with whole_last_layer(variant == WHOLE_LAST_LAYER):
+            trainer.train_epoch()
+        trainer.progress.next_epoch()
+
+    return epoch
+
+
+@contextmanager
+def whole_last_layer(wanted: bool) -> Iterator[None]:
+    """No batch has few enough messages to training nodes to be worth blocks of their own."""
+    if not wanted:
+        yield
+        return
+    with patch("gas_cli.batch.builder.FEW", 0.0):
+        yield
+
+
+def text_row(row: dict[str, Any]) -> str:
+    seconds = row["seconds"]
+    spread = f"{seconds['median']:.4f} ({seconds['min']:.4f} to {seconds['max']:.4f})"
+    return f"| {row['case']} | {row['variant']} | {spread} | {row['ratio']:.2f}x |"
+
+
+def table(content: Content) -> str:
+    rounds = rounds_of([len(row["seconds"]["all"]) for row in content["rows"]])
+    settings, missing = content["settings"], content["settings"]["missing"]
+    lines = [
+        "# Shortcuts of an epoch, taken back one at a time",
+        "",
+        f"GAS, the training steps of an epoch, {settings['clock']}: the median (smallest to largest) of {rounds} in turns. Ratios are "
+        "medians of the ratios within a round. Above 1, the shortcut pays; bfloat16, which is not on by itself, pays below 1.",
+        "",
+        "| case | variant | seconds | to as shipped |",
+        "|---|---|---|---|",
+        *map(text_row, content["rows"]),
+        *([f"\nLeft out, for want of the data: {', '.join(missing)}."] if missing else []),
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
