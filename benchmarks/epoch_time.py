@@ -14,43 +14,63 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
+import tempfile
 from typing import Any
 
 from benchmarks.cases import CASES, FULL_BATCH, OURS, PLAIN, QUICK, VARIANTS
 from benchmarks.epoch_table import RATIOS, table
 from benchmarks.machine import write
-from benchmarks.measure import Outcomes, add_cells, measure, without_data
-from benchmarks.options import add_worker, options, result_name
-from benchmarks.processes import peak_memory
-from benchmarks.turns import ratio
+from benchmarks.options import add_root, add_worker, options, result_name
+from benchmarks.processes import in_process, peak_memory
+from benchmarks.turns import Budget, ratio
+
+Outcomes = dict[str, list[dict[str, Any]]]
+"""What was measured of each variant, round by round."""
 
 
 def main() -> None:
     parser = options(__doc__, rounds=3, minutes=30)
-    add_cells(parser, list(CASES), VARIANTS)
+    add_root(parser)
     add_worker(parser)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     arguments = parser.parse_args()
     if arguments.worker:
         print(json.dumps(work(arguments.worker)))
         return
     if arguments.quick:
         arguments.cases, arguments.rounds = list(QUICK), 1
-    left_out = without_data(arguments, lambda case: CASES[case].real)
-    cells = {case: wanted(case, arguments) for case in arguments.cases if case not in left_out}
-
-    def task(case: str, variant: str, _: int, cache: str) -> dict[str, Any]:
-        settings = [*CASES[case].settings, f"dataset.root={arguments.root}", f"device={arguments.device}", f"partitioner.cache={cache}"]
-        return {"settings": settings, "variant": variant, "epochs": 1 if arguments.quick else CASES[case].epochs}
-
-    measured, missing = measure("benchmarks.epoch_time", cells, task, arguments, lambda outcome: f"{outcome['seconds']:.4f} s")
-    rows = [combine(case, variant, outcomes) for case, outcomes in measured.items() for variant in outcomes]
-    write(result_name("epoch-time", arguments), rows, table, {"device": arguments.device, "missing": left_out | missing}, arguments.out)
+    rows, missing = measure(arguments)
+    write(result_name("epoch-time", arguments), rows, table, {"device": arguments.device, "missing": missing}, arguments.out)
 
 
-def wanted(case: str, arguments: argparse.Namespace) -> list[str]:
-    """The variants of a case; a quick run leaves out PyG's loaders, which take as long as all others."""
+def measure(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """A row for each variant of each case, and why the others are missing."""
+    missing = {case: f"{arguments.root} does not exist" for case in arguments.cases if CASES[case].real and not arguments.root.is_dir()}
+    measured = {case: wanted(case, arguments) for case in arguments.cases if case not in missing}
+    with tempfile.TemporaryDirectory(prefix="gas-bench-") as cache:
+        for number, case in Budget(arguments.minutes).turns(list(measured), arguments.rounds):
+            for variant in list(measured[case]):
+                outcome = in_process("benchmarks.epoch_time", task(case, variant, cache, arguments))
+                if "missing" in outcome:
+                    missing[f"{case}, {variant}"] = outcome["missing"]
+                    del measured[case][variant]
+                    continue
+                measured[case][variant].append(outcome)
+                print(f"{case} round {number + 1} {variant}: {outcome['seconds']:.4f} s", file=sys.stderr, flush=True)
+    return [combine(case, variant, measured[case]) for case in measured for variant in measured[case]], missing
+
+
+def wanted(case: str, arguments: argparse.Namespace) -> Outcomes:
+    """Nothing yet of each variant; a quick run leaves out PyG's loaders, which take as long as all others."""
     asked = (*PLAIN, *FULL_BATCH) if arguments.quick else VARIANTS
-    return [variant for variant in CASES[case].variants if variant in arguments.variants and variant in asked]
+    return {variant: [] for variant in CASES[case].variants if variant in arguments.variants and variant in asked}
+
+
+def task(case: str, variant: str, cache: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    settings = [*CASES[case].settings, f"dataset.root={arguments.root}", f"device={arguments.device}", f"partitioner.cache={cache}"]
+    return {"settings": settings, "variant": variant, "epochs": 1 if arguments.quick else CASES[case].epochs}
 
 
 def combine(case: str, variant: str, measured: Outcomes) -> dict[str, Any]:

@@ -20,13 +20,15 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cases import GRAPHS, MODELS, scaled
 from benchmarks.machine import Content, rounds_of, write
-from benchmarks.measure import measure
 from benchmarks.options import add_worker, options, result_name
+from benchmarks.processes import in_process
+from benchmarks.turns import Budget
 
 if TYPE_CHECKING:
     from gas_cli.graph.graph import Graph
@@ -52,15 +54,27 @@ def main() -> None:
         return
     if arguments.quick:
         arguments.sizes, arguments.rounds, arguments.scale = [1, 2], 1, QUICK_SCALE
-    cells = {f"{size}x": ["gas"] for size in arguments.sizes}
-
-    def task_of(size: str, _variant: str, _round: int, cache: str) -> dict[str, Any]:
-        return task(int(size.removesuffix("x")), cache, arguments)
-
-    measured, missing = measure("benchmarks.growth", cells, task_of, arguments, lambda outcome: f"{outcome['seconds']:.3f} s per epoch")
-    rows = [combine(size, outcomes["gas"]) for size, outcomes in measured.items() if "gas" in outcomes]
+    rows, missing = measure(arguments)
     settings = {"device": arguments.device, "mixing": arguments.mixing, "missing": missing}
     write(result_name("growth", arguments), rows, table, settings, arguments.out)
+
+
+def measure(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """A row for each size, and why others are missing."""
+    outcomes: dict[str, list[dict[str, Any]]] = {f"{size}x": [] for size in arguments.sizes}
+    missing: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="gas-bench-") as cache:
+        for number, name in Budget(arguments.minutes).turns(list(outcomes), arguments.rounds):
+            if name in missing:
+                continue
+            size = int(name.removesuffix("x"))
+            outcome = in_process("benchmarks.growth", task(size, cache, arguments))
+            if "missing" in outcome:
+                missing[name] = outcome["missing"]
+                continue
+            outcomes[name].append(outcome)
+            print(f"{name} round {number + 1}: {outcome['seconds']:.3f} s per epoch", file=sys.stderr, flush=True)
+    return [combine(name, found) for name, found in outcomes.items() if found], missing
 
 
 def task(size: int, cache: str, arguments: argparse.Namespace) -> dict[str, Any]:

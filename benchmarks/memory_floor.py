@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,11 @@ def measure_floor(overrides: list[str]) -> dict[str, int]:
     """Bytes of what the case needs at once, by kind."""
     import torch
 
-    from gas_cli.batch.batch import Batch
     from gas_cli.config.compose import compose_config
     from gas_cli.model.registry import build_model
     from gas_cli.run import pick_split, prepare
     from gas_cli.train.trainer import Trainer
-    from scripts.live_bytes import LiveBytes, UncountedLoader
+    from scripts.live_bytes import LiveBytes
 
     config = compose_config([*overrides, "trainer.prefetch=0"])
     problem = prepare(config)
@@ -26,13 +26,8 @@ def measure_floor(overrides: list[str]) -> dict[str, int]:
         counter, loader = LiveBytes(), trainer.epochs.loader
         counter.ignore(known_tensors(trainer))  # counted by their own names, or not at all
         counter.count(list(model.parameters()))
-        sizes: list[int] = []
-
-        def serve(batch: Batch) -> Batch:
-            sizes.append(batch.nbytes)
-            return batch
-
-        trainer.epochs.loader = UncountedLoader(loader, counter, serve)  # type: ignore[assignment]
+        batches = Uncounted(loader, counter)
+        trainer.epochs.loader = batches  # type: ignore[assignment]
         with counter:
             trainer.train_epoch()
     per_node = problem.graph.y.nbytes + problem.partition.node_perm.nbytes
@@ -43,7 +38,7 @@ def measure_floor(overrides: list[str]) -> dict[str, int]:
         "features": data["features"],
         "histories": histories,
         "step": counter.peak,
-        "batch": max(sizes),
+        "batch": batches.largest,
     }
 
 
@@ -55,3 +50,20 @@ def known_tensors(trainer: Any) -> list[Any]:
     sums = [] if trainer.problem.feature_sums is None else [trainer.problem.feature_sums]
     masks = [mask for split in graph.splits for mask in (split.train, split.val, split.test)]
     return [*x, adj.rowptr, adj.col, adj.value, graph.y, trainer.problem.partition.node_perm, *tables, *sums, *masks]
+
+
+class Uncounted:
+    """A loader whose batches are not part of the step; `largest` is the size of the largest."""
+
+    def __init__(self, loader: Any, counter: Any) -> None:
+        self.loader, self.counter, self.largest = loader, counter, 0
+
+    def batches(self, groups: list[list[int]], keep: bool) -> Iterator[Any]:
+        source = self.loader.batches(groups, keep)
+        while True:
+            with self.counter.paused():
+                batch = next(source, None)
+            if batch is None:
+                return
+            self.largest = max(self.largest, batch.nbytes)
+            yield batch

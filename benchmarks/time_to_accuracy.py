@@ -10,16 +10,20 @@ Writes results/time-to-accuracy-<device>.md and .json.
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.cases import GRAPHS, MODELS, OURS, scaled
 from benchmarks.machine import Content, rounds_of, write
-from benchmarks.measure import add_cells, measure, without_data
-from benchmarks.options import add_worker, options, result_name
+from benchmarks.options import add_root, add_worker, options, result_name
+from benchmarks.processes import in_process
+from benchmarks.turns import Budget
 
 COMPARED = ("gas", "full_batch", "pyg", "pyg-sparse-tensor", "pyg-cluster-loader", "pyg-neighbor-loader")
 PLAIN_ADAM = ("optimizer.weight_decay=0", "optimizer.reg_weight_decay=0", "optimizer.schedule=none", "optimizer.grad_norm=0")
@@ -46,26 +50,38 @@ RACES: dict[str, Race] = {
 
 def main() -> None:
     parser = options(__doc__, rounds=3, minutes=8)
-    add_cells(parser, list(RACES), COMPARED)
+    add_root(parser)
     add_worker(parser)
+    parser.add_argument("--cases", nargs="+", default=list(RACES), choices=list(RACES))
+    parser.add_argument("--variants", nargs="+", default=list(COMPARED), choices=list(COMPARED))
     arguments = parser.parse_args()
     if arguments.worker:
         print(json.dumps(work(arguments.worker)))
         return
     if arguments.quick:
         arguments.cases, arguments.variants, arguments.rounds = ["cora"], ["gas", "full_batch", "pyg"], 1
-    left_out = without_data(arguments, lambda case: RACES[case].real)
-    cells = {case: arguments.variants for case in arguments.cases if case not in left_out}
+    rows, missing = measure(arguments)
+    write(result_name("time-to-accuracy", arguments), rows, table, {"device": arguments.device, "missing": missing}, arguments.out)
 
-    def task(case: str, variant: str, seed: int, cache: str) -> dict[str, Any]:
-        given = [f"dataset.root={arguments.root}", f"partitioner.cache={cache}", f"device={arguments.device}", f"seed={seed}"]
-        race = RACES[case]
-        return {"settings": [*race.settings, *PLAIN_ADAM, *given], "variant": variant, "accuracy": race.accuracy, "epochs": race.epochs}
 
-    measured, missing = measure("benchmarks.time_to_accuracy", cells, task, arguments, lambda outcome: str(outcome["reached"]))
-    rows = [combine(case, variant, outcomes[variant]) for case, outcomes in measured.items() for variant in outcomes]
-    settings = {"device": arguments.device, "missing": left_out | missing}
-    write(result_name("time-to-accuracy", arguments), rows, table, settings, arguments.out)
+def measure(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """A row for each variant of each case, and why others are missing."""
+    missing = {case: f"{arguments.root} does not exist" for case in arguments.cases if RACES[case].real and not arguments.root.is_dir()}
+    reached: dict[str, dict[str, list[dict[str, Any]]]]
+    reached = {case: {variant: [] for variant in arguments.variants} for case in arguments.cases if case not in missing}
+    with tempfile.TemporaryDirectory(prefix="gas-bench-") as cache:
+        for seed, case in Budget(arguments.minutes).turns(list(reached), arguments.rounds):
+            for variant in list(reached[case]):
+                settings = [*RACES[case].settings, *PLAIN_ADAM, f"dataset.root={arguments.root}", f"partitioner.cache={cache}"]
+                task = {"settings": [*settings, f"device={arguments.device}", f"seed={seed}"], "variant": variant}
+                outcome = in_process("benchmarks.time_to_accuracy", task | {"accuracy": RACES[case].accuracy, "epochs": RACES[case].epochs})
+                if "missing" in outcome:
+                    missing[f"{case}, {variant}"] = outcome["missing"]
+                    del reached[case][variant]
+                    continue
+                reached[case][variant].append(outcome)
+                print(f"{case} seed {seed} {variant}: {outcome['reached']}", file=sys.stderr, flush=True)
+    return [combine(case, variant, reached[case][variant]) for case in reached for variant in reached[case]], missing
 
 
 def work(task: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -79,11 +79,11 @@ class LiveBytes(TorchDispatchMode):
         self._ends[id(reference)] = reference
 
 
-class UncountedLoader:
-    """Builds its batches uncounted, as on the host, and hands on what `serve` makes of each: with `copied`, as if moved to a device."""
+class CopyingLoader:
+    """Stands in for the transfer to a device: batches are built uncounted, as on the host, and a copy of each is counted."""
 
-    def __init__(self, loader: BatchLoader, counter: LiveBytes, serve: Callable[[Batch], Batch]) -> None:
-        self.loader, self.counter, self.serve = loader, counter, serve
+    def __init__(self, loader: BatchLoader, counter: LiveBytes) -> None:
+        self.loader, self.counter = loader, counter
 
     def batches(self, groups: list[list[int]], keep: bool) -> Iterator[Batch]:
         source = self.loader.batches(groups, keep)
@@ -92,7 +92,7 @@ class UncountedLoader:
                 batch = next(source, None)
             if batch is None:
                 return
-            yield self.serve(batch)
+            yield copied(batch)
 
 
 def copied(value: Any) -> Any:
