@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine import Content, write
-from benchmarks.options import options, result_name
+from benchmarks.options import add_choices, options, result_name
 from benchmarks.turns import clock_of, in_turns, ratio, summary
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Layer:
 
 def main() -> None:
     parser = options(__doc__, rounds=5)
-    parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), choices=list(GRAPHS))
+    add_choices(parser, "--graphs", GRAPHS)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     if arguments.quick:

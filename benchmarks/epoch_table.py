@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.machine import Content, rounds_of
+from benchmarks.machine import Content, left_out, rounds_of
 
 RATIOS = {"pyg": "to PyG on edge_index", "pyg-sparse-tensor": "to PyG on SparseTensor", "full_batch": "to our full batch"}
 PHASES = ("batch", "pull", "compute", "push")
@@ -25,9 +25,8 @@ def table(content: Content) -> str:
         f"|---|---|---|{'---|' * len(RATIOS)}---|---|",
         *map(epoch_row, rows),
         *details(rows),
+        *left_out(settings.get("missing", {})),
     ]
-    missing = settings.get("missing", {})
-    lines += ["", *(f"Left out: {name}: {why}." for name, why in missing.items())] if missing else []
     return "\n".join(lines)
 
 

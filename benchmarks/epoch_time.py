@@ -12,33 +12,23 @@ Writes results/epoch-time-<device>.md and .json; with --quick, epoch-time-<devic
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import sys
-import tempfile
 from typing import Any
 
 from benchmarks.cases import CASES, FULL_BATCH, OURS, PLAIN, QUICK, VARIANTS
 from benchmarks.epoch_table import RATIOS, table
 from benchmarks.machine import write
-from benchmarks.options import add_root, add_worker, options, result_name
-from benchmarks.processes import in_process, peak_memory
-from benchmarks.turns import Budget, ratio
-
-Outcomes = dict[str, list[dict[str, Any]]]
-"""What was measured of each variant, round by round."""
+from benchmarks.options import add_choices, add_root, options, result_name, without_files
+from benchmarks.processes import Outcome, Task, by_case, parse, peak_memory, take_turns
+from benchmarks.turns import ratio
 
 
 def main() -> None:
     parser = options(__doc__, rounds=3, minutes=30)
     add_root(parser)
-    add_worker(parser)
-    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    arguments = parser.parse_args()
-    if arguments.worker:
-        print(json.dumps(work(arguments.worker)))
-        return
+    add_choices(parser, "--cases", CASES)
+    add_choices(parser, "--variants", VARIANTS)
+    arguments = parse(parser, work)
     if arguments.quick:
         arguments.cases, arguments.rounds = list(QUICK), 1
     rows, missing = measure(arguments)
@@ -47,33 +37,31 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """A row for each variant of each case, and why the others are missing."""
-    missing = {case: f"{arguments.root} does not exist" for case in arguments.cases if CASES[case].real and not arguments.root.is_dir()}
-    measured = {case: wanted(case, arguments) for case in arguments.cases if case not in missing}
-    with tempfile.TemporaryDirectory(prefix="gas-bench-") as cache:
-        for number, case in Budget(arguments.minutes).turns(list(measured), arguments.rounds):
-            for variant in list(measured[case]):
-                outcome = in_process("benchmarks.epoch_time", task(case, variant, cache, arguments))
-                if "missing" in outcome:
-                    missing[f"{case}, {variant}"] = outcome["missing"]
-                    del measured[case][variant]
-                    continue
-                measured[case][variant].append(outcome)
-                print(f"{case} round {number + 1} {variant}: {outcome['seconds']:.4f} s", file=sys.stderr, flush=True)
-    return [combine(case, variant, measured[case]) for case in measured for variant in measured[case]], missing
+    lacking = without_files([case for case in CASES if CASES[case].real], arguments)
+    names = [(case, variant) for case in arguments.cases if case not in lacking for variant in wanted(case, arguments)]
+    outcomes, missing = take_turns(
+        "benchmarks.epoch_time",
+        names,
+        lambda name, _, cache: task(name[0], name[1], cache, arguments),
+        arguments,
+        lambda outcome: f"{outcome['seconds']:.4f} s",
+    )
+    rows = [combine(case, variant, found) for case, found in by_case(outcomes, missing).items() for variant in found]
+    return rows, lacking | missing
 
 
-def wanted(case: str, arguments: argparse.Namespace) -> Outcomes:
-    """Nothing yet of each variant; a quick run leaves out PyG's loaders, which take as long as all others."""
+def wanted(case: str, arguments: argparse.Namespace) -> list[str]:
+    """Its variants; a quick run leaves out PyG's loaders, which take as long as all others."""
     asked = (*PLAIN, *FULL_BATCH) if arguments.quick else VARIANTS
-    return {variant: [] for variant in CASES[case].variants if variant in arguments.variants and variant in asked}
+    return [variant for variant in CASES[case].variants if variant in arguments.variants and variant in asked]
 
 
-def task(case: str, variant: str, cache: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def task(case: str, variant: str, cache: str, arguments: argparse.Namespace) -> Task:
     settings = [*CASES[case].settings, f"dataset.root={arguments.root}", f"device={arguments.device}", f"partitioner.cache={cache}"]
     return {"settings": settings, "variant": variant, "epochs": 1 if arguments.quick else CASES[case].epochs}
 
 
-def combine(case: str, variant: str, measured: Outcomes) -> dict[str, Any]:
+def combine(case: str, variant: str, measured: dict[str, list[Outcome]]) -> dict[str, Any]:
     """Medians over the rounds, and ratios within them; METIS' seconds are those of the round in which it ran."""
     outcomes = measured[variant]
     seconds = {name: [outcome["seconds"] for outcome in found] for name, found in measured.items()}
@@ -87,28 +75,23 @@ def combine(case: str, variant: str, measured: Outcomes) -> dict[str, Any]:
     return row | ({"prepared": {name: max(found[name] for found in prepared) for name in prepared[0]}} if prepared else {})
 
 
-def work(task: dict[str, Any]) -> dict[str, Any]:
+def work(task: Task) -> Outcome:
     """One measurement, in the process of its own."""
     from gas_cli.cli.environment import prepare_process
 
     prepare_process()  # PyG gets it too: sleeping threads and huge pages make it faster as well
-    import torch
-
     settings, variant = task["settings"], task["variant"]
     if variant in OURS:
         from benchmarks.our_training import measure_epochs
 
         return measure_epochs([*settings, *OURS[variant]], task["epochs"])
-    from benchmarks.pyg_training import Missing
     from benchmarks.pyg_training import measure_epochs as measure_pyg
+    from benchmarks.pyg_training import or_missing
     from gas_cli.config.compose import compose_config
     from gas_cli.run import pick_device
 
     config = compose_config(settings)
-    try:
-        return {**measure_pyg(config, variant, task["epochs"]), "peak_memory": peak_memory(pick_device(config.device).type)}
-    except (Missing, torch.OutOfMemoryError) as missing:
-        return {"missing": str(missing).partition("\n")[0]}
+    return or_missing(lambda: {**measure_pyg(config, variant, task["epochs"]), "peak_memory": peak_memory(pick_device(config.device).type)})
 
 
 if __name__ == "__main__":

@@ -17,18 +17,15 @@ Writes results/growth-<device>.md and .json.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cases import GRAPHS, MODELS, scaled
-from benchmarks.machine import Content, rounds_of, write
-from benchmarks.options import add_worker, options, result_name
-from benchmarks.processes import in_process
-from benchmarks.turns import Budget
+from benchmarks.machine import Content, left_out, rounds_of, write
+from benchmarks.options import options, result_name
+from benchmarks.processes import Outcome, Task, parse, take_turns
 
 if TYPE_CHECKING:
     from gas_cli.graph.graph import Graph
@@ -44,14 +41,10 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
 def main() -> None:
     parser = options(__doc__, rounds=3, minutes=9)
-    add_worker(parser)
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--mixing", type=float, default=MIXING, help="share of the edges that leave a community (default: %(default)s)")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the nodes and parts, at every size")
-    arguments = parser.parse_args()
-    if arguments.worker:
-        print(json.dumps(work(arguments.worker)))
-        return
+    arguments = parse(parser, work)
     if arguments.quick:
         arguments.sizes, arguments.rounds, arguments.scale = [1, 2], 1, QUICK_SCALE
     rows, missing = measure(arguments)
@@ -61,23 +54,17 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """A row for each size, and why others are missing."""
-    outcomes: dict[str, list[dict[str, Any]]] = {f"{size}x": [] for size in arguments.sizes}
-    missing: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="gas-bench-") as cache:
-        for number, name in Budget(arguments.minutes).turns(list(outcomes), arguments.rounds):
-            if name in missing:
-                continue
-            size = int(name.removesuffix("x"))
-            outcome = in_process("benchmarks.growth", task(size, cache, arguments))
-            if "missing" in outcome:
-                missing[name] = outcome["missing"]
-                continue
-            outcomes[name].append(outcome)
-            print(f"{name} round {number + 1}: {outcome['seconds']:.3f} s per epoch", file=sys.stderr, flush=True)
-    return [combine(name, found) for name, found in outcomes.items() if found], missing
+    outcomes, missing = take_turns(
+        "benchmarks.growth",
+        [(f"{size}x",) for size in arguments.sizes],
+        lambda name, _, cache: task(int(name[0].removesuffix("x")), cache, arguments),
+        arguments,
+        lambda outcome: f"{outcome['seconds']:.3f} s per epoch",
+    )
+    return [combine(name, found) for (name,), found in outcomes.items() if found], missing
 
 
-def task(size: int, cache: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def task(size: int, cache: str, arguments: argparse.Namespace) -> Task:
     """`settings` of gas-train and the number of labels; fewer epochs of larger graphs, which have more steps each."""
     settings = dict(setting.split("=", 1) for setting in scaled(GRAPHS["arxiv-size"], arguments.scale, parts=True))
     nodes, parts = int(settings["dataset.num_nodes"]), max(2, int(settings["partitioner.num_parts"]))
@@ -90,7 +77,7 @@ def task(size: int, cache: str, arguments: argparse.Namespace) -> dict[str, Any]
     return {"settings": given, "classes": classes, "epochs": max(1, 3 // size)}
 
 
-def work(task: dict[str, Any]) -> dict[str, Any]:
+def work(task: Task) -> Outcome:
     """One size, in the process of its own."""
     from gas_cli.cli.environment import prepare_process
 
@@ -164,9 +151,9 @@ def table(content: Content) -> str:
         "| rest of preparing, s | building batches, s | of the epoch | pulled + pushed, MiB | peak memory, GiB |",
         f"|{'---|' * 15}",
         *(text_row(row, rows[0]) for row in rows),
+        *left_out(settings["missing"]),
     ]
-    missing = settings["missing"]
-    return "\n".join([*lines, *(["", *(f"Left out: {name}: {why}." for name, why in missing.items())] if missing else [])])
+    return "\n".join(lines)
 
 
 def text_row(row: dict[str, Any], first: dict[str, Any]) -> str:

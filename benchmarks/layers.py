@@ -20,6 +20,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.machine import RESULTS, Content, write
+from benchmarks.options import add_choices
 
 CASES: dict[str, tuple[str, ...]] = {
     "cora-gcnii": ("dataset=cora", "model=gcnii"),
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder with Planetoid/, Coauthor/ and Amazon/")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result's files")
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    add_choices(parser, "--cases", CASES)
     arguments = parser.parse_args()
     from gas_cli.cli.environment import prepare_process
 

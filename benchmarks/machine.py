@@ -37,6 +37,11 @@ def page(table: Callable[[Content], str], content: Content) -> str:
     return f"{table(content)}\n\n{machine_line(content['machine'])}\n"
 
 
+def left_out(missing: Mapping[str, str]) -> list[str]:
+    """The lines below a table on what is not in it, and why."""
+    return ["", *(f"Left out: {name}: {why}." for name, why in missing.items())] if missing else []
+
+
 def rounds_of(counts: list[int]) -> str:
     """How often something was measured: `3 rounds`, `2 to 3 rounds`."""
     low, high = min(counts), max(counts)

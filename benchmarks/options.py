@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from benchmarks.machine import RESULTS
@@ -30,9 +30,15 @@ def add_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, default=BESIDE, help="the real datasets; cases without files are left out")
 
 
-def add_worker(parser: argparse.ArgumentParser) -> None:
-    """The option by which a benchmark calls itself."""
-    parser.add_argument("--worker", type=json.loads, metavar="TASK", help=argparse.SUPPRESS)
+def without_files(real: Collection[str], arguments: argparse.Namespace) -> dict[str, str]:
+    """Why the `real` ones of the cases asked for are left out, where there is no folder of datasets."""
+    there = arguments.root.is_dir()
+    return {} if there else {case: f"{arguments.root} does not exist" for case in arguments.cases if case in real}
+
+
+def add_choices(parser: argparse.ArgumentParser, option: str, names: Iterable[str]) -> None:
+    """An option that takes some of these names; without it, all."""
+    parser.add_argument(option, nargs="+", default=list(names), choices=list(names))
 
 
 def result_name(name: str, arguments: argparse.Namespace) -> str:

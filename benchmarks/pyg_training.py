@@ -28,6 +28,14 @@ class Missing(Exception):
     """A library that this variant needs is not installed."""
 
 
+def or_missing(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is measured; where a library is missing, or memory of the device, `{"missing": why}`."""
+    try:
+        return measure()
+    except (Missing, torch.OutOfMemoryError) as missing:
+        return {"missing": str(missing).partition("\n")[0]}
+
+
 @dataclass(frozen=True)
 class Training:
     """PyG's model and the steps of an epoch: (x, adjacency, labels, rows whose labels count)."""

@@ -20,7 +20,6 @@ results/resident-memory.md and .json; rows of other cases and scales that are th
 from __future__ import annotations
 
 import gc
-import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -29,8 +28,8 @@ from typing import Any
 
 from benchmarks.cases import GRAPHS, MODELS
 from benchmarks.machine import Content, read, write
-from benchmarks.options import add_worker, options
-from benchmarks.processes import in_process
+from benchmarks.options import add_choices, options
+from benchmarks.processes import in_process, parse
 
 NAME = "resident-memory"
 NODES = "dataset.num_nodes="
@@ -43,15 +42,11 @@ TINY = {"arxiv-size": 0.01, "products-size": 0.001}
 
 def main() -> None:
     parser = options(__doc__, rounds=1)
-    parser.add_argument("--cases", nargs="+", default=list(SCALES), choices=list(SCALES))
+    add_choices(parser, "--cases", SCALES)
     parser.add_argument("--scale", type=float, help="times the nodes and edges of the published graphs")
     parser.add_argument("--work", type=Path, help="where raw data and runs go, and stay; without it in a temporary folder that is removed")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further settings of gas-train")
-    add_worker(parser)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        print(json.dumps(measure(**arguments.worker)))
-        return
+    arguments = parse(parser, lambda task: measure(**task))
     with tempfile.TemporaryDirectory(prefix="gas-memory-") as temporary:
         work = str((arguments.work or Path(temporary)).absolute())
         rows = []

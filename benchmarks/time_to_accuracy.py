@@ -11,19 +11,15 @@ Writes results/time-to-accuracy-<device>.md and .json.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.cases import GRAPHS, MODELS, OURS, scaled
-from benchmarks.machine import Content, rounds_of, write
-from benchmarks.options import add_root, add_worker, options, result_name
-from benchmarks.processes import in_process
-from benchmarks.turns import Budget
+from benchmarks.machine import Content, left_out, rounds_of, write
+from benchmarks.options import add_choices, add_root, options, result_name, without_files
+from benchmarks.processes import Outcome, Task, by_case, parse, take_turns
 
 COMPARED = ("gas", "full_batch", "pyg", "pyg-sparse-tensor", "pyg-cluster-loader", "pyg-neighbor-loader")
 PLAIN_ADAM = ("optimizer.weight_decay=0", "optimizer.reg_weight_decay=0", "optimizer.schedule=none", "optimizer.grad_norm=0")
@@ -51,13 +47,9 @@ RACES: dict[str, Race] = {
 def main() -> None:
     parser = options(__doc__, rounds=3, minutes=8)
     add_root(parser)
-    add_worker(parser)
-    parser.add_argument("--cases", nargs="+", default=list(RACES), choices=list(RACES))
-    parser.add_argument("--variants", nargs="+", default=list(COMPARED), choices=list(COMPARED))
-    arguments = parser.parse_args()
-    if arguments.worker:
-        print(json.dumps(work(arguments.worker)))
-        return
+    add_choices(parser, "--cases", RACES)
+    add_choices(parser, "--variants", COMPARED)
+    arguments = parse(parser, work)
     if arguments.quick:
         arguments.cases, arguments.variants, arguments.rounds = ["cora"], ["gas", "full_batch", "pyg"], 1
     rows, missing = measure(arguments)
@@ -66,42 +58,42 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """A row for each variant of each case, and why others are missing."""
-    missing = {case: f"{arguments.root} does not exist" for case in arguments.cases if RACES[case].real and not arguments.root.is_dir()}
-    reached: dict[str, dict[str, list[dict[str, Any]]]]
-    reached = {case: {variant: [] for variant in arguments.variants} for case in arguments.cases if case not in missing}
-    with tempfile.TemporaryDirectory(prefix="gas-bench-") as cache:
-        for seed, case in Budget(arguments.minutes).turns(list(reached), arguments.rounds):
-            for variant in list(reached[case]):
-                settings = [*RACES[case].settings, *PLAIN_ADAM, f"dataset.root={arguments.root}", f"partitioner.cache={cache}"]
-                task = {"settings": [*settings, f"device={arguments.device}", f"seed={seed}"], "variant": variant}
-                outcome = in_process("benchmarks.time_to_accuracy", task | {"accuracy": RACES[case].accuracy, "epochs": RACES[case].epochs})
-                if "missing" in outcome:
-                    missing[f"{case}, {variant}"] = outcome["missing"]
-                    del reached[case][variant]
-                    continue
-                reached[case][variant].append(outcome)
-                print(f"{case} seed {seed} {variant}: {outcome['reached']}", file=sys.stderr, flush=True)
-    return [combine(case, variant, reached[case][variant]) for case in reached for variant in reached[case]], missing
+    lacking = without_files([case for case in RACES if RACES[case].real], arguments)
+    names = [(case, variant) for case in arguments.cases if case not in lacking for variant in arguments.variants]
+    outcomes, missing = take_turns(
+        "benchmarks.time_to_accuracy",
+        names,
+        lambda name, seed, cache: task(name[0], name[1], seed, cache, arguments),
+        arguments,
+        lambda outcome: str(outcome["reached"]),
+    )
+    rows = [combine(case, variant, of) for case, found in by_case(outcomes, missing).items() for variant, of in found.items()]
+    return rows, lacking | missing
 
 
-def work(task: dict[str, Any]) -> dict[str, Any]:
+def task(case: str, variant: str, seed: int, cache: str, arguments: argparse.Namespace) -> Task:
+    settings = [*RACES[case].settings, *PLAIN_ADAM, f"dataset.root={arguments.root}", f"partitioner.cache={cache}"]
+    settings += [f"device={arguments.device}", f"seed={seed}"]
+    return {"settings": settings, "variant": variant, "accuracy": RACES[case].accuracy, "epochs": RACES[case].epochs}
+
+
+def work(task: Task) -> Outcome:
     """One training, in the process of its own."""
     from gas_cli.cli.environment import prepare_process
 
     prepare_process()
-    import torch
-
-    from benchmarks.pyg_training import Missing
+    from benchmarks.pyg_training import or_missing
     from benchmarks.racers import our_racer, pyg_racer
     from gas_cli.config.compose import compose_config
 
     ours = task["variant"] in OURS
     config = compose_config([*task["settings"], *OURS.get(task["variant"], ()), "evaluation.every=0", "history.refresh=never"])
-    try:
+
+    def measure() -> Outcome:
         epoch, accuracy = our_racer(config) if ours else pyg_racer(config, task["variant"])
         return race(epoch, accuracy, task["accuracy"], task["epochs"])
-    except (Missing, torch.OutOfMemoryError) as missing:
-        return {"missing": str(missing).partition("\n")[0]}
+
+    return or_missing(measure)
 
 
 def race(epoch: Callable[[], float], accuracy: Callable[[], tuple[float, float]], threshold: float, epochs: int) -> dict[str, Any]:
@@ -143,9 +135,9 @@ def table(content: Content) -> str:
         "| case | validation accuracy | variant | seconds | epochs | test accuracy then | reached it |",
         "|---|---|---|---|---|---|---|",
         *map(text_row, rows),
+        *left_out(settings["missing"]),
     ]
-    missing = settings["missing"]
-    return "\n".join([*lines, *(["", *(f"Left out: {name}: {why}." for name, why in missing.items())] if missing else [])])
+    return "\n".join(lines)
 
 
 def text_row(row: dict[str, Any]) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.processes import in_process
+from benchmarks.processes import by_case, in_process, parse, take_turns
 from benchmarks.turns import Budget, in_turns, ratio, summary
 
 
@@ -65,3 +69,39 @@ def test_a_worker_without_memory_is_missing_and_a_broken_one_is_an_error(code: s
             in_process("benchmarks.epoch_time", {})
     else:
         assert "memory" in in_process("benchmarks.epoch_time", {})["missing"]
+
+
+def test_a_process_prints_what_its_work_makes_of_the_task(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--worker", json.dumps({"epochs": 3})])
+    with pytest.raises(SystemExit) as ended:
+        parse(argparse.ArgumentParser(), lambda task: {"doubled": 2 * task["epochs"]})
+    assert not ended.value.code and json.loads(capsys.readouterr().out) == {"doubled": 6}
+    monkeypatch.setattr(sys, "argv", ["benchmark"])
+    assert parse(argparse.ArgumentParser(), lambda _: {}).worker is None
+
+
+def test_processes_take_turns_and_what_is_missing_once_is_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A case's variants run one after the other in each round; `b, gas` runs out of memory in the second round of three."""
+    asked: list[tuple[Any, ...]] = []
+
+    def answer(module: str, task: dict[str, Any]) -> dict[str, Any]:
+        asked.append((module, *task["name"], task["round"]))
+        assert Path(task["cache"]).is_dir()
+        return {"missing": "no memory"} if (*task["name"], task["round"]) == ("b", "gas", 1) else {"seconds": task["round"]}
+
+    monkeypatch.setattr("benchmarks.processes.in_process", answer)
+    names = [("a", "gas"), ("b", "gas"), ("b", "pyg")]
+    outcomes, missing = take_turns(
+        "module",
+        names,
+        lambda name, number, cache: {"name": name, "round": number, "cache": cache},
+        argparse.Namespace(minutes=60, rounds=3),
+        lambda outcome: f"{outcome['seconds']} s",
+    )
+    assert asked == [("module", *name, number) for number in range(3) for name in names if (*name, number) != ("b", "gas", 2)]
+    assert missing == {"b, gas": "no memory"} and [found["seconds"] for found in outcomes["b", "gas"]] == [0]
+    assert by_case(outcomes, missing) == {"a": {"gas": outcomes["a", "gas"]}, "b": {"pyg": outcomes["b", "pyg"]}}
+    assert [found["seconds"] for found in outcomes["b", "pyg"]] == [0, 1, 2]
+    assert capsys.readouterr().err.splitlines()[:2] == ["a, gas, round 1: 0 s", "b, gas, round 1: 0 s"]
