@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gas_cli.batch.batch import Batch
+    from gas_cli.train.trainer import Trainer
 
 
 def measure_floor(overrides: list[str]) -> dict[str, int]:
@@ -16,20 +19,13 @@ def measure_floor(overrides: list[str]) -> dict[str, int]:
     from gas_cli.model.registry import build_model
     from gas_cli.run import pick_split, prepare
     from gas_cli.train.trainer import Trainer
-    from scripts.live_bytes import LiveBytes
 
     config = compose_config([*overrides, "trainer.prefetch=0"])
     problem = prepare(config)
     model = build_model(config.model, problem.graph.num_features, problem.graph.num_classes, 0)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, problem, pick_split(config, problem, 0), model, 0, torch.device("cpu"), Path(folder))
-        counter, loader = LiveBytes(), trainer.epochs.loader
-        counter.ignore(known_tensors(trainer))  # counted by their own names, or not at all
-        counter.count(list(model.parameters()))
-        batches = Uncounted(loader, counter)
-        trainer.epochs.loader = batches  # type: ignore[assignment]
-        with counter:
-            trainer.train_epoch()
+        worst = measure_epoch(trainer)
     per_node = problem.graph.y.nbytes + problem.partition.node_perm.nbytes
     histories = 0 if trainer.store is None else trainer.store.nbytes
     data = problem.nbytes
@@ -37,9 +33,26 @@ def measure_floor(overrides: list[str]) -> dict[str, int]:
         "graph": data["graph"] + per_node,
         "features": data["features"],
         "histories": histories,
-        "step": counter.peak,
-        "batch": batches.largest,
+        **worst,
     }
+
+
+def measure_epoch(trainer: Trainer) -> dict[str, int]:
+    """Bytes of a `step` at its worst moment, its batch not among them, and of the largest `batch`."""
+    from scripts.live_bytes import LiveBytes, UncountedLoader
+
+    counter, sizes = LiveBytes(), [0]
+    counter.ignore(known_tensors(trainer))  # counted by their own names, or not at all
+    counter.count(list(trainer.model.parameters()))
+
+    def noted(batch: Batch) -> Batch:
+        sizes.append(batch.nbytes)
+        return batch
+
+    trainer.epochs.loader = UncountedLoader(trainer.epochs.loader, counter, noted)  # type: ignore[assignment]
+    with counter:
+        trainer.train_epoch()
+    return {"step": counter.peak, "batch": max(sizes)}
 
 
 def known_tensors(trainer: Any) -> list[Any]:
@@ -50,20 +63,3 @@ def known_tensors(trainer: Any) -> list[Any]:
     sums = [] if trainer.problem.feature_sums is None else [trainer.problem.feature_sums]
     masks = [mask for split in graph.splits for mask in (split.train, split.val, split.test)]
     return [*x, adj.rowptr, adj.col, adj.value, graph.y, trainer.problem.partition.node_perm, *tables, *sums, *masks]
-
-
-class Uncounted:
-    """A loader whose batches are not part of the step; `largest` is the size of the largest."""
-
-    def __init__(self, loader: Any, counter: Any) -> None:
-        self.loader, self.counter, self.largest = loader, counter, 0
-
-    def batches(self, groups: list[list[int]], keep: bool) -> Iterator[Any]:
-        source = self.loader.batches(groups, keep)
-        while True:
-            with self.counter.paused():
-                batch = next(source, None)
-            if batch is None:
-                return
-            self.largest = max(self.largest, batch.nbytes)
-            yield batch

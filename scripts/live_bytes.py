@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -79,11 +79,14 @@ class LiveBytes(TorchDispatchMode):
         self._ends[id(reference)] = reference
 
 
-class CopyingLoader:
-    """Stands in for the transfer to a device: batches are built uncounted, as on the host, and a copy of each is counted."""
+class UncountedLoader:
+    """Batches are built uncounted, as on the host; what `serve` makes of each is handed on.
 
-    def __init__(self, loader: BatchLoader, counter: LiveBytes) -> None:
-        self.loader, self.counter = loader, counter
+    With `copied` it stands in for the transfer to a device: the copy is counted.
+    """
+
+    def __init__(self, loader: BatchLoader, counter: LiveBytes, serve: Callable[[Batch], Batch]) -> None:
+        self.loader, self.counter, self.serve = loader, counter, serve
 
     def batches(self, groups: list[list[int]], keep: bool) -> Iterator[Batch]:
         source = self.loader.batches(groups, keep)
@@ -92,7 +95,7 @@ class CopyingLoader:
                 batch = next(source, None)
             if batch is None:
                 return
-            yield copied(batch)
+            yield self.serve(batch)
 
 
 def copied(value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from live_bytes import CopyingLoader, LiveBytes
+from live_bytes import LiveBytes, UncountedLoader, copied
 from sampled import INSTALL, SampledTraining, Share, can_sample, hops, neighbor_loader, share_of
 from twins import real, twin
 
@@ -123,7 +123,7 @@ def trainer_peak(trainer: Trainer) -> int:
     counter.count([list(trainer.model.parameters()), list(trainer.model.buffers())])
     counter.ignore([] if trainer.store is None else trainer.store.tables)
     loader = trainer.epochs.loader
-    trainer.epochs.loader = CopyingLoader(loader, counter)  # type: ignore[assignment]
+    trainer.epochs.loader = UncountedLoader(loader, counter, copied)  # type: ignore[assignment]
     with counter:
         trainer.train_epoch()
     trainer.epochs.loader = loader
