@@ -16,8 +16,8 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.cases import GRAPHS, MODELS, scaled
-from benchmarks.machine import Content, rounds_of, write
-from benchmarks.options import add_root, options, result_name
+from benchmarks.machine import Content, left_out, rounds_of, write
+from benchmarks.options import add_choices, add_root, options, result_name, without_files
 from benchmarks.turns import clock_of, in_turns, ratio, summary
 
 SHIPPED = "as shipped"
@@ -44,7 +44,7 @@ REAL = tuple(case for case in CASES if not case.startswith(("half-arxiv", "reddi
 def main() -> None:
     parser = options(__doc__, rounds=5)
     add_root(parser)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    add_choices(parser, "--cases", CASES)
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.cases, arguments.rounds = [case for case in arguments.cases if case in QUICK], 1
@@ -52,16 +52,12 @@ def main() -> None:
 
     prepare_process()
     rows = []
-    for case in at_hand(arguments):
+    missing = without_files(REAL, arguments)
+    for case in (case for case in arguments.cases if case not in missing):
         rows += compare(case, arguments)
         print("\n".join(map(text_row, rows[-len(VARIANTS) :])), flush=True)
-    missing = [case for case in arguments.cases if case not in at_hand(arguments)]
     settings = {"missing": missing, "clock": clock_of(1, arguments.device)[1]}
     write(result_name("shortcuts", arguments), rows, table, settings, arguments.out)
-
-
-def at_hand(arguments: argparse.Namespace) -> list[str]:
-    return [case for case in arguments.cases if case not in REAL or arguments.root.is_dir()]
 
 
 def compare(case: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -114,7 +110,7 @@ def text_row(row: dict[str, Any]) -> str:
 
 def table(content: Content) -> str:
     rounds = rounds_of([len(row["seconds"]["all"]) for row in content["rows"]])
-    settings, missing = content["settings"], content["settings"]["missing"]
+    settings = content["settings"]
     lines = [
         "# Shortcuts of an epoch, taken back one at a time",
         "",
@@ -124,7 +120,7 @@ def table(content: Content) -> str:
         "| case | variant | seconds | to as shipped |",
         "|---|---|---|---|",
         *map(text_row, content["rows"]),
-        *([f"\nLeft out, for want of the data: {', '.join(missing)}."] if missing else []),
+        *left_out(settings["missing"]),
     ]
     return "\n".join(lines)
 

@@ -54,7 +54,7 @@ MEANINGS = {
     "runs": "Repetitions with seeds `seed`, `seed`+1, …, each in `runs/NN` of the run's folder; the summary holds mean and std.",
     "device": "`auto` takes CUDA where there is one.",
     "precision": "`bfloat16` rounds the operands of dense products to it (on CUDA: autocast); parameters and aggregation stay in float32. "
-    "On the CPU it pays for wide products only, on processors with bfloat16 instructions (AVX512-BF16, AMX): measure; small graphs are slower.",
+    "On the CPU it pays for wide products only, on processors with bfloat16 instructions (AVX512-BF16, AMX); small graphs are slower.",
     "deterministic": "Ask torch for deterministic algorithms; on the CPU runs are reproducible without it.",
     "resume": "A run's folder to continue (single runs), or `auto`: continue each job whose folder holds a checkpoint.",
     "dataset.name": "Which graph; decided by the file chosen for the group.",
