@@ -49,8 +49,10 @@ class Case:
 
 
 def make_case(adj: CSR, aggregators: tuple[str, ...], channels: int) -> Case:
+    """Rows of distinct values, channel by channel: where two neighbours tie for the largest, libraries share its gradient differently."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(adj.num_rows, channels, generator=generator)
+    ranks = torch.stack([torch.randperm(adj.num_rows, generator=generator) for _ in range(channels)], dim=1)
+    x = 4 * ranks / adj.num_rows - 2
     grad = torch.randn(adj.num_rows, channels * len(aggregators), generator=generator)
     return Case(adj, x.to(adj.device), grad.to(adj.device), aggregators)
 

@@ -35,6 +35,12 @@ def test_all_variants_have_one_output_and_one_gradient(name: str) -> None:
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4, msg=f"{name}, {variant}")
 
 
+def test_no_two_neighbours_tie_for_the_largest() -> None:
+    """As they would among many random numbers of 24 bits."""
+    case = make_case(CSR(torch.arange(200_001), torch.zeros(200_000, dtype=torch.int32), torch.ones(200_000), 1), ("max",), 3)
+    assert all(channel.unique().numel() == 200_000 for channel in case.x.T)
+
+
 def test_a_variant_that_computes_something_else_is_not_timed() -> None:
     right = torch.randn(5, 2), torch.randn(5, 2)
     check_equal("x", right, right)
