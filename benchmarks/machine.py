@@ -43,6 +43,8 @@ def left_out(missing: Mapping[str, str]) -> list[str]:
 
 
 def rounds_of(counts: list[int]) -> str:
-    """How often something was measured: `3 rounds`, `2 to 3 rounds`."""
+    """How often something was measured: `3 rounds`, `2 to 3 rounds`; `no rounds` where every case was left out."""
+    if not counts:
+        return "no rounds"
     low, high = min(counts), max(counts)
     return f"{low} round{'s' if low > 1 else ''}" if low == high else f"{low} to {high} rounds"

@@ -44,12 +44,15 @@ def device_seconds() -> float:
 
 
 def in_turns(steps: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
-    """Seconds of each step in each round, after one of warm-up (kernels are compiled, the first pages touched)."""
+    """Seconds of each step in each round, after one of warm-up (kernels are compiled, the first pages touched).
+
+    Every second round goes backwards: a step that leaves caches or memory in disorder is followed by one neighbour as often as by the other.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(rounds + 1):
-        for name, step in steps.items():
+        for name in reversed(list(steps)) if number % 2 else steps:
             started = clock()
-            step()
+            steps[name]()
             if number > 0:
                 seconds[name].append(clock() - started)
     return seconds

@@ -86,6 +86,12 @@ def test_a_result_is_written_for_people_and_for_programs(tmp_path: Path, capsys:
     assert "1.5 2" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["epoch-time", "growth", "time-to-accuracy", "shortcuts"])
+def test_a_table_of_nothing_says_what_was_left_out(name: str) -> None:
+    settings = {"device": "cpu", "mixing": 0.15, "clock": "seconds", "missing": {"cora": "DIR does not exist"}}
+    assert document.TABLES[name]({"rows": [], "settings": settings}).endswith("\nLeft out: cora: DIR does not exist.")
+
+
 def test_a_target_without_its_rows_is_not_measured() -> None:
     table = targets.table({})
     assert table.count("not measured") == len(targets.TARGETS) == len(table.splitlines()) - 2

@@ -51,7 +51,7 @@ def test_steps_take_turns_after_a_round_of_warm_up() -> None:
         clock.now += seconds
 
     seconds = in_turns({"a": lambda: step("a", 1), "b": lambda: step("b", 3)}, 2, clock)
-    assert order == ["a", "b"] * 3 and seconds == {"a": [1, 1], "b": [3, 3]}
+    assert order == ["a", "b", "b", "a", "a", "b"] and seconds == {"a": [1, 1], "b": [3, 3]}
 
 
 def test_a_ratio_is_the_median_of_those_within_a_round() -> None:
