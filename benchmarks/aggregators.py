@@ -58,12 +58,11 @@ def make_case(adj: CSR, aggregators: tuple[str, ...], channels: int) -> Case:
 
 
 def ours(case: Case) -> Step:
-    """Of a symmetric matrix the backward pass reads the matrix itself."""
+    """As a step of full batch calls it. Of a symmetric matrix the backward pass of a sum reads the matrix itself."""
     from gas_cli.ops.reduce import aggregate
-    from gas_cli.ops.spmm import spmm
 
     if case.aggregators == ("sum",):
-        return case.step(lambda x: spmm(case.adj, x))
+        return summed(case, case.adj)
     adj, count = case.adj, len(case.aggregators)
     nobody = CSR(torch.zeros_like(adj.rowptr), adj.col[:0], adj.value[:0], 0)
     return case.step(lambda x: aggregate(adj, nobody, x.repeat(1, count), x.new_empty(0, x.shape[1] * count), case.aggregators).flatten(1))
@@ -71,9 +70,13 @@ def ours(case: Case) -> Step:
 
 def ours_directed(case: Case) -> Step:
     """As for a matrix that is not known to be symmetric: the backward pass is the product with its transpose, by rows of the result."""
+    return summed(case, CSR(case.adj.rowptr, case.adj.col, case.adj.value, case.adj.num_cols))
+
+
+def summed(case: Case, adj: CSR) -> Step:
+    """The weighted sum over `adj` and no halo."""
     from gas_cli.ops.aggregate import aggregate
 
-    adj = CSR(case.adj.rowptr, case.adj.col, case.adj.value, case.adj.num_cols)
     nobody = CSR(torch.zeros_like(adj.rowptr), adj.col[:0], adj.value[:0], 0)
     return case.step(lambda x: aggregate(adj, nobody, x, x.new_empty(0, x.shape[1]), None))
 

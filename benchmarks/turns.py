@@ -46,7 +46,7 @@ def device_seconds() -> float:
 def in_turns(steps: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
     """Seconds of each step in each round, after one of warm-up (kernels are compiled, the first pages touched).
 
-    Every second round goes backwards: a step that leaves caches or memory in disorder is followed by one neighbour as often as by the other.
+    Every second round goes backwards: a step that leaves caches or memory in disorder comes before one neighbour as often as the other.
     """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(rounds + 1):
