@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cases import VARIANTS
+
 Rows = list[dict[str, Any]]
 KEY = "Digest"
 """The text field of a PNG file under which the digest stands."""
@@ -27,7 +29,7 @@ class Picture:
         from matplotlib.figure import Figure
 
         numbers = self.numbers(rows)
-        figure = Figure(figsize=(8, 3), layout="constrained")
+        figure = Figure(figsize=(8, 3.5), layout="constrained")
         self.draw(figure, numbers)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=110, format="png", metadata={KEY: digest(numbers), "Software": None})
@@ -54,13 +56,23 @@ def epoch_ratios(rows: Rows) -> dict[str, Any]:
     return cases
 
 
+def colour(variant: str) -> str:
+    """The same in every picture."""
+    return f"C{VARIANTS.index(variant)}"
+
+
+def legend_below(figure: Any, axes: Any) -> None:
+    """A legend of `axes` that hides none of the numbers."""
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
+
+
 def draw_ratios(figure: Any, cases: dict[str, Any]) -> None:
-    variants = list(dict.fromkeys(variant for found in cases.values() for variant in found))
     figure.set_size_inches(8, 1 + 0.16 * sum(len(found) + 1 for found in cases.values()))
     axes, place, ticks = figure.subplots(), 0.0, []
     for found in cases.values():
         for variant, value in found.items():
-            axes.barh(place, value, height=0.9, color=f"C{variants.index(variant)}", label=variant)
+            axes.barh(place, value, height=0.9, color=colour(variant), label=variant)
             place += 1
         ticks.append(place - 0.5 - len(found) / 2)
         place += 1
@@ -68,9 +80,9 @@ def draw_ratios(figure: Any, cases: dict[str, Any]) -> None:
     axes.invert_yaxis()
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlabel("seconds per epoch, to PyG full batch on edge_index")
-    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    axes.legend(handles.values(), handles.keys(), fontsize="small")
+    axes.margins(y=0.01)
     axes.grid(axis="x", alpha=0.3)
+    legend_below(figure, axes)
 
 
 def grown(rows: Rows) -> dict[str, Any]:
@@ -89,14 +101,14 @@ def draw_growth(figure: Any, numbers: dict[str, Any]) -> None:
     for name in ("epoch, ns per edge", "METIS, ns per edge", "building batches, ns per edge"):
         time.plot(numbers["edges"], numbers[name], marker="o", label=name.partition(",")[0])
     time.set_ylabel("ns per edge")
-    memory.plot(numbers["edges"], numbers["memory of a step, MiB"], marker="o", label="memory of a step")
-    memory.set_ylabel("MiB")
+    memory.plot(numbers["edges"], numbers["memory of a step, MiB"], marker="o")
+    memory.set_ylabel("memory of a step, MiB")
     for axes in (time, memory):
         axes.set_xlabel("edges")
         axes.set_xscale("log", base=2)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
+    time.legend(fontsize="small")
 
 
 def accuracy_curves(rows: Rows) -> dict[str, Any]:
@@ -113,14 +125,14 @@ def draw_curves(figure: Any, curves: dict[str, Any]) -> None:
     for axes, (case, found) in zip(panels, curves.items(), strict=True):
         for variant, points in found.items():
             if variant != "threshold":
-                axes.plot(*zip(*points, strict=True), label=variant)
+                axes.plot(*zip(*points, strict=True), label=variant, color=colour(variant))
         axes.axhline(found["threshold"], color="black", linewidth=0.8)
         axes.set_title(case, fontsize="small")
         axes.set_xscale("log")
         axes.set_xlabel("seconds of training")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("validation accuracy")
-    panels[-1].legend(fontsize="x-small")
+    legend_below(figure, panels[0])
 
 
 PICTURES: dict[str, Picture] = {
