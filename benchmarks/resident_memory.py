@@ -13,7 +13,7 @@ floor is made of
     step        what a training step holds at its worst moment, counted tensor by tensor: parameters, Adam, activations, gradients
     batch       blocks and features of the largest batch, where they are no views of the graph
 
-`--scale 1 --cases products-size` needs 15 GB of disk in DIR and about 13 GiB of memory (estimated from a tenth of it). Writes
+`--scale 1 --cases products-size` needs 15 GB of disk in DIR, 12.5 GiB of memory and a quarter of an hour. Writes
 results/resident-memory.md and .json; rows of other cases and scales that are there already stay.
 """
 

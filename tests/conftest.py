@@ -1,6 +1,7 @@
 """Tests marked `gpu` need a CUDA device and say so where there is none; no test leaves its logging to the next one."""
 
 import logging
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,10 @@ from hypothesis import settings  # noqa: E402
 
 settings.register_profile("gas-cli", deadline=None)  # the first example of a test may compile a kernel
 settings.load_profile("gas-cli")
+
+# A shell without job control starts what it puts into the background (`make test &`) deaf to Ctrl-C, and so would be what the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
