@@ -22,6 +22,7 @@ from benchmarks import (
     layers,
     resident_memory,
     shortcuts,
+    step_trace,
     targets,
     time_to_accuracy,
 )
@@ -41,6 +42,7 @@ TABLES: dict[str, Callable[[Content], str]] = {
     "layers": layers.table,
     "shortcuts": shortcuts.table,
     "history-placement": history_placement.table,
+    "step-trace": step_trace.table,
     "resident-memory": resident_memory.table,
 }
 """By the name of a result without its device."""

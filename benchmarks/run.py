@@ -35,10 +35,11 @@ ON_CUDA: dict[str, tuple[str, ...]] = {
     "growth": ("--rounds", "1", "--scale", "0.5"),
     "time_to_accuracy": ("--rounds", "1", "--cases", "generated", "--variants", "gas", "full_batch", "pyg", "pyg-cluster-loader"),
     "history_placement": ("--rounds", "2"),
+    "step_trace": (),
 }
 QUICK = ("aggregation", "epoch_time", "growth", "time_to_accuracy")
 WITH_ROOT = ("layers", "shortcuts", "epoch_time", "time_to_accuracy")
-WITHOUT_DEVICE = ("layers", "history_placement", "resident_memory")
+WITHOUT_DEVICE = ("layers", "history_placement", "resident_memory", "step_trace")
 
 
 def main() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gas_cli.graph.graph import Features
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.csr_tensors import row_ids
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Block:
     @cached_property
     def edge_target(self) -> Tensor:
         """int64 [E_b]: the target of each edge, in the order of `edge_source`."""
-        return torch.cat([_row_ids(self.inner), _row_ids(self.outer)])
+        return torch.cat([row_ids(a.rowptr, a.nnz) for a in (self.inner, self.outer)])
 
     @cached_property
     def edge_weight(self) -> Tensor:
@@ -95,14 +98,19 @@ class Block:
         )
 
 
+def tensors(value: Any) -> Iterator[Tensor]:
+    """Every tensor in a batch, its blocks and their matrices."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Batch | Block | CSR):
+        for each in vars(value).values():  # fields, and what was computed from them and kept
+            yield from tensors(each)
+
+
 def _own_bytes(x: Features) -> int:
     if isinstance(x, CSR):
         return x.nbytes
     return 0 if x._base is not None else x.numel() * x.element_size()
-
-
-def _row_ids(a: CSR) -> Tensor:
-    return torch.repeat_interleave(torch.arange(a.num_rows, device=a.device), a.rowptr.diff(), output_size=a.nnz)
 
 
 @dataclass(frozen=True)
@@ -117,8 +125,9 @@ class Batch:
     loss_block  the messages of the training targets alone, where these are few: the last layer of a training step needs no others
     x_summed    [B, F] A x of the targets, where it was computed once for all nodes; x_halo then has no rows, nor has x_target where the
                 model reads nothing but the sums
-    y           labels of the targets; train_mask bool [B]
-    num_train   how many of them train
+    y           labels of the targets
+    train_rows  int64 [num_train] the targets that train, ascending
+    ready       where another stream than the computing one makes the tensors: its mark that they are made
     """
 
     parts: tuple[int, ...]
@@ -128,10 +137,15 @@ class Batch:
     x_target: Features
     x_halo: Features
     y: Tensor
-    train_mask: Tensor
-    num_train: int
+    train_rows: Tensor
     x_summed: Tensor | None = None
     loss_block: Block | None = None
+    ready: Any = None
+
+    @property
+    def num_train(self) -> int:
+        """How many targets train."""
+        return self.train_rows.numel()
 
     @property
     def nbytes(self) -> int:
@@ -150,7 +164,7 @@ class Batch:
             x_target=self.x_target.to(device, non_blocking=True),
             x_halo=self.x_halo.to(device, non_blocking=True),
             y=self.y.to(device, non_blocking=True),
-            train_mask=self.train_mask.to(device, non_blocking=True),
+            train_rows=self.train_rows.to(device, non_blocking=True),
             x_summed=None if self.x_summed is None else self.x_summed.to(device, non_blocking=True),
             loss_block=None if self.loss_block is None else self.loss_block.to(device),
         )
@@ -164,7 +178,7 @@ class Batch:
             x_target=self.x_target.pin_memory(),
             x_halo=self.x_halo.pin_memory(),
             y=self.y.pin_memory(),
-            train_mask=self.train_mask.pin_memory(),
+            train_rows=self.train_rows.pin_memory(),
             x_summed=None if self.x_summed is None else self.x_summed.pin_memory(),
             loss_block=None if self.loss_block is None else self.loss_block.pin_memory(),
         )

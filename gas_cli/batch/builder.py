@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gas_cli.batch.batch import Batch, Block
-from gas_cli.batch.split import Entries, split_rows
+from gas_cli.batch.data import GraphData
+from gas_cli.batch.device_split import DeviceSplitter, joined
+from gas_cli.batch.split import HostSplitter, Splitter
 from gas_cli.graph.graph import Features, Graph, Split
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.partition import Partition
+
+CPU = torch.device("cpu")
 
 FEW = 0.25
 """Share of a batch's messages: where training targets receive fewer, they get a block of their own. Its transpose has to be built, which
@@ -25,7 +28,8 @@ class BatchBuilder:
     `graph` is permuted so that the parts of `partition` are contiguous; `adj` is its adjacency as the model wants it (normalised,
     with or without self-loops). Where the graph has edge attributes, `adj.attr_row` leads to them. With `feature_sums` [N, F], A x of all
     nodes, batches carry those of their targets instead of the halo's features, and with `sums_alone` instead of the targets' as well; with
-    `loss_blocks` they have a `loss_block` where it saves work. Holds O(N) scratch, so one builder serves one thread at a time.
+    `loss_blocks` they have a `loss_block` where it saves work. On a `device` other than the CPU the graph's arrays are copied there, and
+    batches are built there. Holds O(N) scratch, so one builder serves one thread at a time.
     """
 
     def __init__(
@@ -38,63 +42,52 @@ class BatchBuilder:
         *,
         loss_blocks: bool = False,
         sums_alone: bool = False,
+        device: torch.device = CPU,
     ) -> None:
-        self.graph, self.adj, self.partition, self.split = graph, adj, partition, split
-        self.feature_sums, self.loss_blocks = feature_sums, loss_blocks and graph.edge_attr is None
+        self.loss_blocks = loss_blocks and graph.edge_attr is None
         self.sums_alone = sums_alone and feature_sums is not None
-        assert graph.edge_attr is None or adj.attr_row is not None, "edge attributes are found by the row that each edge carries"
-        attr_row = np.empty(0, np.int64) if graph.edge_attr is None or adj.attr_row is None else adj.attr_row.numpy()
-        self._entries = Entries(*adj.arrays, attr_row)
+        self.data = GraphData.of(graph, adj, partition, split, feature_sums, self.sums_alone).to(device)
+        self._split: Splitter = HostSplitter(self.data.adj) if device.type == "cpu" else DeviceSplitter(self.data.adj)
         self._part_ptr: list[int] = partition.part_ptr.tolist()
-        self._local = np.full(graph.num_nodes, -1, np.int32)
         self._identity = bool((partition.node_perm == torch.arange(graph.num_nodes)).all())
 
     @property
     def num_parts(self) -> int:
-        return self.partition.num_parts
+        return len(self._part_ptr) - 1
 
     def build(self, parts: list[int]) -> Batch:
         """The batch of these parts (any order; it is sorted, so that ranges and columns ascend)."""
         parts = sorted(parts)
+        data = self.data
         ranges = self._ranges(parts)
-        starts, stops = np.array(ranges, np.int64).T.copy()
-        inner_entries, outer_entries, halo_ids = split_rows(self._entries, starts, stops, self._local)
-        halo = torch.from_numpy(halo_ids)
-        num_targets = int((stops - starts).sum())
-        inner = _csr(inner_entries, num_targets)
-        inner.symmetric = self.adj.symmetric
-        block = Block(
-            inner,
-            _csr(outer_entries, halo.numel()),
-            _cut(self.partition.node_perm, ranges),
-            halo if self._identity else self.partition.node_perm[halo],
-        )
-        if self.graph.edge_attr is not None:
-            rows = torch.from_numpy(np.concatenate([inner_entries.attr_row, outer_entries.attr_row]))
-            block = replace(block, edge_attr=edge_attributes(self.graph.edge_attr, rows, block.edge_target, num_targets))
-        mask = _cut(self.split.train, ranges)
+        cut = self._split(ranges)
+        block = Block(cut.inner, cut.outer, _cut(data.node_ids, ranges), cut.halo if self._identity else data.node_ids[cut.halo])
+        if data.edge_attr is not None and cut.attr_row is not None:
+            attributes = edge_attributes(data.edge_attr, cut.attr_row, block.edge_target, block.num_targets)
+            block = replace(block, edge_attr=attributes)
+        train_rows = _cut(data.train, ranges).nonzero().flatten()
+        nobody = cut.halo[:0]
         return Batch(
             parts=tuple(parts),
             ranges=tuple(ranges),
-            halo=halo,
+            halo=cut.halo,
             block=block,
-            x_target=self._features_at(halo[:0]) if self.sums_alone else self._features_of(ranges),
-            x_halo=self._features_at(halo if self.feature_sums is None else halo[:0]),
-            y=_cut(self.graph.y, ranges),
-            train_mask=mask,
-            num_train=int(mask.sum()),
-            x_summed=None if self.feature_sums is None else _cut(self.feature_sums, ranges),
-            loss_block=loss_block(block, mask) if self.loss_blocks else None,
+            x_target=self._features_at(nobody) if self.sums_alone else self._features_of(ranges),
+            x_halo=self._features_at(cut.halo if data.sums is None else nobody),
+            y=_cut(data.y, ranges),
+            train_rows=train_rows,
+            x_summed=None if data.sums is None else _cut(data.sums, ranges),
+            loss_block=loss_block(block, train_rows) if self.loss_blocks else None,
         )
 
     def _features_of(self, ranges: list[tuple[int, int]]) -> Features:
         """The targets' features: cut out of x where it is in the order of the parts, else gathered."""
-        if self.graph.x_row is None:
-            return cut_rows(self.graph.x, ranges)
-        return gather_rows(self.graph.x, _cut(self.graph.x_row, ranges))
+        if self.data.x_row is None:
+            return cut_rows(self.data.x, ranges)
+        return gather_rows(self.data.x, _cut(self.data.x_row, ranges))
 
     def _features_at(self, positions: Tensor) -> Features:
-        return gather_rows(self.graph.x, positions if self.graph.x_row is None else self.graph.x_row[positions])
+        return gather_rows(self.data.x, positions if self.data.x_row is None else self.data.x_row[positions])
 
     def _ranges(self, parts: list[int]) -> list[tuple[int, int]]:
         merged: list[tuple[int, int]] = []
@@ -107,9 +100,8 @@ class BatchBuilder:
         return merged
 
 
-def loss_block(block: Block, train_mask: Tensor) -> Block | None:
-    """The messages of the targets in `train_mask` [B]; None where they are more than a few of all."""
-    targets = train_mask.nonzero().flatten()
+def loss_block(block: Block, targets: Tensor) -> Block | None:
+    """The messages of the `targets` int64 [k], ascending; None where they are more than a few of all."""
     received = (block.inner.rowptr.diff() + block.outer.rowptr.diff())[targets].sum()
     if int(received) >= FEW * block.num_edges:
         return None
@@ -125,7 +117,7 @@ def edge_attributes(table: Tensor, rows: Tensor, target: Tensor, num_targets: in
     without = rows < 0
     if not bool(without.any()):
         return table.index_select(0, rows)
-    known = torch.zeros(rows.numel(), table.shape[1])
+    known = torch.zeros(rows.numel(), table.shape[1], device=table.device)
     known[~without] = table.index_select(0, rows[~without])
     return with_means(known, without, target, num_targets)
 
@@ -152,9 +144,6 @@ def gather_rows(x: Features, index: Tensor) -> Features:
 def _cut(x: Tensor, ranges: list[tuple[int, int]]) -> Tensor:
     if len(ranges) == 1:
         return x[slice(*ranges[0])]
+    if x.is_cuda:  # few operations, each of which the host has to issue
+        return x.index_select(0, joined(ranges, x.device))
     return torch.cat([x[start:stop] for start, stop in ranges])
-
-
-def _csr(entries: Entries, num_cols: int) -> CSR:
-    rowptr, col, value = (torch.from_numpy(array) for array in entries[:3])
-    return CSR(rowptr, col, value, num_cols)

@@ -38,7 +38,7 @@ class ClusterBuilder:
         nobody = torch.empty(0, dtype=torch.int64)
         block = replace(batch.block, inner=self._normalized(batch.block), outer=_no_columns(batch.block.num_targets), halo_ids=nobody)
         block = replace(block, edge_attr=_inner_attributes(batch.block, block))
-        return replace(batch, halo=nobody, x_halo=gather_rows(self._whole.graph.x, nobody), block=block)
+        return replace(batch, halo=nobody, x_halo=gather_rows(self._whole.data.x, nobody), block=block)
 
     def _normalized(self, block: Block) -> CSR:
         return normalize(block.inner, self.normalization, self.self_loops)

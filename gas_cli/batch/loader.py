@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -13,6 +15,14 @@ from gas_cli.batch.batch import Batch
 
 CACHE_BYTES = 1 << 30
 """Batches whose grouping repeats are kept while they fit in this."""
+
+
+class Batches(Protocol):
+    """Batches one after the other."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
+    def __next__(self) -> Batch: ...
+    def close(self) -> None: ...
 
 
 class Builder(Protocol):
@@ -49,11 +59,12 @@ class BatchLoader:
         self._cached_bytes = 0
         self._lock = threading.Lock()
 
-    def batches(self, groups: list[list[int]], keep: bool) -> Iterator[Batch]:
-        """The batches of `groups`, in order; `keep` says that the same groups will be asked for again."""
+    def batches(self, groups: list[list[int]], keep: bool) -> Batches:
+        """The batches of `groups`, in order; `keep` says that the same groups will be asked for again. Building starts now, where batches
+        are built ahead; `close` stops it."""
         if self.prefetch == 0 or all(tuple(group) in self._cache for group in groups):
             return (self._get(group, keep) for group in groups)
-        return self._ahead(groups, keep)
+        return _Ahead(partial(self._get, keep=keep), groups, self.prefetch)
 
     def _get(self, group: list[int], keep: bool) -> Batch:
         cached = self._cache.get(tuple(group))
@@ -67,39 +78,69 @@ class BatchLoader:
             self._cached_bytes += size
         return batch
 
-    def _ahead(self, groups: list[list[int]], keep: bool) -> Iterator[Batch]:
-        """Build on a thread; errors surface at the consumer, and a consumer that stops early stops the thread.
 
-        A batch takes one of `prefetch` places before it is built and leaves it when it is taken: so many are in memory beside those in use.
-        """
-        ready: queue.SimpleQueue[Batch | BaseException] = queue.SimpleQueue()
-        places, stop = threading.Semaphore(self.prefetch), threading.Event()
+class _Ahead:
+    """Batches built on a thread; errors surface at the consumer, and a consumer that stops early stops the thread.
 
-        def place_free() -> bool:
-            while not stop.is_set():
-                if places.acquire(timeout=0.1):
-                    return True
-            return False
+    A batch takes one of `prefetch` places before it is built and leaves it when it is taken: so many are in memory beside those in use.
+    """
 
-        def work() -> None:
-            try:
-                for group in groups:
-                    if not place_free():
-                        return
-                    ready.put(self._get(group, keep))
-            except BaseException as error:  # handed over, not swallowed: the consumer raises it
-                ready.put(error)
+    def __init__(self, get: Callable[[list[int]], Batch], groups: list[list[int]], prefetch: int) -> None:
+        self._left = len(groups)
+        self._ready: queue.SimpleQueue[Batch | BaseException] = queue.SimpleQueue()
+        self._places, self._stop = threading.Semaphore(prefetch), threading.Event()
+        shared = (get, groups, self._ready, self._places, self._stop)  # and not this object, which stops the thread when nobody holds it
+        self._thread = threading.Thread(target=_build, args=shared, name="batch-builder", daemon=True)
+        self._thread.start()
+        # When nobody holds this any more, and before the interpreter ends: a thread that is inside of torch then would abort the process.
+        weakref.finalize(self, _end, self._stop, self._thread)
 
-        thread = threading.Thread(target=work, name="batch-builder", daemon=True)
-        thread.start()
-        try:
-            for _ in groups:
-                item = ready.get()
-                places.release()
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-                del item
-        finally:
-            stop.set()
-            thread.join()
+    def __iter__(self) -> _Ahead:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._left == 0:
+            self.close()
+            raise StopIteration
+        item = self._ready.get()
+        self._places.release()
+        self._left -= 1
+        if isinstance(item, BaseException):
+            self.close()
+            raise item
+        return item
+
+    def close(self) -> None:
+        """Stop building, and drop what nobody took."""
+        self._left = 0
+        _end(self._stop, self._thread)
+
+
+def _end(stop: threading.Event, thread: threading.Thread) -> None:
+    stop.set()
+    if thread is not threading.current_thread():  # where the garbage collector runs on it
+        thread.join()
+
+
+def _build(
+    get: Callable[[list[int]], Batch],
+    groups: list[list[int]],
+    ready: queue.SimpleQueue[Batch | BaseException],
+    places: threading.Semaphore,
+    stop: threading.Event,
+) -> None:
+    """What the thread of `_Ahead` does."""
+
+    def place_free() -> bool:
+        while not stop.is_set():
+            if places.acquire(timeout=0.1):
+                return True
+        return False
+
+    try:
+        for group in groups:
+            if not place_free():
+                return
+            ready.put(get(group))
+    except BaseException as error:  # handed over, not swallowed: the consumer raises it
+        ready.put(error)

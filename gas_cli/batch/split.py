@@ -5,11 +5,16 @@ Both kernels do what NumPy does better, sorting above all, outside of themselves
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from numba import njit
 from numpy.typing import NDArray
+from torch import Tensor
+
+from gas_cli.ops.csr import CSR
 
 
 class Entries(NamedTuple):
@@ -19,6 +24,44 @@ class Entries(NamedTuple):
     col: NDArray[np.int32]
     value: NDArray[Any]
     attr_row: NDArray[np.int64]
+
+
+class Cut(NamedTuple):
+    """The rows of a batch: `inner` [B, B] and `outer` [B, H] as in `Block`; `halo` int64 [H], the ascending positions of its columns;
+    `attr_row` int64 [E_b] of their entries, inner before outer, or None."""
+
+    inner: CSR
+    outer: CSR
+    halo: Tensor
+    attr_row: Tensor | None
+
+
+class Splitter(Protocol):
+    """Cuts the rows of ranges of positions, which ascend, out of one matrix."""
+
+    def __call__(self, ranges: Sequence[tuple[int, int]]) -> Cut: ...
+
+
+class HostSplitter:
+    """By compiled kernels, for a matrix on the host. Holds O(N) scratch: one thread at a time."""
+
+    def __init__(self, matrix: CSR) -> None:
+        attr_row = np.empty(0, np.int64) if matrix.attr_row is None else matrix.attr_row.numpy()
+        self._entries, self._symmetric, self._with_attr = Entries(*matrix.arrays, attr_row), matrix.symmetric, matrix.attr_row is not None
+        self._local = np.full(matrix.num_cols, -1, np.int32)
+
+    def __call__(self, ranges: Sequence[tuple[int, int]]) -> Cut:
+        starts, stops = np.array(ranges, np.int64).T.copy()
+        inner, outer, halo = split_rows(self._entries, starts, stops, self._local)
+        attr_row = torch.from_numpy(np.concatenate([inner.attr_row, outer.attr_row])) if self._with_attr else None
+        inside, outside = _csr(inner, int((stops - starts).sum())), _csr(outer, halo.size)
+        inside.symmetric = self._symmetric
+        return Cut(inside, outside, torch.from_numpy(halo), attr_row)
+
+
+def _csr(entries: Entries, num_cols: int) -> CSR:
+    rowptr, col, value = (torch.from_numpy(array) for array in entries[:3])
+    return CSR(rowptr, col, value, num_cols)
 
 
 def split_rows(

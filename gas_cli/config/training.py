@@ -11,6 +11,7 @@ SCHEDULES = ("none", "cosine", "step", "plateau")
 LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
 EVALUATION_MODES = ("exact", "history")
 LOGGERS = ("none", "tensorboard")
+GRAPH_PLACEMENTS = ("auto", "device", "host")
 
 
 @dataclass
@@ -91,7 +92,9 @@ class TrainerConfig:
     batch by its share of the training nodes (an unbiased estimate of the full-batch loss), `batch_mean` weighs every batch alike
     (as published). `checkpoint_every` is in epochs. `prefetch` builds that many batches ahead on another thread.
     `sum_features_once`: where the first layer reads dense features through their weighted sum alone, and no dropout before it, the sum is
-    computed once and kept (as large as the features) instead of in every step.
+    computed once and kept (as large as the features) instead of in every step. `graph_on`: auto | device | host: on a GPU, whether batches
+    are built there, out of a copy of adjacency, features and labels (auto: where that takes at most a quarter of its free memory), or on
+    the host, and copied.
     """
 
     epochs: int = 200
@@ -104,6 +107,7 @@ class TrainerConfig:
     checkpoint_every: int = 10
     prefetch: int = 2
     sum_features_once: bool = True
+    graph_on: str = "auto"
     lipschitz: LipschitzConfig = field(default_factory=LipschitzConfig)
 
     def __post_init__(self) -> None:
@@ -115,6 +119,7 @@ class TrainerConfig:
         require(
             self.loss_weighting in LOSS_WEIGHTINGS, "trainer.loss_weighting", self.loss_weighting, "one of " + ", ".join(LOSS_WEIGHTINGS)
         )
+        require(self.graph_on in GRAPH_PLACEMENTS, "trainer.graph_on", self.graph_on, "one of " + ", ".join(GRAPH_PLACEMENTS))
         require_positive("trainer.checkpoint_every", self.checkpoint_every)
         require_non_negative("trainer.prefetch", self.prefetch)
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from gas_cli.ops import cuda_kernels, nvrtc
 
 Operation = Callable[[], Tensor | None]
 Mark = Any
@@ -67,7 +70,7 @@ class CudaLanes(Lanes):
 
     def __init__(self, device: torch.device, delay_cycles: int = 0) -> None:
         self.device, self.delay_cycles = device, delay_cycles
-        self._streams = {lane: torch.cuda.Stream(device) for lane in ("pull", "push")}  # type: ignore[no-untyped-call]
+        self.streams = {lane: torch.cuda.Stream(device) for lane in ("pull", "push")}  # type: ignore[no-untyped-call]
 
     def now(self) -> Mark:
         return torch.cuda.current_stream(self.device).record_event()
@@ -75,7 +78,7 @@ class CudaLanes(Lanes):
     def submit(
         self, lane: str, operation: Operation, after: Sequence[Mark], reads: Sequence[Tensor], label: str
     ) -> tuple[Tensor | None, Mark]:
-        stream = self._streams[lane]
+        stream = self.streams[lane]
         for mark in after:
             stream.wait_event(mark)
         with torch.cuda.stream(stream):
@@ -92,8 +95,19 @@ class CudaLanes(Lanes):
         result.record_stream(current)  # allocated on the lane, used here from now on
 
     def drain(self) -> None:
-        for stream in self._streams.values():
+        for stream in self.streams.values():
             stream.synchronize()  # host synchronisation: before an evaluation, refresh or checkpoint reads the tables
+
+
+def pinned_rows(table: Tensor, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """What gathers rows [k, C] of a page-locked table by positions int64 [k] on the device: over the bus, with no host thread in between.
+
+    A kernel on few blocks, which leaves the device to the computation; where none can be compiled, torch's gather on a view of the table.
+    """
+    if nvrtc.available():
+        return partial(cuda_kernels.gather, table)
+    view = device_view(table, device)
+    return lambda positions: view.index_select(0, positions)
 
 
 class _HostPointer:

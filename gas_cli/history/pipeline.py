@@ -7,7 +7,8 @@ Per step t and layer l, with C the computing stream:
     pull:                                    └─ pull(l, t+1)   runs behind the rest of forward and backward of step t
 
 The pull of step t+1 for layer l is issued as soon as step t has pushed layer l, which is all that it has to see. Earlier pushes lie before
-it on the same lane. Rows pulled and rows pushed within one step are disjoint, so pull(l, t+1) and push(l, t+1) need no order.
+it on the same lane. Rows pulled and rows pushed within one step are disjoint, so pull(l, t+1) and push(l, t+1) need no order. The first
+step's pulls were issued by nobody before it: they all start with it, ahead of those for the second.
 
 Buffers: a pulled tensor is allocated on the pull lane and belongs to the computing stream after its wait; a pushed tensor belongs to the
 computing stream and is lent to the push lane (`Lanes` tells the allocator in both cases). Positions belong to the batch.
@@ -15,11 +16,13 @@ computing stream and is lent to the push lane (`Lanes` tells the allocator in bo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from gas_cli.batch.batch import Batch
 from gas_cli.history.exchange import Exchange, SynchronousExchange
-from gas_cli.history.lanes import CudaLanes, Lanes, Mark, device_view
+from gas_cli.history.lanes import CudaLanes, Lanes, Mark, pinned_rows
 from gas_cli.history.store import HistoryStore, Ranges
 
 
@@ -28,9 +31,7 @@ class PipelinedExchange(Exchange):
 
     def __init__(self, store: HistoryStore, lanes: Lanes) -> None:
         self.store, self.lanes = store, lanes
-        # What kernels on the computing device read: the table itself, or a view of the pinned memory.
-        pinned = store.placement == "pinned"
-        self._readable = [device_view(t, store.device) if pinned else t for t in store.tables]
+        self._gathers = [pinned_rows(t, store.device) if store.placement == "pinned" else _rows_of(t) for t in store.tables]
         self._batch: Batch
         self._upcoming: Batch | None = None
         self._current: dict[int, tuple[Tensor, Mark]] = {}  # layer -> rows in flight for `_batch`
@@ -39,8 +40,8 @@ class PipelinedExchange(Exchange):
         self._pushed: dict[int, Mark] = {}  # layer -> end of its latest push
 
     def begin(self, batch: Batch, upcoming: Batch | None) -> None:
-        if self._ahead_of is not batch:  # read ahead for another batch: useless now
-            self._ahead.clear()
+        if self._ahead_of is not batch:  # the first step, the first after a flush, or rows were read ahead for another batch
+            self._ahead = {layer: self._issue_pull(layer, batch) for layer in range(1, len(self._gathers) + 1)}
         self._batch, self._upcoming, self._current = batch, upcoming, self._ahead
         self._ahead, self._ahead_of = {}, upcoming
 
@@ -54,8 +55,6 @@ class PipelinedExchange(Exchange):
             self._ahead[layer] = self._issue_pull(layer, self._upcoming)
 
     def pull(self, layer: int) -> Tensor:
-        if layer not in self._current:  # nothing was read ahead: the first step, or the first after a flush
-            self._current[layer] = self._issue_pull(layer, self._batch)
         rows, mark = self._current.pop(layer)
         self.lanes.wait(mark, rows, label=f"layer {layer}")
         return rows
@@ -69,12 +68,10 @@ class PipelinedExchange(Exchange):
         self._ahead, self._ahead_of, self._pushed = {}, None, {}
 
     def _issue_pull(self, layer: int, batch: Batch) -> tuple[Tensor, Mark]:
-        # `now` covers the transfer of the batch's positions, which the computing stream issued.
-        after = [self.lanes.now()] + ([self._pushed[layer]] if layer in self._pushed else [])
-        table = self._readable[layer - 1]
-        rows, mark = self.lanes.submit(
-            "pull", lambda: table.index_select(0, batch.halo).float(), after=after, reads=[batch.halo], label=f"layer {layer}"
-        )
+        # `now` covers what the computing stream wrote into the tables before, `ready` the batch's positions.
+        after = [self.lanes.now()] + [mark for mark in (self._pushed.get(layer), batch.ready) if mark is not None]
+        gather = self._gathers[layer - 1]
+        rows, mark = self.lanes.submit("pull", lambda: gather(batch.halo).float(), after=after, reads=[batch.halo], label=f"layer {layer}")
         assert rows is not None
         return rows, mark
 
@@ -84,6 +81,10 @@ class PipelinedExchange(Exchange):
         for start, stop in ranges:
             table[start:stop].copy_(rows[offset : offset + stop - start], non_blocking=True)
             offset += stop - start
+
+
+def _rows_of(table: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda positions: table.index_select(0, positions)
 
 
 def make_exchange(store: HistoryStore, pipeline: bool) -> Exchange:

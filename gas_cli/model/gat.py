@@ -84,7 +84,8 @@ def _second_attention(conv: GATConv, rows: Rows, block: Block, drop: EdgeDropout
     assert conv.target is not None
     shape = (-1, conv.heads, conv.channels)
     sources = torch.cat([transform(rows.target, conv.source), transform(rows.halo, conv.source)]).view(shape)  # [B+H, heads, C]
-    both = sources[block.edge_source] + transform(rows.target, conv.target).view(shape)[block.edge_target]
+    targets = transform(rows.target, conv.target).view(shape)
+    both = sources.index_select(0, block.edge_source) + targets.index_select(0, block.edge_target)
     if conv.edge is not None:
         both = both + (_attributes(block) @ conv.edge).view_as(both)
     alpha = edge_softmax((F.leaky_relu(both, SLOPE) * conv.att_source).sum(-1), block.edge_target, block.num_targets)

@@ -2,9 +2,9 @@
 
     s = scale · (A_BB drop(h_B) + A_BH drop(h_H)) + weight · h_0
 
-On the CPU the sums, the factor and the last term are one pass over the rows, and in the backward pass the transposed sums and the mask
-are one; of the inputs nothing is kept, because the gradient needs none of them. On CUDA, and as the slow twin, it is one operation after
-another.
+The sums, the factor and the last term are one pass over the rows, and in the backward pass the transposed sums and the mask are one; of
+the inputs nothing is kept, because the gradient needs none of them. As the slow twin, and where no CUDA kernel can be compiled, it is one
+operation after another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Mask, apply_mask, masked
-from gas_cli.ops.spmm import block_spmm, row_sums, wide
+from gas_cli.ops.spmm import block_spmm, is_compiled, row_sums, wide
 
 Masks = tuple[Mask, Mask] | None
 """The dropout of targets and halo; None where nothing is dropped."""
@@ -34,7 +34,7 @@ def aggregate(
 ) -> Tensor:
     """s [B, C] of `target` [B, C] and `halo` [H, C], with `initial` h_0 [B, C]; lower precisions than float32 are widened first."""
     start = wide(initial) if initial is not None else None
-    if target.is_cuda:
+    if not is_compiled(wide(target)) and target.is_cuda:
         return aggregate_reference(inner, outer, wide(target), wide(halo), masks, scale, start, weight)
     return _Aggregate.apply(inner, outer, wide(target), wide(halo), masks, scale, start, weight)  # type: ignore[no-any-return, no-untyped-call]
 

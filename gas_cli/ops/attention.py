@@ -52,7 +52,8 @@ def graph_attention_reference(
     rows = torch.cat([own, halo]).view(-1, *source.shape)
     num_targets = own.shape[0]
     by_source, by_target = (rows * source).sum(-1), (rows[:num_targets] * target).sum(-1)
-    score = by_source[edges.edge_source] + by_target[edges.edge_target]
+    # `index_select`, whose gradient adds rows up; that of indexing sorts them on CUDA first.
+    score = by_source.index_select(0, edges.edge_source) + by_target.index_select(0, edges.edge_target)
     alpha = edge_softmax(F.leaky_relu(score if term is None else score + term, SLOPE), edges.edge_target, num_targets)
     kept = dropout(alpha, drop.p, drop.noise, drop.site, edges.edge_ids)
     return attend(kept, rows, edges.edge_source, edges.edge_target, num_targets).flatten(1)
@@ -64,13 +65,13 @@ def edge_softmax(scores: Tensor, target: Tensor, num_targets: int) -> Tensor:
     index = target.unsqueeze(1).expand_as(scores)
     # The maximum only shifts the exponent: no gradient flows through it.
     peak = scores.new_full((num_targets, scores.shape[1]), float("-inf")).scatter_reduce_(0, index, scores.detach(), "amax")
-    weight = (scores - peak[target]).exp()
+    weight = (scores - peak.index_select(0, target)).exp()
     total = scores.new_zeros(num_targets, scores.shape[1]).index_add_(0, target, weight)
-    return weight / total[target]
+    return weight / total.index_select(0, target)
 
 
 def attend(alpha: Tensor, sources: Tensor, source: Tensor, target: Tensor, num_targets: int) -> Tensor:
     """Σ over the edges w → v of α [E, heads] times the rows [n, heads, C] of their sources: [num_targets, heads, C]."""
     alpha, sources = wide(alpha), wide(sources)
-    messages = alpha.unsqueeze(-1) * sources[source]
+    messages = alpha.unsqueeze(-1) * sources.index_select(0, source)
     return sources.new_zeros(num_targets, *sources.shape[1:]).index_add_(0, target, messages)

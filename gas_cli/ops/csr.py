@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gas_cli.ops import kernels
+from gas_cli.ops import csr_tensors, kernels
 
 
 @dataclass(eq=False)
@@ -97,11 +97,14 @@ class CSR:
         if self.symmetric:
             return self
         if self._transposed is None:
-            host = self.to("cpu")
-            arrays = kernels.transpose(host.rowptr.numpy(), host.col.numpy(), host.value.numpy(), self.num_cols)
-            rowptr, col, value = (torch.from_numpy(a) for a in arrays)
-            self._transposed = CSR(rowptr, col, value, self.num_rows).to(self.device)
+            self._transposed = CSR(*self._transposed_arrays(), self.num_rows)
         return self._transposed
+
+    def _transposed_arrays(self) -> csr_tensors.Arrays:
+        if self.col.is_cuda:
+            return csr_tensors.transpose(self.rowptr, self.col, self.value, self.num_cols)
+        rowptr, col, value = (torch.from_numpy(a) for a in kernels.transpose(*self.arrays, self.num_cols))
+        return rowptr, col, value
 
     @cached_property
     def transposed_entries(self) -> NDArray[np.int64]:
@@ -112,22 +115,25 @@ class CSR:
 
     def rows(self, index: Tensor) -> CSR:
         """The rows with the ids `index` int64 [k], in that order."""
-        arrays = kernels.gather_rows(self.rowptr.numpy(), self.col.numpy(), self.value.numpy(), index.numpy())
+        if self.col.is_cuda:
+            return CSR(*csr_tensors.gather_rows(self.rowptr, self.col, self.value, index), self.num_cols)
+        arrays = kernels.gather_rows(*self.arrays, index.numpy())
         rowptr, col, value = (torch.from_numpy(a) for a in arrays)
         return CSR(rowptr, col, value, self.num_cols)
 
     def only_rows(self, index: Tensor) -> CSR:
         """The matrix with all rows but those with the ids `index` int64 [k], ascending, emptied."""
         kept = self.rows(index)
-        counts = torch.zeros(self.num_rows + 1, dtype=torch.int64)
+        counts = torch.zeros(self.num_rows + 1, dtype=torch.int64, device=self.device)
         counts[index + 1] = kept.rowptr.diff()
         return CSR(counts.cumsum_(0), kept.col, kept.value, self.num_cols)
 
     def row_ranges(self, ranges: list[tuple[int, int]]) -> CSR:
         """The rows of several half-open ranges, one after the other; a single range is a view of `col` and `value`."""
-        bounds = [(int(self.rowptr[start]), int(self.rowptr[stop])) for start, stop in ranges]
+        ends = self.rowptr[torch.tensor(ranges, device=self.device)]  # all at once: on CUDA a read is a host synchronisation
+        bounds = [(start, stop) for start, stop in ends.tolist()]
         degrees = torch.cat([self.rowptr[start + 1 : stop + 1] - self.rowptr[start:stop] for start, stop in ranges])
-        rowptr = torch.zeros(degrees.numel() + 1, dtype=torch.int64)
+        rowptr = torch.zeros(degrees.numel() + 1, dtype=torch.int64, device=self.device)
         torch.cumsum(degrees, 0, out=rowptr[1:])
         col = torch.cat([self.col[a:b] for a, b in bounds]) if len(bounds) > 1 else self.col[slice(*bounds[0])]
         value = torch.cat([self.value[a:b] for a, b in bounds]) if len(bounds) > 1 else self.value[slice(*bounds[0])]

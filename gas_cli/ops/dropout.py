@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gas_cli.ops import feature_kernels, kernels
+from gas_cli.ops import cuda_kernels, feature_kernels, kernels, nvrtc
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.csr_tensors import row_ids
 from gas_cli.ops.threads import over_equal_rows, over_rows
 
 _WORD = 0xFFFFFFFF
@@ -61,6 +62,16 @@ class Mask:
     def _words(self) -> tuple[Any, np.uint32, np.uint32, np.uint32]:
         return self.ids.contiguous().numpy(), np.uint32(self.key[0]), np.uint32(self.key[1]), _threshold(self.p)
 
+    @property
+    def cuda_words(self) -> cuda_kernels.Words:
+        """Key and threshold for kernels on CUDA, which take the ids as a tensor."""
+        return *self.key, int(_threshold(self.p))
+
+    @property
+    def scale(self) -> np.float32:
+        """The factor 1/(1-p) of what is kept."""
+        return np.float32(1 / (1 - self.p))
+
 
 def make_mask(p: float, noise: Noise, site: int, ids: Tensor) -> Mask | None:
     """The mask of one place and step; None where nothing is dropped."""
@@ -86,12 +97,14 @@ def dropout_csr(x: CSR, p: float, noise: Noise, site: int, ids: Tensor) -> CSR:
 
 def mask_entries(x: CSR, mask: Mask) -> CSR:
     """x with what the mask drops zeroed and the rest divided by 1-p, in the same pattern."""
-    if x.value.is_cuda:
-        rows = torch.repeat_interleave(torch.arange(x.num_rows, device=x.device), x.rowptr.diff())
-        value = x.value * _keep(words(mask.ids[rows], x.col, *mask.key), mask.p) / (1 - mask.p)
+    if x.value.is_cuda and nvrtc.available():
+        value = cuda_kernels.dropout_sparse(x, mask.ids, mask.cuda_words, float(mask.scale))
+    elif x.value.is_cuda:
+        rows = row_ids(x.rowptr, x.nnz)
+        value = x.value * (_keep(words(mask.ids[rows], x.col, *mask.key), mask.p) * float(mask.scale))
     else:
         value = torch.empty_like(x.value)
-        arguments = (*x.arrays, *mask.words(), np.float32(1 / (1 - mask.p)), value.numpy())
+        arguments = (*x.arrays, *mask.words(), mask.scale, value.numpy())
         over_rows(partial(kernels.dropout_sparse, *arguments), x.arrays[0], 1)
     return CSR(x.rowptr, x.col, value, x.num_cols)
 
@@ -105,13 +118,13 @@ def drop_entries(x: CSR, mask: Mask) -> CSR:
     over_rows(partial(feature_kernels.count_kept, *x.arrays[:2], *draw, counts), x.arrays[0], 1)
     np.cumsum(counts, out=rowptr[1:])
     col, value = x.col.new_empty(int(rowptr[-1])), x.value.new_empty(int(rowptr[-1]))
-    arguments = (*x.arrays, *draw, np.float32(1 / (1 - mask.p)), rowptr, col.numpy(), value.numpy())
+    arguments = (*x.arrays, *draw, mask.scale, rowptr, col.numpy(), value.numpy())
     over_rows(partial(feature_kernels.keep_entries, *arguments), x.arrays[0], 1)
     return CSR(torch.from_numpy(rowptr), col, value, x.num_cols)
 
 
 def keep_mask(p: float, noise: Noise, site: int, ids: Tensor, channels: int) -> Tensor:
-    """The mask itself, bool [n, channels], by whole-tensor operations: the slow twin, and the path on CUDA."""
+    """The mask itself, bool [n, channels], by whole-tensor operations."""
     key0, key1 = noise.key(site)
     columns = torch.arange(channels, device=ids.device).expand(ids.numel(), channels)
     return _keep(words(ids.unsqueeze(1), columns, key0, key1), p)
@@ -162,14 +175,21 @@ class _Dropout(torch.autograd.Function):
 def apply_mask(x: Tensor, mask: Mask) -> Tensor:
     """x [n, C] with what the mask drops zeroed and the rest divided by 1-p, without autograd; a tensor of its own."""
     if x.is_cuda:
-        columns = torch.arange(x.shape[1], device=x.device).expand(x.shape)
-        return x * _keep(words(mask.ids.unsqueeze(1), columns, *mask.key), mask.p) / (1 - mask.p)
+        if x.dtype in cuda_kernels.DROPOUT_DTYPES and nvrtc.available():
+            return cuda_kernels.dropout(x, mask.ids, mask.cuda_words, float(mask.scale))
+        return apply_mask_reference(x, mask)
     if x.dtype not in (torch.float32, torch.float64):  # numba knows no bfloat16
         return apply_mask(x.float(), mask).to(x.dtype)
     out = x.new_empty(x.shape)
-    arguments = (array(x), *mask.words(), np.float32(1 / (1 - mask.p)), out.numpy())
+    arguments = (array(x), *mask.words(), mask.scale, out.numpy())
     over_equal_rows(partial(kernels.dropout_dense, *arguments), *x.shape)
     return out
+
+
+def apply_mask_reference(x: Tensor, mask: Mask) -> Tensor:
+    """The same by whole-tensor operations: the slow twin, and the path on CUDA where no kernel can be compiled."""
+    columns = torch.arange(x.shape[1], device=x.device).expand(x.shape)
+    return x * (_keep(words(mask.ids.unsqueeze(1), columns, *mask.key), mask.p) * float(mask.scale)).to(x.dtype)
 
 
 def array(x: Tensor) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from gas_cli.ops import reduce_kernels
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.csr_tensors import row_ids
 from gas_cli.ops.spmm import row_sums, wide
 from gas_cli.ops.threads import over_equal_rows, over_rows
 
@@ -181,8 +182,7 @@ def _edges(inner: CSR, outer: CSR) -> tuple[Tensor, Tensor]:
     """Source (targets first, then halo) and target of every edge, int64."""
     kept = torch.cat([inner.value, outer.value]) != 0
     source = torch.cat([inner.col.long(), outer.col.long() + inner.num_rows])
-    rows = torch.arange(inner.num_rows, device=source.device)
-    to = torch.cat([torch.repeat_interleave(rows, a.rowptr.diff()) for a in (inner, outer)])
+    to = torch.cat([row_ids(a.rowptr, a.nnz) for a in (inner, outer)])
     return source[kept], to[kept]
 
 

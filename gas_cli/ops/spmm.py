@@ -4,7 +4,8 @@
     out = A_BB x_B + A_BH x_H    (`block_spmm`: in-batch and halo sources, without concatenating them)
 
 The gradient of x is A^T grad; it is computed only where it is asked for, so histories, which take no gradient, cost no transpose.
-On the CPU both run compiled kernels; on CUDA, torch's CSR product (cuSPARSE). `spmm_reference` is the slow twin.
+In float32 both run compiled kernels, on the CPU and on CUDA; in other precisions, and where no CUDA kernel can be compiled, torch's CSR
+product (cuSPARSE) is the path on CUDA. `spmm_reference` is the slow twin.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gas_cli.ops import feature_kernels, kernels, row_kernels
+from gas_cli.ops import cuda_kernels, feature_kernels, kernels, nvrtc, row_kernels
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.csr_tensors import row_ids
+from gas_cli.ops.cuda_kernels import Term
 from gas_cli.ops.dropout import Mask, apply_mask, array
 from gas_cli.ops.threads import over_groups, over_rows
-
-Term = tuple[CSR, Tensor]
-"""A matrix [n, m] and the table [m, C] that it multiplies."""
 
 NO_ROWS = np.empty((0, 0), np.float32)
 NO_MATRIX = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), NO_ROWS
@@ -41,7 +41,7 @@ def block_spmm(inner: CSR, outer: CSR, target: Tensor, halo: Tensor) -> Tensor:
 
 def spmm_reference(a: CSR, x: Tensor) -> Tensor:
     """The slow twin of `spmm`: gather and `index_add_`, one message per edge."""
-    target = torch.repeat_interleave(torch.arange(a.num_rows, device=a.device), a.rowptr.diff())
+    target = row_ids(a.rowptr, a.nnz)
     messages = a.value.to(x.dtype).unsqueeze(-1) * x[a.col.long()]
     return x.new_zeros(a.num_rows, x.shape[1]).index_add_(0, target, messages)
 
@@ -54,8 +54,9 @@ def row_sums(
     A mask divides what it keeps by 1-p; it excludes an anchor.
     """
     assert mask is None or anchor is None, "an anchor would not be scaled with the rest"
-    if terms[0][1].dtype == torch.float32 and not terms[0][1].is_cuda:
-        return _row_sums_compiled(terms, scale, anchor, weight, mask)
+    if is_compiled(terms[0][1]):
+        sums = _row_sums_cuda if terms[0][1].is_cuda else _row_sums_compiled
+        return sums(terms, scale, anchor, weight, mask)
     out = _multiply(*terms[0])
     for a, x in terms[1:]:
         out.add_(_multiply(a, x))
@@ -63,6 +64,18 @@ def row_sums(
     if anchor is not None:
         out.add_(anchor, alpha=weight)
     return out if mask is None else apply_mask(out, mask)
+
+
+def is_compiled(x: Tensor) -> bool:
+    """Whether the sums of rows of x run in a kernel: in float32, on CUDA where kernels can be compiled."""
+    return x.dtype == torch.float32 and (not x.is_cuda or nvrtc.available())
+
+
+def _row_sums_cuda(terms: Sequence[Term], scale: float, anchor: Tensor | None, weight: float, mask: Mask | None) -> Tensor:
+    used = [term for term in terms if term[0].nnz] or terms[:1]
+    if mask is None:
+        return cuda_kernels.row_sums(used, scale, anchor, weight, None)
+    return cuda_kernels.row_sums(used, scale * float(mask.scale), anchor, weight, (mask.ids, mask.cuda_words))
 
 
 def _row_sums_compiled(terms: Sequence[Term], scale: float, anchor: Tensor | None, weight: float, mask: Mask | None) -> Tensor:

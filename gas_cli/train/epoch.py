@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
 
 import torch
 
 from gas_cli.batch.batch import Batch
-from gas_cli.batch.loader import BatchLoader, epoch_groups
+from gas_cli.batch.loader import Batches, BatchLoader, epoch_groups
+from gas_cli.batch.side_stream import SideStream, arrived
 from gas_cli.config.training import TrainerConfig
 from gas_cli.train.clock import Clock
 
@@ -22,6 +26,8 @@ class EpochBatches:
     def __init__(self, config: TrainerConfig, loader: BatchLoader, num_parts: int, seed: int, device: torch.device, clock: Clock) -> None:
         self.config, self.loader, self.seed, self.device, self.clock = config, loader, seed, device, clock
         self.num_parts, self.batch_parts = num_parts, min(config.batch_parts, num_parts)
+        self.side = SideStream(device) if device.type == "cuda" else None
+        self._ahead: _Started | None = None
 
     def groups(self, epoch: int) -> list[list[int]]:
         """The parts of each batch of an epoch, cut short after `max_steps`."""
@@ -32,23 +38,49 @@ class EpochBatches:
         """The same with every part in one batch."""
         return epoch_groups(self.num_parts, self.batch_parts, self.config.shuffle, self.seed, epoch)
 
-    def batches(self, groups: list[list[int]]) -> Iterator[tuple[Batch, Batch | None]]:
-        """Each batch with its successor (None for the last)."""
-        source = self._built(groups)
-        current = next(source, None)
-        while current is not None:
-            upcoming = next(source, None)
-            yield current, upcoming
-            current = upcoming
+    def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Batch, Batch | None]]:
+        """Each batch of an epoch from number `first` on with its successor (None for the last), which may still be on its way: only the
+        first of the two has arrived. Once the last is taken, those of the next epoch are built."""
+        source = self._taken(self.groups(epoch)[first:])
+        with contextlib.closing(source):
+            current = self._next(source)
+            while current is not None:
+                upcoming = self._next(source)
+                if upcoming is None and epoch < self.config.epochs:
+                    self._ahead = self._started(self.groups(epoch + 1))
+                yield arrived(current), upcoming
+                current = upcoming
 
-    def _built(self, groups: list[list[int]]) -> Iterator[Batch]:
+    def close(self) -> None:
+        """Stop building the next epoch's batches."""
+        if self._ahead is not None:
+            self._ahead.source.close()
+            self._ahead = None
+
+    def _taken(self, groups: list[list[int]]) -> Batches:
+        """The batches of `groups`: those that are being built, where they are these."""
+        ahead = self._ahead
+        if ahead is not None and ahead.groups == groups and ahead.loader is self.loader:
+            self._ahead = None
+            return ahead.source
+        self.close()
+        return self._started(groups).source
+
+    def _started(self, groups: list[list[int]]) -> _Started:
         repeats = not self.config.shuffle or math.comb(self.num_parts, self.batch_parts) <= KEPT_GROUPINGS
-        source = self.loader.batches(groups, keep=repeats)
-        while True:
-            with self.clock.phase("batch"):
-                batch = next(source, None)
-                if batch is None:
-                    return
-                batch = batch.to(self.device)
-            yield batch
-            del batch  # whoever takes it decides how long it lives
+        return _Started(self.loader, groups, self.loader.batches(groups, keep=repeats))
+
+    def _next(self, source: Batches) -> Batch | None:
+        with self.clock.phase("batch"):
+            batch = next(source, None)
+            if batch is not None and self.side is not None and batch.ready is None:
+                batch = self.side.make(partial(batch.to, self.device))
+            return batch
+
+
+class _Started(NamedTuple):
+    """Batches of `groups` that are being built."""
+
+    loader: BatchLoader
+    groups: list[list[int]]
+    source: Batches

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gas_cli.batch.batch import Batch
 from gas_cli.batch.loader import BatchLoader
+from gas_cli.batch.side_stream import arrived
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.history.store import HistoryStore
 from gas_cli.model.model import Model
@@ -66,7 +67,7 @@ class Evaluator:
     def _between(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:
             self.between()
-            yield batch.to(self.device)
+            yield arrived(batch.to(self.device))
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

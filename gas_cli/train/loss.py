@@ -22,7 +22,7 @@ class Loss:
 
     def __call__(self, scores: Tensor, batch: Batch, num_batches: int) -> Tensor:
         """Scalar loss of scores [B, C]; the batch has at least one training node."""
-        scores, y = scores[batch.train_mask].float(), batch.y[batch.train_mask]
+        scores, y = scores.index_select(0, batch.train_rows).float(), batch.y.index_select(0, batch.train_rows)
         mean = F.cross_entropy(scores, y) if y.dim() == 1 else F.binary_cross_entropy_with_logits(scores, y)
         if self.weighting == "batch_mean":
             return mean

@@ -14,7 +14,8 @@ from torch import Tensor
 from gas_cli.batch.batch import Batch
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.batch.cluster_builder import ClusterBuilder
-from gas_cli.batch.loader import BatchLoader
+from gas_cli.batch.loader import BatchLoader, Builder
+from gas_cli.batch.side_stream import SideBuilder
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
 from gas_cli.graph.graph import Split
@@ -67,19 +68,9 @@ class Trainer:
         with self.memory.stage("setup"):
             self.store = self._make_store()
             exchange = NoExchange(model.widths, device) if self.store is None else make_exchange(self.store, config.history.pipeline)
-            builder = BatchBuilder(
-                problem.graph,
-                problem.adj,
-                problem.partition,
-                split,
-                self._feature_sums(),
-                loss_blocks=model.ends_by_node,
-                sums_alone=model.reads_sums_alone,
-            )
+            self.loader = self._make_loader()  # batches that hold every edge of their targets
         self.exchange: Exchange = TimedExchange(exchange, self.clock)
-        prepare: Callable[[Batch], Batch] = Batch.pin_memory if device.type == "cuda" else lambda batch: batch
-        self.loader = BatchLoader(builder, config.trainer.prefetch, prepare)  # batches that hold every edge of their targets
-        self.epochs = EpochBatches(config.trainer, self._training_loader(prepare), problem.train_parts, seed, device, self.clock)
+        self.epochs = EpochBatches(config.trainer, self._training_loader(), problem.train_parts, seed, device, self.clock)
         groups = problem.evaluation_groups(self.epochs.batch_parts)
         self.evaluator = Evaluator(model, problem.graph, self.loader, groups, device, config.precision, self.stop.check)
         self.loss = Loss(config.trainer.loss_weighting, int(split.train.sum()))
@@ -97,11 +88,32 @@ class Trainer:
         """A x, where every layer 0 of this training can read it: the same in each step, with nothing random before it."""
         return self.problem.feature_sums if self.model.sums_features and sums_usable(self.config) else None
 
-    def _training_loader(self, prepare: Callable[[Batch], Batch]) -> BatchLoader:
+    def _make_loader(self) -> BatchLoader:
+        problem, sums = self.problem, self._feature_sums()
+        where = graph_device(self.config.trainer.graph_on, problem, sums, self.device)
+        builder = BatchBuilder(
+            problem.graph,
+            problem.adj,
+            problem.partition,
+            self.split,
+            sums,
+            loss_blocks=self.model.ends_by_node,
+            sums_alone=self.model.reads_sums_alone,
+            device=where,
+        )
+        if where.type == "cuda":
+            return BatchLoader(SideBuilder(builder, where), self.config.trainer.prefetch)
+        return self._host_loader(builder)
+
+    def _training_loader(self) -> BatchLoader:
         if self.config.method.name != "cluster_gcn":
             return self.loader
         model, problem = self.config.model, self.problem
-        builder = ClusterBuilder(problem.graph, model.normalization, model.self_loops, problem.partition, self.split)
+        return self._host_loader(ClusterBuilder(problem.graph, model.normalization, model.self_loops, problem.partition, self.split))
+
+    def _host_loader(self, builder: Builder) -> BatchLoader:
+        """Batches in page-locked memory where a GPU reads them."""
+        prepare: Callable[[Batch], Batch] = Batch.pin_memory if self.device.type == "cuda" else lambda batch: batch
         return BatchLoader(builder, self.config.trainer.prefetch, prepare)
 
     @contextmanager
@@ -129,6 +141,8 @@ class Trainer:
             except Interrupted:
                 self._save()
                 raise
+            finally:
+                self.epochs.close()
         self._save()
 
     def train_epoch(self) -> None:
@@ -136,7 +150,7 @@ class Trainer:
         self.model.train()
         groups = self.epochs.groups(self.progress.epoch)
         with self.memory.stage("train"):
-            for batch, upcoming in self.epochs.batches(groups[self.progress.batch :]):
+            for batch, upcoming in self.epochs.batches(self.progress.epoch, self.progress.batch):
                 self._train_step(batch, upcoming, len(groups))
                 del batch, upcoming  # before the next one is waited for: that is a batch less in memory
                 self.progress.batch += 1
@@ -307,6 +321,18 @@ class Trainer:
         with self._stage("checkpoint"):
             self._save_best()
             save_checkpoint(self.last_checkpoint, self.state_dict())
+
+
+def graph_device(wanted: str, problem: Problem, sums: Tensor | None, device: torch.device) -> torch.device:
+    """Where batches are built. `auto`: on the device, where graph, features and their sums take at most a quarter of its free memory and
+    do not lie on the disk."""
+    if device.type == "cpu" or wanted == "host":
+        return torch.device("cpu")
+    if wanted == "auto":
+        nbytes = sum(problem.nbytes.values()) + (0 if sums is None else sums.numel() * sums.element_size())
+        free, _ = torch.cuda.mem_get_info(device)
+        return device if problem.graph.x_row is None and nbytes <= free // 4 else torch.device("cpu")
+    return device
 
 
 def sums_usable(config: Config) -> bool:

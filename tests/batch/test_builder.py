@@ -3,16 +3,21 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gas_cli.batch.batch import tensors
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.batch.loader import epoch_groups
+from gas_cli.batch.side_stream import SideBuilder, arrived
 from gas_cli.config.model import GCNConfig
 from gas_cli.ops.csr import CSR
 from tests.builders import adjacencies, make_graph, make_problem, random_adjacency
+
+CUDA = torch.device("cuda", 0)
 
 
 def dense_rows(x: torch.Tensor | CSR) -> torch.Tensor:
@@ -38,8 +43,7 @@ def test_an_epoch_covers_every_edge_and_every_training_node_exactly_once(drawn, 
         rows = positions(batch)
         columns = torch.cat([rows, batch.halo])
         seen[rows.unsqueeze(1), columns] += torch.cat([batch.block.inner.to_dense(), batch.block.outer.to_dense()], dim=1)
-        trained[rows[batch.train_mask]] += 1
-        assert batch.num_train == int(batch.train_mask.sum())
+        trained[rows[batch.train_rows]] += 1
     assert torch.equal(seen, problem.adj.to_dense())
     assert torch.equal(trained, problem.graph.splits[0].train.long())
 
@@ -89,3 +93,23 @@ def test_the_documented_path_of_four_nodes():
     assert batch.block.inner.to_dense().tolist() == [[0, 1], [1, 0]]
     assert batch.halo.tolist() == [2]
     assert batch.block.outer.to_dense().tolist() == [[0], [1]]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("edge_dim", [0, 3])
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("sums", [False, True])
+def test_batches_built_on_the_device_equal_those_of_the_host(edge_dim, sparse, sums):
+    graph = make_graph(random_adjacency(200, 5, 0), edge_dim=edge_dim, sparse_features=sparse)
+    problem = make_problem(graph, 10, GCNConfig())
+    whole = problem.graph, problem.adj, problem.partition, problem.graph.splits[0]
+    given = {"feature_sums": problem.feature_sums if sums else None, "loss_blocks": True}
+    host, device = BatchBuilder(*whole, **given), SideBuilder(BatchBuilder(*whole, **given, device=CUDA), CUDA)
+    for parts in ([3], [0, 1, 7], list(range(10))):
+        expected, found = host.build(parts), arrived(device.build(parts))
+        assert (found.parts, found.ranges, found.num_train) == (expected.parts, expected.ranges, expected.num_train)
+        assert (found.loss_block is None) == (expected.loss_block is None)
+        for one, other in zip(tensors(found), tensors(expected), strict=True):
+            assert one.is_cuda
+            # Means of edge attributes are sums in another order; everything else is copied.
+            torch.testing.assert_close(one.cpu(), other, rtol=1e-6 if edge_dim else 0, atol=1e-6 if edge_dim else 0)

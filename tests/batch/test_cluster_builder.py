@@ -40,7 +40,7 @@ def test_a_batch_is_the_normalised_sub_graph_of_its_nodes(drawn, aggregation, da
     torch.testing.assert_close(batch.block.inner.to_dense(), normalize(alone, *aggregation).to_dense())
     assert batch.block.num_halo == batch.halo.numel() == batch.x_halo.shape[0] == batch.block.outer.nnz == 0
     assert batch.block.outer.num_rows == batch.block.num_targets == len(ids)
-    for name in ("y", "train_mask"):
+    for name in ("y", "train_rows"):
         assert torch.equal(getattr(batch, name), getattr(complete, name))
     assert (batch.parts, batch.ranges, batch.num_train) == (complete.parts, complete.ranges, complete.num_train)
     if batch.block.inner.symmetric:

@@ -1,5 +1,6 @@
 """Groups and the building thread."""
 
+import gc
 import threading
 
 import pytest
@@ -59,6 +60,16 @@ def test_no_more_batches_are_built_than_were_taken_and_have_a_place(prefetch):
         assert started.acquire(timeout=10)
     assert not started.acquire(timeout=0.3)
     batches.close()
+
+
+def test_batches_that_nobody_holds_are_built_no_further():
+    batches = loader(1).batches([[part] for part in range(12)], keep=False)
+    next(batches)
+    thread = batches._thread
+    del batches
+    gc.collect()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
 
 
 def test_an_error_while_building_reaches_the_consumer():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gas_cli.batch import split
-from gas_cli.batch.split import Entries, split_rows
+from gas_cli.batch.device_split import DeviceSplitter
+from gas_cli.batch.split import Entries, HostSplitter, split_rows
 from gas_cli.ops.csr import CSR
 from tests.builders import adjacencies, random_adjacency
 
@@ -66,3 +68,26 @@ def test_an_interrupt_in_between_leaves_no_marks(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(KeyboardInterrupt):
         split_rows(entries(random_adjacency(20, 4, 0), False), np.array([3]), np.array([9]), local)
     assert (local == -1).all()
+
+
+@settings(deadline=None)
+@given(adjacencies(), st.booleans(), st.data())
+def test_whole_tensor_operations_cut_alike(drawn: tuple[sp.csr_array, bool], with_attr: bool, data: st.DataObject) -> None:
+    """The splitter for a matrix on the device, here on the CPU: the same arrays, and no marks left for the next batch."""
+    matrix = CSR.from_scipy(drawn[0])
+    matrix.attr_row = torch.arange(matrix.nnz) + 1 if with_attr else None
+    host, device = HostSplitter(matrix), DeviceSplitter(matrix)
+    for _ in range(2):
+        n = matrix.num_rows
+        bounds = data.draw(st.lists(st.integers(0, n), min_size=2, max_size=6, unique=True).map(sorted))
+        ranges = list(zip(bounds[::2], bounds[1::2], strict=False))
+        expected, found = host(ranges), device(ranges)
+        for name in ("inner", "outer"):
+            one, other = getattr(found, name), getattr(expected, name)
+            assert one.shape == other.shape and one.symmetric == other.symmetric
+            for array in ("rowptr", "col", "value"):
+                assert getattr(one, array).dtype == getattr(other, array).dtype
+                assert torch.equal(getattr(one, array), getattr(other, array))
+        assert torch.equal(found.halo, expected.halo) and found.halo.dtype == expected.halo.dtype
+        assert (found.attr_row is None) == (expected.attr_row is None) == (not with_attr)
+        assert not with_attr or torch.equal(found.attr_row, expected.attr_row)

@@ -30,7 +30,7 @@ def train(variant: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, bool, int
     monkeypatch.setattr(our_training, "make_trainer", lambda *given: keep(trainers, make(*given)))
     monkeypatch.setattr(builder, "loss_block", lambda *given: keep(blocks, cut(*given)))
     shortcuts.epoch_of(variant, SMALL)()
-    return trainers[0], trainers[0].loader.builder.feature_sums is not None, sum(block is not None for block in blocks)
+    return trainers[0], trainers[0].loader.builder.data.sums is not None, sum(block is not None for block in blocks)
 
 
 @pytest.mark.parametrize(

@@ -105,8 +105,9 @@ def test_operations_follow_the_plan():
         exchange.end(step)
     exchange.flush()
     assert lanes.journal == [
-        "push layer 1", "pull layer 1", "pull layer 1", "wait layer 1",  # step 1: pull for step 2, then its own, which nobody issued ahead
-        "push layer 2", "pull layer 2", "pull layer 2", "wait layer 2",
+        "pull layer 1", "pull layer 2",  # step 1: nobody issued its pulls ahead
+        "push layer 1", "pull layer 1", "wait layer 1",  # the pull is that of step 2
+        "push layer 2", "pull layer 2", "wait layer 2",
         "push layer 1", "wait layer 1",  # step 2: rows are there or on their way
         "push layer 2", "wait layer 2",
         "drain",

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gas_cli.config.history import HistoryConfig
 from gas_cli.errors import UserError
+from gas_cli.history.lanes import pinned_rows
 from gas_cli.history.store import NEVER, HistoryStore
 
 CPU = torch.device("cpu")
@@ -99,3 +100,13 @@ def test_a_device_view_reads_what_the_host_wrote(dtype):
     assert view.is_cuda
     assert view.dtype == dtype
     assert torch.equal(view.index_select(0, torch.tensor([2, 0], device="cuda")).cpu(), table[[2, 0]])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", list(DTYPES.values()))
+@pytest.mark.parametrize("channels", [1, 3, 7, 8, 40, 256])
+def test_rows_are_gathered_from_pinned_memory(channels, dtype):
+    table = torch.randn(2000, channels).to(dtype).pin_memory()
+    index = torch.randint(0, 2000, (5000,))
+    assert torch.equal(pinned_rows(table, torch.device("cuda", 0))(index.cuda()).cpu(), table[index])
+    assert pinned_rows(table, torch.device("cuda", 0))(index[:0].cuda()).shape == (0, channels)

@@ -1,5 +1,7 @@
 """Messages with dropout, factor and h_0 in one pass: against one operation after another, gradients included."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -75,3 +77,17 @@ def test_result_does_not_depend_on_threads(monkeypatch):
         results.append(outcome(aggregate, inner, outer, masks_of(inner, outer), True, 33))
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("channels", [3, 64])
+def test_cuda_equals_cpu_with_gradients(channels):
+    inner, outer = block()
+    masks = masks_of(inner, outer)
+    moved = inner.to("cuda"), outer.to("cuda"), tuple(replace(mask, ids=mask.ids.cuda()) for mask in masks)
+
+    def on_cuda(inner, outer, target, halo, masks, scale, initial, weight):
+        return aggregate(*moved[:2], target.cuda(), halo.cuda(), moved[2], scale, initial.cuda(), weight).cpu()
+
+    found, expected = (outcome(f, inner, outer, masks, True, channels) for f in (on_cuda, aggregate))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

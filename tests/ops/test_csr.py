@@ -1,9 +1,12 @@
 """CSR: round trips."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from gas_cli.ops import csr_tensors, kernels
 from gas_cli.ops.csr import CSR
 from tests.builders import adjacencies, random_adjacency
 
@@ -43,3 +46,34 @@ def test_dtypes_are_narrow():
     a = CSR.from_scipy(random_adjacency(20, 4, 1).astype(np.float64))
     assert (a.rowptr.dtype, a.col.dtype, a.value.dtype) == (torch.int64, torch.int32, torch.float32)
     assert a.nbytes == 21 * 8 + a.nnz * 8
+
+
+@settings(max_examples=30, deadline=None)
+@given(adjacencies(), st.data())
+def test_whole_tensor_operations_equal_the_kernels(graph, data):
+    a = CSR.from_scipy(graph[0])
+    a.value = torch.arange(1.0, a.nnz + 1)
+    index = torch.tensor(data.draw(st.lists(st.integers(0, a.num_rows - 1), max_size=8)), dtype=torch.int64)
+    pairs = [
+        (csr_tensors.transpose(a.rowptr, a.col, a.value, a.num_cols), kernels.transpose(*a.arrays, a.num_cols)),
+        (csr_tensors.gather_rows(a.rowptr, a.col, a.value, index), kernels.gather_rows(*a.arrays, index.numpy())),
+    ]
+    for found, expected in pairs:
+        for one, other in zip(found, expected, strict=True):
+            assert one.numpy().dtype == other.dtype and np.array_equal(one.numpy(), other)
+
+
+@pytest.mark.gpu
+def test_cuda_rearranges_as_the_cpu_does():
+    a = CSR.from_scipy(random_adjacency(200, 6, 1, directed=True))
+    index, on_gpu = torch.tensor([7, 7, 0, 199]), a.to("cuda")
+    pairs = [
+        (on_gpu.transpose(), a.transpose()),
+        (on_gpu.rows(index.cuda()), a.rows(index)),
+        (on_gpu.only_rows(torch.tensor([3, 9]).cuda()), a.only_rows(torch.tensor([3, 9]))),
+        (on_gpu.row_ranges([(2, 5), (9, 9), (15, 20)]), a.row_ranges([(2, 5), (9, 9), (15, 20)])),
+    ]
+    for found, expected in pairs:
+        assert found.device.type == "cuda" and found.shape == expected.shape
+        for name in ("rowptr", "col", "value"):
+            assert torch.equal(getattr(found, name).cpu(), getattr(expected, name))

@@ -1,11 +1,14 @@
 """Counter-based dropout: the fast mask against its slow twin, and the statistics of the words."""
 
+from dataclasses import replace
+
 import pytest
 import scipy.sparse as sp
 import torch
 
+from gas_cli.ops import nvrtc
 from gas_cli.ops.csr import CSR
-from gas_cli.ops.dropout import Mask, Noise, apply_mask, drop_entries, dropout, dropout_csr, keep_mask
+from gas_cli.ops.dropout import Mask, Noise, apply_mask, apply_mask_reference, drop_entries, dropout, dropout_csr, keep_mask
 
 IDS = torch.arange(2000)
 
@@ -83,7 +86,39 @@ def test_off_returns_the_input_itself():
     assert dropout(x, 0.0, Noise(0, 0), 0, IDS[:4]) is x
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_whole_tensor_operations_drop_alike(dtype):
+    x, mask = torch.randn(200, 33, dtype=dtype), Mask(0.3, (5, 6), IDS[:200])
+    assert torch.equal(apply_mask_reference(x, mask), apply_mask(x, mask))
+
+
 @pytest.mark.gpu
-def test_cuda_draws_the_same_masks():
-    x = torch.randn(300, 33)
-    assert torch.equal(dropout(x.cuda(), 0.3, Noise(0, 1), 2, IDS[:300].cuda()).cpu() != 0, dropout(x, 0.3, Noise(0, 1), 2, IDS[:300]) != 0)
+def test_kernels_are_compiled_where_there_is_cuda():
+    """Everywhere else the tests below would compare whole-tensor operations with themselves."""
+    assert nvrtc.available()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("channels", [1, 2, 7, 32, 33, 256])
+@pytest.mark.parametrize("p", [0.01, 0.3, 0.99])
+def test_cuda_equals_the_cpu_to_the_bit(p, channels):
+    x, mask = torch.randn(300, channels), Mask(p, (5, 6), IDS[:300])
+    on_gpu = replace(mask, ids=mask.ids.cuda())
+    assert torch.equal(apply_mask(x.cuda(), on_gpu).cpu(), apply_mask(x, mask))
+    assert torch.equal(apply_mask_reference(x.cuda(), on_gpu).cpu(), apply_mask(x, mask))
+
+
+@pytest.mark.gpu
+def test_cuda_rounds_bfloat16_once():
+    x, mask = torch.randn(300, 40).bfloat16(), Mask(0.3, (5, 6), IDS[:300])
+    x[7, 3], x[8, 4] = float("nan"), float("inf")
+    found = apply_mask(x.cuda(), replace(mask, ids=mask.ids.cuda())).cpu()
+    assert torch.equal(found.nan_to_num(7.0), apply_mask(x.float(), mask).bfloat16().nan_to_num(7.0))
+
+
+@pytest.mark.gpu
+def test_cuda_drops_stored_entries_alike():
+    dense = torch.randn(50, 40) * (torch.rand(50, 40) < 0.2)
+    sparse = CSR.from_scipy(sp.csr_array(dense.numpy()))
+    found = dropout_csr(sparse.to("cuda"), 0.4, Noise(1, 2), 3, IDS[:50].cuda())
+    assert torch.equal(found.value.cpu(), dropout_csr(sparse, 0.4, Noise(1, 2), 3, IDS[:50]).value)

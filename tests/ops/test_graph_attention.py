@@ -40,7 +40,7 @@ def run(function, block: Block, drop: EdgeDropout, inputs: list[Tensor]) -> list
     """The output and all gradients of a weighted sum of it."""
     own, halo, source, target, *term = (t.detach().requires_grad_() for t in inputs)
     out = function(own, halo, source, target, block, drop, *term)
-    weight = torch.arange(out.numel(), dtype=out.dtype).view_as(out).sin()
+    weight = torch.arange(out.numel(), dtype=out.dtype).sin().to(out.device).view_as(out)
     return [out.detach(), *torch.autograd.grad((out * weight).sum(), [own, halo, source, target, *term])]
 
 

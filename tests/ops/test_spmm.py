@@ -1,7 +1,10 @@
 """Sparse-dense products: the compiled kernel against its slow twin, forward and backward."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -146,3 +149,34 @@ def test_cuda_equals_cpu():
     spmm(a.to("cuda"), on_gpu).square().sum().backward()
     spmm(a, on_cpu).square().sum().backward()
     torch.testing.assert_close(on_gpu.grad.cpu(), on_cpu.grad, rtol=1e-4, atol=1e-4)
+
+
+def with_hubs(seed: int, rows: int = 70, columns: int = 3000) -> CSR:
+    """Rows of 0 to 2,999 entries: what a CUDA kernel gives a group of lanes, and what it gives a block."""
+    rng = np.random.default_rng(seed)
+    dense = rng.random((rows, columns)) < np.where(rng.random(rows) < 0.2, rng.random(rows), 0.003)[:, None]
+    dense[3] = False
+    return CSR.from_scipy(sp.csr_array(dense * rng.random((rows, columns))))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("channels", [1, 2, 3, 7, 8, 40, 64, 128, 130, 256, 300])
+@pytest.mark.parametrize("end", ["plain", "anchored", "masked"])
+@pytest.mark.parametrize("both", [False, True])
+def test_cuda_sums_rows_as_the_cpu_does(both, end, channels):
+    terms = [(with_hubs(seed), torch.randn(3000, channels)) for seed in range(1 + both)]
+    anchor = torch.randn(70, channels) if end == "anchored" else None
+    mask = Mask(0.4, (1, 2), torch.arange(100, 170)) if end == "masked" else None
+    expected = row_sums(terms, 0.9, anchor, 0.1, mask)
+    on_gpu = [(a.to("cuda"), x.cuda()) for a, x in terms]
+    moved = None if anchor is None else anchor.cuda(), 0.1, None if mask is None else replace(mask, ids=mask.ids.cuda())
+    found = row_sums(on_gpu, 0.9, *moved)
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(found, row_sums(on_gpu, 0.9, *moved))  # to the last bit, every time
+    assert mask is None or torch.equal(found.cpu() == 0, expected == 0)
+
+
+@pytest.mark.gpu
+def test_cuda_reads_rows_that_do_not_begin_at_whole_vectors():
+    a, x = weighted().to("cuda"), torch.randn(41 * 8 + 1, device="cuda")[1:].view(41, 8)[:40]
+    torch.testing.assert_close(row_sums([(a, x)]).cpu(), row_sums([(weighted(), x.cpu())]), rtol=1e-5, atol=1e-5)

@@ -126,8 +126,8 @@ def trainer_of(tmp_path: Path, model: ModelConfig, sparse: bool = False, **train
 
 
 def test_training_uses_them(tmp_path: Path):
-    assert trainer_of(tmp_path, SUMMING[0]).loader.builder.feature_sums is not None
-    assert trainer_of(tmp_path, SUMMING[0], lipschitz=LipschitzConfig(weight=0.1)).loader.builder.feature_sums is not None
+    assert trainer_of(tmp_path, SUMMING[0]).loader.builder.data.sums is not None
+    assert trainer_of(tmp_path, SUMMING[0], lipschitz=LipschitzConfig(weight=0.1)).loader.builder.data.sums is not None
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_training_uses_them(tmp_path: Path):
     ids=["input dropout", "input layer", "attention", "features encoded first", "sparse", "edge dropout", "not wanted"],
 )
 def test_training_does_not_where_the_sums_change_or_are_not_read(tmp_path: Path, model, sparse, trainer):
-    assert trainer_of(tmp_path, model, sparse, **trainer).loader.builder.feature_sums is None
+    assert trainer_of(tmp_path, model, sparse, **trainer).loader.builder.data.sums is None
 
 
 @pytest.mark.parametrize("method", ["gas", "full_batch", "cluster_gcn"])

@@ -95,7 +95,8 @@ def test_the_block_holds_the_messages_of_training_targets_and_of_no_others():
     problem = make_problem(graph, 3, MODELS[0])
     batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], loss_blocks=True).build([0, 1])
     for whole, few in ((batch.block.inner, batch.loss_block.inner), (batch.block.outer, batch.loss_block.outer)):
-        expected = whole.to_dense() * batch.train_mask.unsqueeze(1)
+        training = torch.zeros(batch.block.num_targets, 1).index_fill_(0, batch.train_rows, 1.0)
+        expected = whole.to_dense() * training
         assert few.shape == whole.shape and torch.equal(few.to_dense(), expected) and not few.symmetric
 
 

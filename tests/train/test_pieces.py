@@ -72,7 +72,7 @@ def test_ogb_metric_equals_accuracy():
 
 
 def fake_batch(train: list[bool], y: list[int]) -> SimpleNamespace:
-    return SimpleNamespace(train_mask=torch.tensor(train), y=torch.tensor(y), num_train=sum(train))
+    return SimpleNamespace(train_rows=torch.tensor(train).nonzero().flatten(), y=torch.tensor(y), num_train=sum(train))
 
 
 def test_full_batch_weighting_is_unbiased_where_batches_are_uneven_and_batch_mean_is_not():
@@ -91,7 +91,7 @@ def test_full_batch_weighting_is_unbiased_where_batches_are_uneven_and_batch_mea
 
 def test_multilabel_loss_and_probabilities():
     scores = torch.randn(4, 3)
-    batch = SimpleNamespace(train_mask=torch.ones(4, dtype=torch.bool), y=torch.ones(4, 3), num_train=4)
+    batch = SimpleNamespace(train_rows=torch.arange(4), y=torch.ones(4, 3), num_train=4)
     expected = -torch.log(torch.sigmoid(scores)).mean()
     torch.testing.assert_close(Loss("batch_mean", 4)(scores, batch, 1), expected)
     torch.testing.assert_close(probabilities(scores, multilabel=True), torch.sigmoid(scores))

@@ -226,7 +226,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_best(tmp_path):
 def test_batches_without_training_nodes_renew_their_histories_and_update_nothing(tmp_path):
     subject = trainer(tmp_path, history__fill=False)
     batch = next(b for b in (subject.loader.builder.build([p]) for p in range(6)))
-    bare = replace(batch, train_mask=torch.zeros_like(batch.train_mask), num_train=0)
+    bare = replace(batch, train_rows=batch.train_rows[:0])
     before = [p.detach().clone() for p in subject.model.parameters()]
     subject._train_step(bare, None, 1)
     assert_same(before, [p.detach() for p in subject.model.parameters()])
@@ -256,13 +256,17 @@ def test_bfloat16_trains_and_stays_close(tmp_path, model):
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("graph_on", ["device", "host"])
 @pytest.mark.parametrize("placement", ["device", "pinned", "host"])
-def test_training_on_cuda_follows_the_cpu(tmp_path, placement):
+def test_training_on_cuda_follows_the_cpu(tmp_path, placement, graph_on):
     on_cpu = fitted(trainer(tmp_path / "cpu", epochs=3))
     subject = trainer(tmp_path / "gpu", epochs=3)
-    on_gpu = Trainer(
-        replace(subject.config, history=replace(subject.config.history, placement=placement)),
-        subject.problem, subject.split, subject.model, 0, torch.device("cuda"), tmp_path / "gpu",
-    )  # fmt: skip
+    config = replace(
+        subject.config,
+        history=replace(subject.config.history, placement=placement),
+        trainer=replace(subject.config.trainer, graph_on=graph_on),
+    )
+    on_gpu = Trainer(config, subject.problem, subject.split, subject.model, 0, torch.device("cuda", 0), tmp_path / "gpu")
+    assert on_gpu.loader.builder.build([0]).halo.is_cuda == (graph_on == "device")
     losses = [record["loss"] for record in fitted(on_gpu)]
     assert losses == pytest.approx([record["loss"] for record in on_cpu], rel=1e-3)
