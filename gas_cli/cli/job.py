@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gas_cli.config.compose import load_config
+from gas_cli.config.continued import check_unchanged, has_checkpoint
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, NotStarted, UserCodeError, UserError
 from gas_cli.memory import release_free_memory
@@ -68,14 +69,7 @@ def guarded(folder: Path, work: Callable[[], dict[str, Any]], fresh: bool = True
     return float("nan") if value is None else float(value)
 
 
-def has_checkpoint(folder: Path) -> bool:
-    """Whether something in `folder` can be continued: of one run, or of any of its `runs`."""
-    return any(folder.rglob("last.pt"))
-
-
 def _start_or_continue(config: Config, folder: Path) -> dict[str, Any]:
-    from gas_cli.cli.resume import check_unchanged
-
     again = config.resume == "auto"
     if config.resume not in ("", "auto"):
         raise UserError(

@@ -57,6 +57,8 @@ DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {  # every other name: Dataset
 OPEN_SETTINGS = ("model.conv_args.", "model.layer_args.")  # their keys are those of the chosen convolution
 SETTINGS_BEFORE = {"partitioner.order": "ids"}
 """Settings whose default is not what programs did before there was the setting: runs of those go on as they began."""
+MOST_BYTES, DEEPEST = 200_000, 20
+"""Of a saved file of settings, which has 3 kB and 4 levels."""
 T = TypeVar("T")  # the dataclass of a small command's settings
 DEFAULT_ROOT = "${oc.env:GAS_DATA,data}"
 
@@ -181,8 +183,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     from gas_cli.config.messages import translated
 
+    content = _read_plain_yaml(path)
     with translated(f"{path}: "):
-        saved = OmegaConf.create(_read_plain_yaml(path))
+        saved = OmegaConf.create(content)
         schema = _schema_of(saved)
         _add_later_settings(saved)
         merged = OmegaConf.merge(schema, saved)
@@ -218,17 +221,36 @@ def _read_plain_yaml(path: Path) -> Any:
     """Yaml without interpolations: a file from elsewhere must not read our environment."""
     import yaml
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1).decode()
+        _check_extent(path, text)
         content = OmegaConf.to_container(OmegaConf.create(text)) if text.strip() else None
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is not valid yaml: it was cut short or edited by mistake ({str(error).splitlines()[0]}).") from error
+    except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:  # UnicodeDecodeError is a ValueError; so is a number too long
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path} is not valid yaml: it was cut short or edited by mistake ({reason}).") from error
     if "${" in text:
         raise UserError(f"{path} holds an interpolation (${{...}}): a saved file has plain values only.")
     return content
+
+
+def _check_extent(path: Path, text: str) -> None:
+    """Raise UserError for what no saved file has and what would take memory or stack without bound. The events come one by one."""
+    import yaml
+
+    if len(text) > MOST_BYTES:
+        raise UserError(f"{path} is larger than {MOST_BYTES // 1000} kB: a saved file of settings is not.")
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise UserError(f"{path} holds an alias (*{event.anchor:.40}): a saved file has plain values only.")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise UserError(f"{path} is nested more than {DEEPEST} deep: a saved file of settings is not.")
 
 
 def _add_later_settings(saved: Any) -> None:

@@ -239,10 +239,10 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, what):
     state = load_checkpoint(tmp_path / "checkpoints" / "last.pt")
     other = trainer(tmp_path / "other", replace(GCN, hidden_channels=9) if what == "model" else GCN)
     if what == "graph":
-        state["fingerprint"] = "0"
+        state["fingerprint"]["graph"]["partition"] = "0"
     if what == "histories":
         state["history"]["tables"][0] = torch.zeros(60, 9)
-    reasons = {"graph": "another graph or partition", "model": "another model", "histories": "histories are"}
+    reasons = {"graph": "another partition", "model": "hidden_channels=8 there", "histories": "history of layer 1 is float32"}
     with pytest.raises(UserError, match=reasons[what]):
         other.restore(state)
 
