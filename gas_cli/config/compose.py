@@ -184,6 +184,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     from gas_cli.config.messages import translated
 
     content = _read_plain_yaml(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: this is not a run's configuration: expected a mapping of settings.")
     with translated(f"{path}: "):
         saved = OmegaConf.create(content)
         schema = _schema_of(saved)
@@ -264,10 +266,8 @@ def _add_later_settings(saved: Any) -> None:
 
 def _schema_of(saved: Any) -> Any:
     """The root schema with the dataset's and the model's types chosen by their names in `saved`."""
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import OmegaConf
 
-    if not isinstance(saved, DictConfig):
-        raise UserError("this is not a run's configuration: expected a mapping of settings.")
     model = OmegaConf.select(saved, "model.name")
     models = {**MODEL_SCHEMAS, **_registered()}
     if model not in models:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,10 +91,11 @@ def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> d
 def seconds_before(folder: Path) -> float:
     """What earlier processes spent on the run in `folder`: by its summary, or where the last one was killed, at least by its epochs."""
     told, metrics = 0.0, folder / "metrics.jsonl"
-    with contextlib.suppress(UserError):  # missing or damaged: it is about to be written anew
-        told = read_summary(folder / "summary.json").get("seconds", 0.0)
+    with contextlib.suppress(UserError, TypeError, ValueError):  # missing or damaged: it is about to be written anew
+        told = float(read_summary(folder / "summary.json").get("seconds", 0.0))
     records = read_metrics(metrics) if metrics.exists() else []
-    return float(max(told, sum(record["seconds"]["total"] for record in records)))
+    spent = sum(record["seconds"]["total"] for record in records)  # of lines that a checkpoint vouches for
+    return max(told, spent) if math.isfinite(told) else float(spent)
 
 
 def result(trainer: Trainer, metrics: Path) -> dict[str, Any]:

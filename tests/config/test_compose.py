@@ -72,7 +72,7 @@ def test_overrides_on_top_of_a_saved_configuration(tmp_path: Path) -> None:
     [
         ("trainer: [1,", "is not valid yaml"),
         ("- 1\n- 2\n", "expected a mapping"),
-        ("", "model.name"),
+        ("", "not a run's configuration"),
         ("model: {name: gcn}\nfoo: 1\n", "foo is not a setting"),
         ("model: {name: graphormer}\n", "model.name=graphormer is unknown"),
         ("model: {name: gcn}\ntrainer: {epochs: many}\n", "trainer.epochs=many is not valid: expected a whole number"),
