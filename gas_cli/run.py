@@ -32,13 +32,14 @@ from gas_cli.partition.permute import permute_graph
 from gas_cli.report.curves import plot_curves
 from gas_cli.report.journal import Recorded, recorded_before
 from gas_cli.report.memory import memory_line
-from gas_cli.report.outcome import combine, describe, result, seconds_before, summarized
+from gas_cli.report.outcome import combine, describe, is_result_of, result, seconds_before, summarized
 from gas_cli.report.progress import ProgressRecorder
 from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders
 from gas_cli.report.summary import read_summary, write_summary
 from gas_cli.train.checkpoint import load_checkpoint, naming
 from gas_cli.train.identity import check_same_run
 from gas_cli.train.problem import Preparation, Problem
+from gas_cli.train.progress import Best
 from gas_cli.train.stop import termination_as_ctrl_c
 from gas_cli.train.trainer import Trainer, sums_usable
 
@@ -204,22 +205,24 @@ def _run_many(config: Config, problem: Problem, folder: Path) -> dict[str, Any]:
         "method": config.method.name,
         "seed": config.seed,
     }
-    _check_begun(config, problem, folder)
+    begun = _begun(config, problem, folder)
     with summarized(folder, shared, lambda: combine(summaries)) as combined:
         for number in range(config.runs):
             log.info("Run %d of %d", number + 1, config.runs)
-            summaries.append(_one_of_many(config, problem, folder / run_folder(number), config.seed + number))
+            summaries.append(_one_of_many(config, problem, folder / run_folder(number), config.seed + number, begun.get(number)))
             save_config(config, folder / "config.yaml")
             write_summary(folder / "summary.json", combine(summaries) | {"status": "running"})
     return combined
 
 
-def _check_begun(config: Config, problem: Problem, folder: Path) -> None:
-    """Raise UserError, before anything is written, where one of the runs that have begun cannot be continued."""
+def _begun(config: Config, problem: Problem, folder: Path) -> dict[int, Best]:
+    """What the runs that have begun have reached. Raises UserError, before anything is written, where one cannot be continued."""
+    reached: dict[int, Best] = {}
     for number in range(config.runs):
         one = folder / run_folder(number)
         if (one / "checkpoints" / "last.pt").exists():
-            _started(config, problem, one, config.seed + number)
+            reached[number] = _started(config, problem, one, config.seed + number)[0].progress.best
+    return reached
 
 
 def run_folder(number: int) -> Path:
@@ -227,11 +230,13 @@ def run_folder(number: int) -> Path:
     return Path("runs") / f"{number:02d}"
 
 
-def _one_of_many(config: Config, problem: Problem, folder: Path, seed: int) -> dict[str, Any]:
-    """One of several runs, in a folder like that of a single one; a finished one of a resumed set is trained again only to train longer."""
-    if (folder / "summary.json").exists():
+def _one_of_many(config: Config, problem: Problem, folder: Path, seed: int, reached: Best | None) -> dict[str, Any]:
+    """One of several runs, in a folder like that of a single one; a finished one of a resumed set is trained again only to train longer.
+    A summary that is damaged, or does not say what the checkpoint has `reached`, is made anew from the checkpoint."""
+    with contextlib.suppress(UserError):
         done = read_summary(folder / "summary.json")
-        if done.get("status") == "finished" and load_config(folder / "config.yaml").trainer == config.trainer:
+        finished = done.get("status") == "finished" and load_config(folder / "config.yaml").trainer == config.trainer
+        if finished and reached is not None and is_result_of(done, reached):
             return done
     with claimed(folder):
         return train_once(config, problem, folder, seed)

@@ -14,8 +14,9 @@ from gas_cli.errors import Interrupted, UserError
 from gas_cli.report.memory import highest, largest, memory_summary
 from gas_cli.report.phases import summarize_records
 from gas_cli.report.recorder import read_metrics
-from gas_cli.report.summary import aggregate_runs, read_summary, write_summary
+from gas_cli.report.summary import aggregate_runs, plain, read_summary, write_summary
 from gas_cli.train.problem import Problem
+from gas_cli.train.progress import Best
 from gas_cli.train.trainer import Trainer
 
 
@@ -100,11 +101,23 @@ def seconds_before(folder: Path) -> float:
 
 def result(trainer: Trainer, metrics: Path) -> dict[str, Any]:
     """The part of the summary that is known at the end."""
-    best = trainer.progress.best
-    measured = {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
     memory = memory_summary(trainer.problem, trainer)
     records = summarize_records(read_metrics(metrics) if metrics.exists() else [])
-    return measured | records | {"memory": memory, "peak_memory": max(highest(memory), records.get("peak_memory", 0))}
+    return (
+        _measured(trainer.progress.best) | records | {"memory": memory, "peak_memory": max(highest(memory), records.get("peak_memory", 0))}
+    )
+
+
+def is_result_of(summary: dict[str, Any], best: Best) -> bool:
+    """Whether a finished run's summary says what its checkpoint says, and has all that `combine` reads."""
+    phases = summary.get("seconds_per_epoch")
+    numbers = [summary.get("seconds"), summary.get("peak_memory"), *(phases.values() if isinstance(phases, dict) else [None])]
+    same = all(summary.get(key) == value for key, value in plain(_measured(best)).items())
+    return same and all(type(number) in (int, float) for number in numbers) and isinstance(summary.get("memory"), dict)
+
+
+def _measured(best: Best) -> dict[str, Any]:
+    return {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
 
 
 def combine(summaries: list[dict[str, Any]]) -> dict[str, Any]:

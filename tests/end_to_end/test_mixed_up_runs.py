@@ -99,6 +99,19 @@ def test_seeds_that_were_swapped(tmp_path: Path, gas_train: Command) -> None:
         assert contents(tmp_path / "here") == before
 
 
+@pytest.mark.parametrize("content", ["{}", '{"status": "finished"}', "[1]", "{", None])
+def test_a_damaged_summary_of_one_of_several_runs_is_made_anew(content: str | None, tmp_path: Path, gas_train: Command) -> None:
+    """From the checkpoint: nothing is trained again. `None`: with another result in it."""
+    train(tmp_path / "here", "runs=2", "trainer.epochs=2")
+    path, recorded = tmp_path / "here" / "runs" / "00" / "summary.json", contents(tmp_path / "here")["runs/00/metrics.jsonl"]
+    good = json.loads(path.read_text())
+    path.write_text(json.dumps(good | {"test": 0.99}) if content is None else content)
+    assert gas_train("resume=here").code == 0
+    again, together = json.loads(path.read_text()), json.loads((tmp_path / "here" / "summary.json").read_text())
+    assert again["test"] == together["runs"][0]["test"] == good["test"]
+    assert contents(tmp_path / "here")["runs/00/metrics.jsonl"] == recorded
+
+
 def test_a_file_of_code_that_has_changed(tmp_path: Path, gas_train: Command, gas_predict: Command) -> None:
     code = tmp_path / "mine.py"
     code.write_text("from torch_geometric.nn import SAGEConv\n\n\nclass Mine(SAGEConv):\n    pass\n")
