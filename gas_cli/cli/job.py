@@ -79,9 +79,12 @@ def _start_or_continue(config: Config, folder: Path) -> dict[str, Any]:
     again = config.resume == "auto"
     if config.resume not in ("", "auto"):
         raise UserError(
-            f"resume={config.resume} must stand on the command line of a single run; in sweeps and config files use resume=auto."
+            f"resume={config.resume} must stand on the command line of a single run; jobs of a sweep continue by themselves, config files use resume=auto."
         )
     config.resume = ""
+    if again and (done := _finished(config, folder)) is not None:
+        log.info("Finished earlier with the same settings, and kept: %s", _shown(folder))
+        return done
     if again and has_checkpoint(folder):
         from gas_cli.run import resume
 
@@ -90,12 +93,24 @@ def _start_or_continue(config: Config, folder: Path) -> dict[str, Any]:
         return resume(folder, config)
     if not again and has_checkpoint(folder):
         raise NotStarted(
-            f"{folder} already holds a run: continue it with resume={folder} (a sweep's jobs with resume=auto), or choose another "
-            "folder with hydra.run.dir=DIR (hydra.sweep.dir=DIR with -m)."
+            f"{folder} already holds a run: continue it with resume={folder}, or choose another folder with hydra.run.dir=DIR."
         )
     from gas_cli.run import run
 
     return run(config, folder)
+
+
+def _finished(config: Config, folder: Path) -> dict[str, Any] | None:
+    """The summary of a finished run of exactly `config` in `folder`, or None."""
+    from gas_cli.report.summary import read_summary
+
+    if not ((folder / "summary.json").exists() and (folder / "config.yaml").exists()):
+        return None
+    try:
+        summary = read_summary(folder / "summary.json")
+        return summary if summary.get("status") == "finished" and load_config(folder / "config.yaml") == config else None
+    except UserError:  # damaged: the checkpoint decides
+        return None
 
 
 def _record(folder: Path, status: str, error: str, started: float) -> None:

@@ -119,9 +119,11 @@ def compose(overrides: list[str], config_dirs: Sequence[Path] = (), config_name:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
+    from gas_cli.config.jobs import register_job_folders
     from gas_cli.config.messages import translated
 
     register_schemas()
+    register_job_folders()
     extra = [f"hydra.searchpath=[{','.join(repr(str(folder.resolve())) for folder in config_dirs)}]"] if config_dirs else []
     with translated(), initialize_config_dir(str(config_directory()), version_base=VERSION_BASE, job_name="gas-train"):
         return hydra_compose(config_name, overrides=extra + with_open_settings(overrides), return_hydra_config=hydra)

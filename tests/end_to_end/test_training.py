@@ -17,6 +17,7 @@ from gas_cli.graph.load import load_graph
 from gas_cli.predict import predict
 from gas_cli.run import run
 from gas_cli.train.checkpoint import load_checkpoint
+from tests.cli.conftest import job_folder
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.runs import SMALL, assert_refused, differences, essence, lines, summary, timeless, train
 
@@ -121,7 +122,8 @@ def test_a_multirun_over_seeds_equals_several_runs(tmp_path: Path, gas_train: Co
     assert gas_train("-m", *SMALL, "hydra.sweep.dir=sweep", "seed=0,1").code == 0
     together = train(tmp_path / "together", "runs=2")
     for number in (0, 1):
-        assert differences(essence(tmp_path / "sweep" / str(number)), essence(tmp_path / "together" / "runs" / f"{number:02d}")) == []
+        job = job_folder(tmp_path / "sweep", seed=number)
+        assert differences(essence(job), essence(tmp_path / "together" / "runs" / f"{number:02d}")) == []
     mean = [row for row in (tmp_path / "sweep" / "sweep.csv").read_text().splitlines() if row.startswith("mean")]
     assert len(mean) == 1 and str(together["val"]) in mean[0]
 
