@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from gas_cli.config.root import Config
-from gas_cli.errors import Interrupted, UserError
+from gas_cli.errors import Interrupted, UserError, told
 from gas_cli.report.memory import highest, largest, memory_summary
 from gas_cli.report.phases import summarize_records
 from gas_cli.report.recorder import read_metrics
+from gas_cli.report.results import combine_last, last_evaluation
 from gas_cli.report.summary import aggregate_runs, read_summary, write_summary
 from gas_cli.train.problem import Problem
 from gas_cli.train.trainer import Trainer
@@ -46,7 +47,7 @@ def summarized(folder: Path, summary: dict[str, Any], result: Callable[[], dict[
         raise unwritable from failure
     except Exception as failure:
         with contextlib.suppress(OSError):
-            end("failed", error=str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {failure}")
+            end("failed", error=told(failure))
         raise
 
 
@@ -101,7 +102,8 @@ def result(trainer: Trainer, metrics: Path) -> dict[str, Any]:
     best = trainer.progress.best
     measured = {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
     memory = memory_summary(trainer.problem, trainer)
-    records = summarize_records(read_metrics(metrics) if metrics.exists() else [])
+    lines = read_metrics(metrics) if metrics.exists() else []
+    records = summarize_records(lines) | {"last": last_evaluation(lines)}
     return measured | records | {"memory": memory, "peak_memory": max(highest(memory), records.get("peak_memory", 0))}
 
 
@@ -113,6 +115,7 @@ def combine(summaries: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         **summaries[0],
         **aggregate_runs(summaries),
+        **combine_last([s["last"] for s in summaries if s.get("last")]),
         "seconds": sum(s["seconds"] for s in summaries),
         "seconds_per_epoch": {name: sum(p[name] for p in phases) / len(phases) for name in phases[0]},
         "peak_memory": max(s["peak_memory"] for s in summaries),

@@ -185,8 +185,19 @@ class Trainer:
         self._save_best()
         best = self.progress.best.epoch
         kept = f"the best state so far (epoch {best}) is kept" if best else "there is no earlier state to keep"
-        return UserError(
-            f"{what} in epoch {self.progress.epoch}: training stopped, and {kept}. Try a smaller optimizer.lr, or optimizer.grad_norm=1."
+        remedy = self._overflow() or "Try a smaller optimizer.lr, or optimizer.grad_norm=1."
+        return UserError(f"{what} in epoch {self.progress.epoch}: training stopped, and {kept}. {remedy}")
+
+    def _overflow(self) -> str:
+        """What to type where float16 histories overflowed under weights that are of an ordinary size; else empty."""
+        largest = torch.finfo(torch.float16).max
+        if self.store is None or self.store.dtype != torch.float16 or not any(bool(table.isinf().any()) for table in self.store.tables):
+            return ""
+        if not all(bool((weights.abs() < largest).all()) for weights in self.model.parameters()):
+            return ""  # the weights diverged first
+        return (
+            f"history.dtype=float16 overflowed: layer outputs are larger than {largest:.0f}, the largest number it holds. "
+            "Use history.dtype=bfloat16 or history.dtype=float32."
         )
 
     def _finish_epoch(self) -> dict[str, Any]:
