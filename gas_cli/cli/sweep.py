@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gas_cli.cli.job import run_job
-from gas_cli.config.compose import load_overrides
-from gas_cli.config.launch import Command, launch, uncomposable
+from gas_cli.config.launch import Command, job_overrides, launch, uncomposable
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.report.plan import NOT_COMPOSED, NOT_RUN, REFUSED, STARTED, PlannedJob, note, read_plan, write_plan
@@ -24,7 +23,7 @@ def run_sweep(command: Command, folder: Path) -> None:
     except OSError as error:
         raise UserError(f"Cannot write the sweep's folder {folder}: {error.strerror}. Choose another with hydra.sweep.dir=DIR.") from error
     try:
-        launch(command, SweepJob(folder))
+        launch(command, SweepJob(folder.absolute()))
     finally:
         _note_uncomposed(command, folder)
         print(report_sweep(folder), end="", flush=True)
@@ -37,7 +36,7 @@ class SweepJob:
     folder: Path
 
     def __call__(self, make_config: Callable[[], Config], folder: Path) -> float:
-        job = PlannedJob(_overrides(folder), STARTED)
+        job = PlannedJob(tuple(job_overrides()), STARTED)
         self._note(job)
         try:
             return run_job(make_config, folder)
@@ -49,12 +48,6 @@ class SweepJob:
     def _note(self, job: PlannedJob) -> None:
         with contextlib.suppress(OSError):  # a full disk: the job itself reports it
             note(self.folder, job)
-
-
-def _overrides(folder: Path) -> tuple[str, ...]:
-    """Hydra writes them into the job's folder before the job starts."""
-    path = folder / ".hydra" / "overrides.yaml"
-    return tuple(load_overrides(path)) if path.exists() else ()
 
 
 def _tells(folder: Path, error: str) -> bool:

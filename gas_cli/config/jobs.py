@@ -76,14 +76,15 @@ def _job_folder(differing: Sequence[str], *, _root_: Any) -> str:
     """The folder's name below hydra.sweep.dir: that of an earlier job with the same identity, or a new one."""
     digest, parent = identity(_root_), Path(str(_root_.hydra.sweep.dir))
     earlier = sorted(path.name for path in parent.glob(f"*-{digest}") if path.is_dir())
-    return earlier[0] if earlier else f"{_label(list(_root_.hydra.overrides.task), differing)}-{digest}"
+    if earlier:
+        return earlier[0]
+    shown = [override.lstrip("+~") for override in _root_.hydra.overrides.task if override.partition("=")[0] in differing]
+    return f"{_label(shown or [_root_.dataset.name, _root_.model.name, f'seed={_root_.seed}'])}-{digest}"
 
 
-def _label(overrides: Sequence[str], differing: Sequence[str]) -> str:
+def _label(words: Sequence[str]) -> str:
     """`model=gcn,seed=0`: for people; `identity` keeps folders apart."""
-    shown = [override for override in overrides if override.partition("=")[0] in differing] or list(overrides)
-    text = ",".join(override.lstrip("+~") for override in shown if not override.startswith("resume="))
-    return re.sub(r"[^\w=,.+-]+", "_", text)[:MAX_LABEL].strip("._-,") or "job"
+    return re.sub(r"[^\w=,.+-]+", "_", ",".join(words), flags=re.ASCII)[:MAX_LABEL].strip("._-,") or "job"
 
 
 def _settings(composed: Any) -> dict[str, Any]:

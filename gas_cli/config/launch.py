@@ -104,6 +104,13 @@ def launch(command: Command, job: Job) -> None:
         raise failures[0]
 
 
+def job_overrides() -> list[str]:
+    """The overrides of the job that runs."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return [str(override) for override in HydraConfig.get().overrides.task]
+
+
 def uncomposable(command: Command, job: Sequence[str]) -> str:
     """Why a planned job cannot be composed; empty where it can."""
     from hydra._internal.utils import get_args

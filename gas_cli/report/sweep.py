@@ -80,7 +80,9 @@ def report_sweep(folder: Path) -> str:
 
 def read_jobs(folder: Path) -> list[JobRow]:
     """The jobs in the subfolders of a sweep, by name."""
-    folders = [path.parent.parent for path in folder.rglob(".hydra/overrides.yaml")]
+    summaries = {path.parent for path in folder.rglob("summary.json")}
+    runs = {path for path in summaries if summaries.isdisjoint(path.parents)}  # several runs of a job have summaries below its own
+    folders = runs | {path.parent.parent for path in folder.rglob(".hydra/overrides.yaml")}
     return [_read_job(path, str(path.relative_to(folder))) for path in sorted(folders, key=lambda path: _order(str(path)))]
 
 
@@ -104,8 +106,8 @@ def seed_means(jobs: Sequence[JobRow], keys: Sequence[str]) -> list[dict[str, An
 
 
 def _read_job(folder: Path, name: str) -> JobRow:
-    overrides, settings, error = load_overrides(folder / ".hydra" / "overrides.yaml"), {}, ""
-    own = folder / "config.yaml"
+    typed, own = folder / ".hydra" / "overrides.yaml", folder / "config.yaml"
+    overrides, settings, error = load_overrides(typed) if typed.exists() else [], {}, ""
     try:
         settings = flat_settings(own if own.exists() else folder / ".hydra" / "config.yaml")  # refused before it could write its own
     except UserError as unreadable:
@@ -204,17 +206,21 @@ def _text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return f"[{','.join(map(_text, value))}]"
-    try:
-        return f"{float(value):.10g}"
-    except (TypeError, ValueError):
-        return str(value)
+    for number in (int, float):
+        try:
+            exact = number(str(value))
+        except ValueError:
+            continue
+        return str(int(exact) if float(exact).is_integer() and abs(exact) < 2**53 else exact)
+    return str(value)
 
 
 def _order(value: Any) -> list[tuple[int, float, str]]:
     """Numbers by value, inside names, too: job 9 before job 10."""
     text = _text(value)
     try:
-        return [(0, float(text), "")]
+        number = float(text)
+        return [(1, 0.0, text)] if math.isnan(number) else [(0, number, "")]
     except ValueError:
         parts = [part for part in re.split(r"(\d+)", text) if part]
         return [(0, float(part), "") if part.isdecimal() else (1, 0.0, part) for part in parts]

@@ -138,6 +138,24 @@ def test_jobs_that_cannot_be_composed_are_listed_in_a_used_folder(gas_train: Com
     assert "model.alpha is not a setting" in rows()[1]["error"]
 
 
+def test_jobs_after_one_that_cannot_be_composed_are_listed(gas_train: Command) -> None:
+    words = ("model=appnp,gcn,gcnii", "model.alpha=0.25", "hydra.sweeper.max_batch_size=1")
+    assert gas_train("-m", "hydra.sweep.dir=sweep", *words) == 2
+    assert [(row["model"], row["status"]) for row in rows()] == [("appnp", "finished"), ("gcn", "not composed"), ("gcnii", "not run")]
+
+
+def test_a_job_asked_for_twice_runs_once(gas_train: Command) -> None:
+    assert gas_train("-m", "hydra.sweep.dir=sweep", "seed=0,0") == 0
+    (row,) = rows()
+    assert row["status"] == "finished" and row["job"].startswith("generated,gcn,seed=0-")
+
+
+@pytest.mark.parametrize("name", ["ö" * 200, "a/b c:*?", "..", ""])
+def test_any_value_makes_a_folder(name: str, gas_train: Command) -> None:
+    assert gas_train("-m", "hydra.sweep.dir=sweep", f"partitioner.cache='{name}',other") == 0
+    assert len(list(Path("sweep").glob("*/summary.json"))) == 2
+
+
 def test_the_content_of_ones_own_file_belongs_to_the_job(gas_train: Command) -> None:
     own = "from torch_geometric.nn import SAGEConv\n\n\nclass Mine(SAGEConv):\n    pass\n"
     for content in (own, own + "\n\nCHANGED = True\n"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,22 @@ def test_a_result_whose_settings_cannot_be_read_is_not_shown(content: str, tmp_p
     (tmp_path / "0" / "config.yaml").write_text(content)
     (row,) = table(tmp_path)
     assert (row["status"], row["val"]) == ("unreadable", "") and "config.yaml" in row["error"]
+
+
+@pytest.mark.parametrize("seeds", [("12345678901", "12345678902"), (str(2**62), str(2**62 + 1)), ("1", "2")])
+def test_seeds_of_any_size_are_told_apart(seeds: tuple[str, str], tmp_path: Path) -> None:
+    for seed in seeds:
+        job(tmp_path, f"s{seed}", f"seed={seed}", status="finished", val=0.5)
+    assert [row["seed"] for row in table(tmp_path)] == [*seeds, ""]
+
+
+def test_jobs_without_hydras_folder_are_found_and_their_repetitions_are_no_jobs(tmp_path: Path) -> None:
+    for name, lr in (("a", 0.1), ("b", 0.2)):
+        job(tmp_path, name, "runs=2", {"optimizer.lr": lr}, status="finished", val=lr)
+        shutil.rmtree(tmp_path / name / ".hydra")
+        (tmp_path / name / "runs" / "00").mkdir(parents=True)
+        write_summary(tmp_path / name / "runs" / "00" / "summary.json", {"status": "finished", "val": 1.0})
+    assert [(row["job"], row["optimizer.lr"]) for row in table(tmp_path)] == [("a", "0.1"), ("b", "0.2")]
 
 
 def test_repetitions_within_a_job_keep_their_deviation(tmp_path: Path) -> None:
