@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from gas_cli.cli.job import run_job
+from gas_cli.cli.job import has_checkpoint, run_job
+from gas_cli.config.compose import load_config
+from gas_cli.config.jobs import flat
 from gas_cli.config.launch import Command, job_overrides, launch, uncomposable
 from gas_cli.config.root import Config
-from gas_cli.errors import UserError
+from gas_cli.errors import NotStarted, UserError
 from gas_cli.report.plan import NOT_COMPOSED, NOT_RUN, REFUSED, STARTED, PlannedJob, note, read_plan, write_plan
 from gas_cli.report.summary import read_summary
 from gas_cli.report.sweep import report_sweep
@@ -39,7 +41,7 @@ class SweepJob:
         job = PlannedJob(tuple(job_overrides()), STARTED)
         self._note(job)
         try:
-            return run_job(make_config, folder)
+            return run_job(lambda: _not_anothers(make_config(), folder), folder)
         except UserError as error:
             if not _tells(folder, str(error)):
                 self._note(replace(job, status=REFUSED, error=str(error)))
@@ -48,6 +50,20 @@ class SweepJob:
     def _note(self, job: PlannedJob) -> None:
         with contextlib.suppress(OSError):  # a full disk: the job itself reports it
             note(self.folder, job)
+
+
+def _not_anothers(config: Config, folder: Path) -> Config:
+    """`config`, unless the folder holds a run of other settings: one that was continued with them, or that has the same name."""
+    if has_checkpoint(folder):
+        here, wanted = (flat(asdict(c)) for c in (load_config(folder / "config.yaml"), config))
+        different = [key for key in wanted if key != "resume" and here.get(key) != wanted[key]]
+        if different:
+            key = different[0]
+            raise NotStarted(
+                f"{folder} holds a run with {key}={here.get(key)}, and this job has {key}={wanted[key]}: a sweep continues a job only with "
+                "its own settings. Choose another folder with hydra.sweep.dir=DIR."
+            )
+    return config
 
 
 def _tells(folder: Path, error: str) -> bool:

@@ -69,7 +69,7 @@ def flat_settings(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as a run's configuration: {str(error).splitlines()[0]}.") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} cannot be read as a run's configuration: expected a mapping of settings.")
-    return _flat(content)
+    return flat(content)
 
 
 def _job_folder(differing: Sequence[str], *, _root_: Any) -> str:
@@ -103,8 +103,9 @@ def _settings(composed: Any) -> dict[str, Any]:
         return raw
 
 
-def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by their dotted names."""
+    found: dict[str, Any] = {}
     for key, value in node.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found

@@ -131,6 +131,21 @@ def test_a_job_refused_in_a_folder_of_ones_own_naming_is_listed_beside_its_owner
     assert found == {(model, "0"): (model, "finished", "0.5") for model in ("gcn", "sage")}
 
 
+def test_a_job_that_was_made_longer_by_hand_is_left_as_it_is(gas_train: Command, capfd: pytest.CaptureFixture[str]) -> None:
+    """The same line again would call the result of 400 epochs one of 200."""
+    assert gas_train("-m", "hydra.sweep.dir=sweep", "seed=1,2") == 0
+    longer = job_folder("sweep", seed=1)
+    assert gas_train(f"resume={longer}", "trainer.epochs=400") == 0
+    before = contents(longer)
+    assert gas_train("-m", "hydra.sweep.dir=sweep", "seed=1,2") == 2
+    assert "holds a run with trainer.epochs=400, and this job has trainer.epochs=200" in capfd.readouterr().err
+    assert {name: content for name, content in contents(longer).items() if ".hydra" not in name} == {
+        name: content for name, content in before.items() if ".hydra" not in name
+    }
+    found = [(row["trainer.epochs"], row["seed"], row["status"]) for row in rows() if row["job"] != "mean"]
+    assert found == [("", "1", "refused"), ("200", "2", "finished"), ("400", "1", "finished")]
+
+
 def test_jobs_that_cannot_be_composed_are_listed_in_a_used_folder(gas_train: Command) -> None:
     assert gas_train("-m", "hydra.sweep.dir=sweep", "model=appnp") == 0
     assert gas_train("-m", "hydra.sweep.dir=sweep", "model=gcnii,gcn", "model.alpha=0.25") == 2
