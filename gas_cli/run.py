@@ -39,7 +39,7 @@ from gas_cli.report.summary import read_summary, write_summary
 from gas_cli.train.checkpoint import load_checkpoint, naming
 from gas_cli.train.identity import check_same_run
 from gas_cli.train.problem import Preparation, Problem
-from gas_cli.train.progress import Best
+from gas_cli.train.progress import Best, Progress
 from gas_cli.train.stop import termination_as_ctrl_c
 from gas_cli.train.trainer import Trainer, sums_usable
 
@@ -143,6 +143,7 @@ def _started(config: Config, problem: Problem, folder: Path, seed: int) -> tuple
     state = load_checkpoint(trainer.last_checkpoint)
     with naming(trainer.last_checkpoint):
         trainer.restore(state)
+    _check_epochs(config, trainer.progress)
     if trainer.best_checkpoint.exists():  # it stays where no later epoch is better
         best = load_checkpoint(trainer.best_checkpoint)
         with naming(trainer.best_checkpoint):
@@ -150,6 +151,15 @@ def _started(config: Config, problem: Problem, folder: Path, seed: int) -> tuple
     with naming(trainer.last_checkpoint):
         recorded = Recorded.from_state_dict(state.get("recorded"), trainer.progress.epoch)
     return trainer, recorded_before(folder / "metrics.jsonl", recorded)
+
+
+def _check_epochs(config: Config, progress: Progress) -> None:
+    """The saved settings must not say less than what was computed with them."""
+    if config.trainer.epochs < progress.epochs_begun:
+        raise UserError(
+            f"trainer.epochs={config.trainer.epochs} is not valid with resume: the run has trained {progress.epochs_begun} epochs, and "
+            f"none is taken back. Use trainer.epochs={progress.epochs_begun} or more, or start a shorter run in a new folder."
+        )
 
 
 def pick_device(name: str) -> torch.device:

@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 
 def resume_target(argv: Sequence[str]) -> str | None:
-    """The folder named by `resume=`, or None for a new run (`resume=auto` is decided by each job in its own folder)."""
+    """The folder named by `resume=`, or None for a new run (`resume=auto` is decided by the job in its own folder)."""
     named = [argument.partition("=")[2].strip("'\"") for argument in argv if argument.startswith("resume=")]
     if not named or named[-1] in ("", "auto"):
         return None
     if any(argument in ("-m", "--multirun") for argument in argv):
-        raise UserError("resume=RUN_DIR continues one run. For a sweep: fix its folder with hydra.sweep.dir=DIR and use resume=auto.")
+        raise UserError("resume=RUN_DIR continues one run. A sweep goes on when it is started again with its hydra.sweep.dir=DIR.")
     return named[-1]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gas_cli.config.flat import flat
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 
@@ -77,13 +77,4 @@ def _reason(key: str) -> str:
 
 
 def _flat(config: Config) -> dict[str, Any]:
-    """Settings by their dotted names."""
-    return dict(_leaves(dataclasses.asdict(config)))
-
-
-def _leaves(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in node.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
+    return flat(dataclasses.asdict(config))

@@ -60,19 +60,17 @@ def check_optimizer(saved: Any, optimizer: Optimizer, progress: Progress) -> Non
 
 
 def check_generators(saved: Any, device: torch.device) -> None:
-    """The states of torch's generators: of the CPU, and of the devices where the run was on CUDA."""
+    """The states of torch's generators: of the CPU, and of the run's device, None where that was the CPU."""
     _check_keys("the generators", saved, ("cpu", "cuda"))
     check_tensor("the state of the CPU's generator", saved["cpu"], torch.get_rng_state())
-    try:
-        torch.Generator().set_state(saved["cpu"])  # torch looks at the content
-    except RuntimeError as error:
-        misfit(f"the state of the CPU's generator is not valid ({str(error).splitlines()[0]})", "one that torch has written")
-    if not isinstance(saved["cuda"], list):
-        misfit(f"the states of the devices' generators are a {type(saved['cuda']).__name__}", "a list")
+    _check_accepted("the state of the CPU's generator", saved["cpu"], torch.Generator())
+    if saved["cuda"] is None:
+        return
+    if not isinstance(saved["cuda"], Tensor):
+        misfit(f"the state of the device's generator is a {type(saved['cuda']).__name__}", "a tensor")
     if device.type == "cuda":
-        like = torch.cuda.get_rng_state(device)
-        for number, value in enumerate(saved["cuda"]):
-            check_tensor(f"the state of device {number}'s generator", value, like)
+        check_tensor("the state of the device's generator", saved["cuda"], torch.cuda.get_rng_state(device))
+        _check_accepted("the state of the device's generator", saved["cuda"], torch.Generator(device))
 
 
 def check_tensor(name: str, value: Any, like: Tensor) -> None:
@@ -86,6 +84,13 @@ def check_tensor(name: str, value: Any, like: Tensor) -> None:
         misfit(f"entries of {name} share memory (strides {list(value.stride())})", "an address for each")
     if not _finite(value):
         misfit(f"{name} has NaN or infinite entries", "finite numbers")
+
+
+def _check_accepted(name: str, state: Tensor, unused: torch.Generator) -> None:
+    try:
+        unused.set_state(state)  # torch looks at the content
+    except RuntimeError as error:
+        misfit(f"{name} is not valid ({str(error).splitlines()[0]})", "one that torch has written")
 
 
 def misfit(found: str, expected: str) -> NoReturn:

@@ -42,6 +42,11 @@ class Progress:
         """Mean loss of the epoch's batches so far."""
         return self.loss_sum / self.loss_count if self.loss_count else math.nan
 
+    @property
+    def epochs_begun(self) -> int:
+        """How many epochs left something in the weights: those that ended, and one that was stopped after a batch."""
+        return self.epoch - 1 + (self.batch > 0)
+
     def next_epoch(self) -> None:
         self.epoch, self.batch, self.loss_sum, self.loss_count, self.monitor = self.epoch + 1, 0, 0.0, 0, None
 

@@ -193,8 +193,19 @@ class Trainer:
         self._save_best()
         best = self.progress.best.epoch
         kept = f"the best state so far (epoch {best}) is kept" if best else "there is no earlier state to keep"
-        return UserError(
-            f"{what} in epoch {self.progress.epoch}: training stopped, and {kept}. Try a smaller optimizer.lr, or optimizer.grad_norm=1."
+        remedy = self._overflow() or "Try a smaller optimizer.lr, or optimizer.grad_norm=1."
+        return UserError(f"{what} in epoch {self.progress.epoch}: training stopped, and {kept}. {remedy}")
+
+    def _overflow(self) -> str:
+        """What to type where float16 histories overflowed under weights that are of an ordinary size; else empty."""
+        largest = torch.finfo(torch.float16).max
+        if self.store is None or self.store.dtype != torch.float16 or not any(bool(table.isinf().any()) for table in self.store.tables):
+            return ""
+        if not all(bool((weights.abs() < largest).all()) for weights in self.model.parameters()):
+            return ""  # the weights diverged first
+        return (
+            f"history.dtype=float16 overflowed: layer outputs are larger than {largest:.0f}, the largest number it holds. "
+            "Use history.dtype=bfloat16 or history.dtype=float32."
         )
 
     def _finish_epoch(self) -> tuple[dict[str, Any], bool]:
@@ -272,7 +283,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "history": self.store.state_dict() if self.store is not None else {},
             "progress": self.progress.state_dict(),
-            "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else []},
+            "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -289,9 +300,8 @@ class Trainer:
             self.store.load_state_dict(state["history"])
         self.progress = progress
         torch.set_rng_state(state["rng"]["cpu"])
-        if self.device.type == "cuda":
-            for number, generator in enumerate(state["rng"]["cuda"][: torch.cuda.device_count()]):
-                torch.cuda.set_rng_state(generator, number)
+        if self.device.type == "cuda" and state["rng"]["cuda"] is not None:  # of the run's device, whichever number it has by now
+            torch.cuda.set_rng_state(state["rng"]["cuda"], self.device)
 
     def _keep_best(self) -> None:
         with self._stage("checkpoint"):

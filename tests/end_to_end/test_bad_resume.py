@@ -48,6 +48,21 @@ def test_other_settings(change: str, reason: str, here: Path, gas_train: Command
     assert contents(here) == before
 
 
+def test_fewer_epochs_than_were_trained(here: Path, finished: Path, tmp_path: Path, gas_train: Command) -> None:
+    """Refused before config.yaml says the smaller number, typed or edited; of several runs, before any of them goes on."""
+    before, saved = contents(here), here / "config.yaml"
+    assert_refused(gas_train("resume=here", "trainer.epochs=5"), "trainer.epochs=5 is not valid", "has trained 6 epochs", "or more")
+    assert contents(here) == before
+    saved.write_text(saved.read_text().replace("epochs: 6", "epochs: 2"))
+    assert_refused(gas_train("resume=here"), "trainer.epochs=2 is not valid", "Use trainer.epochs=6")
+    assert gas_train("resume=here", "trainer.epochs=6").code == 0
+    assert differences(essence(here), essence(finished)) == []
+    train(tmp_path / "several", "runs=2")
+    before = contents(tmp_path / "several")
+    assert_refused(gas_train("resume=several", "trainer.epochs=2", "runs=3"), "has trained 3 epochs")
+    assert contents(tmp_path / "several") == before
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

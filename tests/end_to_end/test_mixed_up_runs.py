@@ -99,13 +99,15 @@ def test_seeds_that_were_swapped(tmp_path: Path, gas_train: Command) -> None:
         assert contents(tmp_path / "here") == before
 
 
-@pytest.mark.parametrize("content", ["{}", '{"status": "finished"}', "[1]", "{", None])
-def test_a_damaged_summary_of_one_of_several_runs_is_made_anew(content: str | None, tmp_path: Path, gas_train: Command) -> None:
-    """From the checkpoint: nothing is trained again. `None`: with another result in it."""
+@pytest.mark.parametrize(
+    "content", ["{}", '{"status": "finished"}', "[1]", "{", {"test": 0.99}, {"last": 3}, {"last": {"epoch": 2, "val": "x"}}]
+)
+def test_a_damaged_summary_of_one_of_several_runs_is_made_anew(content: str | dict[str, Any], tmp_path: Path, gas_train: Command) -> None:
+    """From the checkpoint: nothing is trained again. A mapping: with that in it, beside what was there."""
     train(tmp_path / "here", "runs=2", "trainer.epochs=2")
     path, recorded = tmp_path / "here" / "runs" / "00" / "summary.json", contents(tmp_path / "here")["runs/00/metrics.jsonl"]
     good = json.loads(path.read_text())
-    path.write_text(json.dumps(good | {"test": 0.99}) if content is None else content)
+    path.write_text(json.dumps(good | content) if isinstance(content, dict) else content)
     assert gas_train("resume=here").code == 0
     again, together = json.loads(path.read_text()), json.loads((tmp_path / "here" / "summary.json").read_text())
     assert again["test"] == together["runs"][0]["test"] == good["test"]
@@ -232,6 +234,7 @@ TRAINING: list[tuple[str, Change, str]] = [
     ("pushed later", lambda s: s["history"]["pushed_at"].fill_(99), "steps that were not done"),
     ("generator short", lambda s: s["rng"].update(cpu=torch.zeros(3, dtype=torch.uint8)), "generator is uint8 [3]"),
     ("generator of zeros", lambda s: s["rng"]["cpu"].zero_(), "generator is not valid"),
+    ("device's generator a list", lambda s: s["rng"].update(cuda=[]), "device's generator is a list"),
     ("generators a list", lambda s: s.update(rng=[]), "the generators are a list"),
     ("lines", lambda s: s["recorded"].update(lines=3), "3 lines from epoch 1 on"),
     ("lines' checksum", lambda s: s["recorded"].update(digest="0"), "metrics.jsonl is not as the run left it"),
