@@ -255,14 +255,28 @@ def test_bfloat16_trains_and_stays_close(tmp_path, model):
     assert rounded[-1]["loss"] != exact[-1]["loss"]
 
 
+def on_cuda(folder, placement="device"):
+    subject = trainer(folder, epochs=3)
+    config = replace(subject.config, history=replace(subject.config.history, placement=placement))
+    return Trainer(config, subject.problem, subject.split, subject.model, 0, torch.device("cuda"), folder)
+
+
+@pytest.mark.gpu
+def test_a_checkpoint_holds_the_state_of_its_own_devices_generator(tmp_path):
+    """One state, whatever number of devices is visible then and now; none where the run was on the CPU."""
+    fitted(on_cuda(tmp_path / "gpu"))
+    state, other = load_checkpoint(tmp_path / "gpu" / "checkpoints" / "last.pt"), on_cuda(tmp_path / "other")
+    torch.rand(3, device="cuda")
+    other.restore(state)
+    assert torch.equal(torch.cuda.get_rng_state(), state["rng"]["cuda"])
+    other.restore({**state, "rng": {**state["rng"], "cuda": None}})
+    with pytest.raises(UserError, match="device's generator is uint8"):
+        other.restore({**state, "rng": {**state["rng"], "cuda": torch.zeros(3, dtype=torch.uint8)}})
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("placement", ["device", "pinned", "host"])
 def test_training_on_cuda_follows_the_cpu(tmp_path, placement):
     on_cpu = fitted(trainer(tmp_path / "cpu", epochs=3))
-    subject = trainer(tmp_path / "gpu", epochs=3)
-    on_gpu = Trainer(
-        replace(subject.config, history=replace(subject.config.history, placement=placement)),
-        subject.problem, subject.split, subject.model, 0, torch.device("cuda"), tmp_path / "gpu",
-    )  # fmt: skip
-    losses = [record["loss"] for record in fitted(on_gpu)]
+    losses = [record["loss"] for record in fitted(on_cuda(tmp_path / "gpu", placement))]
     assert losses == pytest.approx([record["loss"] for record in on_cpu], rel=1e-3)
