@@ -15,6 +15,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,8 @@ def mark_lanes(trainer: Trainer) -> None:
     for lane, stream in streams.items():
         with torch.cuda.stream(stream):
             name = MARK + lane
-            Kernel(f'extern "C" __global__ void {name}(float* x) {{}}', name).launch(1, torch.zeros(1, device=trainer.device))
+            source = partial('extern "C" __global__ void {}(float* x) {{}}'.format, name)
+            Kernel(source, name).launch(1, torch.zeros(1, device=trainer.device))
 
 
 def lanes_of(events: Iterable[Mapping[str, Any]]) -> dict[str, list[Interval]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,18 @@ from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.compose import load_config
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
+from gas_cli.history.store import HistoryStore
+from gas_cli.model.model import Model
 from gas_cli.model.registry import build_model
 from gas_cli.run import pick_device, pick_split, prepare, run_folder
-from gas_cli.train.checkpoint import load_checkpoint
+from gas_cli.train.checked import check_histories, check_weights
+from gas_cli.train.checkpoint import load_checkpoint, naming
 from gas_cli.train.evaluator import Evaluator
+from gas_cli.train.identity import check_applicable, check_same_settings, graph_changes, identity_of
 from gas_cli.train.loss import probabilities
 from gas_cli.train.problem import Problem
+
+log = logging.getLogger(__name__)
 
 
 def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: str = "auto", checkpoint: str = "best") -> Path:
@@ -33,38 +40,70 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
     config = load_config(run / "config.yaml")
     if config.runs > 1:
         raise UserError(f"run={run} holds {config.runs} runs: choose one of them, such as run={run / run_folder(0)}.")
-    state = load_checkpoint(run / "checkpoints" / f"{checkpoint}.pt")
+    path = run / "checkpoints" / f"{checkpoint}.pt"
+    state = load_checkpoint(path)
     if mode == "history" and not config.method.keeps_histories:
         raise UserError(f"mode=history: this run was trained with method={config.method.name}, which keeps no histories. Use mode=exact.")
     problem = prepare(config, progress=True)
     if mode == "history" and problem.graph.inductive:
         raise UserError(f"mode=history: {problem.graph.name} is inductive, and only its training nodes have histories. Use mode=exact.")
-    if state["fingerprint"] != problem.fingerprint:
-        raise UserError(f"{run}: the dataset's files or the partition have changed since, so its checkpoint does not fit. Put them back.")
     wanted = _read_nodes(nodes, problem.graph.num_nodes)
-    scores = _scores(config, problem, state, mode, pick_device(device))
+    with naming(path):
+        _check_run(config, problem, state, mode)
+        model, store = _restored(config, problem, state, mode, pick_device(device))
+    scores = _scores(config, problem, model, store, pick_device(device))
     original = torch.empty_like(scores)
     original[problem.partition.node_perm] = scores  # back into the dataset's order
     values = probabilities(original[torch.from_numpy(wanted)], problem.multilabel)
+    bad = torch.isfinite(values).all(1).logical_not().nonzero()
+    if bad.numel():
+        raise UserError(
+            f"{run}: the probabilities of node {wanted[int(bad[0])]} are NaN: its class scores overflow, so nothing was written. "
+            "Check this node's features and those of its neighbours: they are much larger than in the training."
+        )
     return _write(out, wanted, values)
 
 
-def _scores(config: Config, problem: Problem, state: dict[str, object], mode: str, device: torch.device) -> Tensor:
+def _check_run(config: Config, problem: Problem, state: dict[str, Any], mode: str) -> None:
+    """Raise UserError where the checkpoint is of another run, or cannot be applied to this graph; say in one line how the graph differs.
+
+    Exact predictions need the weights only, so that nodes may have come since; histories are those of the nodes of the training.
+    """
+    saved, ours = state.get("fingerprint"), identity_of(config, problem, config.seed)
+    check_same_settings(saved, ours)
+    check_applicable(saved, ours)  # type: ignore[arg-type]  # its form was checked
+    changes = graph_changes(saved, ours)  # type: ignore[arg-type]
+    if changes and mode == "history":
+        raise UserError(
+            f"mode=history: the graph or its partition has changed since ({', '.join(changes)}), and the histories are of the nodes as "
+            "they were. Use mode=exact, or put the dataset's files back."
+        )
+    if changes and changes != ["another partition"]:  # which exact predictions do not depend on
+        log.warning("The graph has changed since the training (%s): predicting for it as it is now.", ", ".join(changes))
+
+
+def _restored(
+    config: Config, problem: Problem, state: dict[str, Any], mode: str, device: torch.device
+) -> tuple[Model, HistoryStore | None]:
+    """The trained model, and for `mode=history` its histories. Raises UserError where those of the checkpoint do not fit."""
     graph = problem.graph
-    seed = int(state["seed"])  # type: ignore[call-overload]
-    model = build_model(config.model, graph.num_features, graph.num_classes, seed, graph.edge_dim).to(device)
-    try:
-        model.load_state_dict(state["model"])  # type: ignore[arg-type]
-    except RuntimeError as error:
-        raise UserError(f"The checkpoint is of another model: {' '.join(str(error).split())[:300]}") from error
-    builder = BatchBuilder(graph, problem.adj, problem.partition, pick_split(config, problem, seed))
-    groups = problem.evaluation_groups(min(config.trainer.batch_parts, problem.train_parts))
-    evaluator = Evaluator(model, graph, BatchLoader(builder, config.trainer.prefetch), groups, device, config.precision, lambda: None)
+    model = build_model(config.model, graph.num_features, graph.num_classes, config.seed, graph.edge_dim).to(device)
+    check_weights(state.get("model"), model.state_dict())
+    model.load_state_dict(state["model"])
     if mode == "exact":
-        return evaluator.exact()
+        return model, None
     store = problem.make_store(model.widths, config.history, device)
-    store.load_state_dict(state["history"])  # type: ignore[arg-type]
-    return evaluator.from_history(store)
+    check_histories(state.get("history"), store)
+    store.load_state_dict(state["history"])
+    return model, store
+
+
+def _scores(config: Config, problem: Problem, model: Model, store: HistoryStore | None, device: torch.device) -> Tensor:
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, pick_split(config, problem, config.seed))
+    groups = problem.evaluation_groups(min(config.trainer.batch_parts, problem.train_parts))
+    loader = BatchLoader(builder, config.trainer.prefetch)
+    evaluator = Evaluator(model, problem.graph, loader, groups, device, config.precision, lambda: None)
+    return evaluator.exact() if store is None else evaluator.from_history(store)
 
 
 def _read_nodes(path: Path | None, num_nodes: int) -> NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 from collections.abc import Iterator
@@ -14,14 +13,14 @@ from typing import Any
 import torch
 
 from gas_cli.config.compose import load_config, save_config
+from gas_cli.config.continued import check_unchanged, has_checkpoint
 from gas_cli.config.model import ModelConfig
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.config.root import Config
-from gas_cli.errors import UserError
+from gas_cli.errors import NotStarted, UserError
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
-from gas_cli.history.store import HistoryStore
 from gas_cli.lock import claimed
 from gas_cli.memory import RESIDENT, OnProcess, StagePeaks, release_free_memory, resident_bytes
 from gas_cli.model.registry import build_model, model_class
@@ -30,13 +29,16 @@ from gas_cli.partition.make import make_partition
 from gas_cli.partition.partition import Partition
 from gas_cli.partition.permute import permute_graph
 from gas_cli.report.curves import plot_curves
+from gas_cli.report.journal import Recorded, recorded_before
 from gas_cli.report.memory import memory_line
-from gas_cli.report.outcome import combine, describe, result, seconds_before, summarized
+from gas_cli.report.outcome import combine, describe, is_result_of, result, seconds_before, summarized
 from gas_cli.report.progress import ProgressRecorder
 from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders
 from gas_cli.report.summary import read_summary, write_summary
-from gas_cli.train.checkpoint import load_checkpoint
+from gas_cli.train.checkpoint import load_checkpoint, naming
+from gas_cli.train.identity import check_same_run
 from gas_cli.train.problem import Preparation, Problem
+from gas_cli.train.progress import Best, Progress
 from gas_cli.train.stop import termination_as_ctrl_c
 from gas_cli.train.trainer import Trainer, sums_usable
 
@@ -50,13 +52,17 @@ def run(config: Config, folder: Path) -> dict[str, Any]:
     disk then says `failed` or `interrupted` and why. Raises NotStarted where another process trains in `folder`.
     """
     with claimed(folder):
+        if has_checkpoint(folder):
+            raise NotStarted(f"{folder} already holds a run: continue it with resume(folder, config), or choose another folder.")
         _write_first(config, folder)
         return _run_all(config, folder)
 
 
 def resume(folder: Path, config: Config) -> dict[str, Any]:
-    """Continue the run in `folder` from its last checkpoint; finished runs of several stay as they are. Raises like `run`."""
+    """Continue the run in `folder` from its last checkpoint; finished runs of several stay as they are. Raises like `run`, and UserError,
+    with nothing changed, where `config`, the graph, a checkpoint or metrics.jsonl is not that of the run."""
     with claimed(folder):
+        check_unchanged(load_config(folder / "config.yaml"), config)
         return _run_all(config, folder)
 
 
@@ -88,10 +94,10 @@ def _prepare(graph: Graph, config: Config, progress: bool, peaks: StagePeaks) ->
     with peaks.stage("partition"):
         partition = _partition(graph, config, progress, memory.processes.__setitem__)
     with peaks.stage("permute"):
-        fingerprint = hashlib.blake2b((graph.fingerprint() + partition.fingerprint()).encode(), digest_size=16).hexdigest()
+        fingerprints = {**graph.fingerprints(), "partition": partition.fingerprint()}
         graph = permute_graph(_with_attributes_for(graph, config.model), partition)
         adj = normalize(graph.adjacency(), config.model.normalization, config.model.self_loops)
-        problem = Problem(graph, adj, partition, fingerprint, memory)
+        problem = Problem(graph, adj, partition, fingerprints, memory)
     _check_batch_parts(config, problem.train_parts)
     release_free_memory()  # the arrays that preparing needed for a moment
     return problem
@@ -107,27 +113,52 @@ def _with_attributes_for(graph: Graph, model: ModelConfig) -> Graph:
 
 def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dict[str, Any]:
     """One training run on a prepared problem, continued where `folder` holds a checkpoint; its summary."""
+    trainer, before = _started(config, problem, folder, seed)
+    _log_placement(trainer)
+    described = describe(config, problem, trainer, seed)
+    if trainer.last_checkpoint.exists():
+        described["seconds"] = seconds_before(folder)
+    metrics = folder / "metrics.jsonl"
+    with summarized(folder, described, lambda: result(trainer, metrics)) as summary:
+        journal = JsonlRecorder(metrics, before)
+        with contextlib.closing(_recorder(journal, config, folder, after=trainer.progress.epoch - 1)) as recorder:
+            save_config(replace(config, runs=1, seed=seed), folder / "config.yaml")  # a continued run may have new settings
+            trainer.fit(recorder, lambda: journal.recorded().state_dict())
+    log.info("%s", memory_line(summary["memory"]))
+    _plot(metrics, folder / "curves.png")
+    return summary
+
+
+def _started(config: Config, problem: Problem, folder: Path, seed: int) -> tuple[Trainer, Recorded]:
+    """The trainer of a run where its last checkpoint left it, and what metrics.jsonl holds by then. Changes nothing in `folder`."""
     device, graph = pick_device(config.device), problem.graph
     split = pick_split(config, problem, seed)
     torch.manual_seed(seed)
     model = build_model(config.model, graph.num_features, graph.num_classes, seed, graph.edge_dim)
     model.observe(problem.seen_adj)
     trainer = Trainer(config, problem, split, model, seed, device, folder)
-    _log_histories(trainer.store)
-    described = describe(config, problem, trainer, seed)
-    if trainer.last_checkpoint.exists():
-        trainer.restore(load_checkpoint(trainer.last_checkpoint))
-        described["seconds"] = seconds_before(folder)
-    metrics = folder / "metrics.jsonl"
-    with (
-        summarized(folder, described, lambda: result(trainer, metrics)) as summary,
-        contextlib.closing(_recorder(config, folder, after=trainer.progress.epoch - 1)) as recorder,
-    ):
-        save_config(replace(config, runs=1, seed=seed), folder / "config.yaml")  # a continued run may have new settings
-        trainer.fit(recorder)
-    log.info("%s", memory_line(summary["memory"]))
-    _plot(metrics, folder / "curves.png")
-    return summary
+    if not trainer.last_checkpoint.exists():
+        return trainer, Recorded()
+    state = load_checkpoint(trainer.last_checkpoint)
+    with naming(trainer.last_checkpoint):
+        trainer.restore(state)
+    _check_epochs(config, trainer.progress)
+    if trainer.best_checkpoint.exists():  # it stays where no later epoch is better
+        best = load_checkpoint(trainer.best_checkpoint)
+        with naming(trainer.best_checkpoint):
+            check_same_run(best.get("fingerprint"), trainer.identity)
+    with naming(trainer.last_checkpoint):
+        recorded = Recorded.from_state_dict(state.get("recorded"), trainer.progress.epoch)
+    return trainer, recorded_before(folder / "metrics.jsonl", recorded)
+
+
+def _check_epochs(config: Config, progress: Progress) -> None:
+    """The saved settings must not say less than what was computed with them."""
+    if config.trainer.epochs < progress.epochs_begun:
+        raise UserError(
+            f"trainer.epochs={config.trainer.epochs} is not valid with resume: the run has trained {progress.epochs_begun} epochs, and "
+            f"none is taken back. Use trainer.epochs={progress.epochs_begun} or more, or start a shorter run in a new folder."
+        )
 
 
 def pick_device(name: str) -> torch.device:
@@ -183,13 +214,24 @@ def _run_many(config: Config, problem: Problem, folder: Path) -> dict[str, Any]:
         "method": config.method.name,
         "seed": config.seed,
     }
+    begun = _begun(config, problem, folder)
     with summarized(folder, shared, lambda: combine(summaries)) as combined:
         for number in range(config.runs):
             log.info("Run %d of %d", number + 1, config.runs)
-            summaries.append(_one_of_many(config, problem, folder / run_folder(number), config.seed + number))
+            summaries.append(_one_of_many(config, problem, folder / run_folder(number), config.seed + number, begun.get(number)))
             save_config(config, folder / "config.yaml")
             write_summary(folder / "summary.json", combine(summaries) | {"status": "running"})
     return combined
+
+
+def _begun(config: Config, problem: Problem, folder: Path) -> dict[int, Best]:
+    """What the runs that have begun have reached. Raises UserError, before anything is written, where one cannot be continued."""
+    reached: dict[int, Best] = {}
+    for number in range(config.runs):
+        one = folder / run_folder(number)
+        if (one / "checkpoints" / "last.pt").exists():
+            reached[number] = _started(config, problem, one, config.seed + number)[0].progress.best
+    return reached
 
 
 def run_folder(number: int) -> Path:
@@ -197,11 +239,13 @@ def run_folder(number: int) -> Path:
     return Path("runs") / f"{number:02d}"
 
 
-def _one_of_many(config: Config, problem: Problem, folder: Path, seed: int) -> dict[str, Any]:
-    """One of several runs, in a folder like that of a single one; a finished one of a resumed set is trained again only to train longer."""
-    if (folder / "summary.json").exists():
+def _one_of_many(config: Config, problem: Problem, folder: Path, seed: int, reached: Best | None) -> dict[str, Any]:
+    """One of several runs, in a folder like that of a single one; a finished one of a resumed set is trained again only to train longer.
+    A summary that is damaged, or does not say what the checkpoint has `reached`, is made anew from the checkpoint."""
+    with contextlib.suppress(UserError):
         done = read_summary(folder / "summary.json")
-        if done.get("status") == "finished" and load_config(folder / "config.yaml").trainer == config.trainer:
+        finished = done.get("status") == "finished" and load_config(folder / "config.yaml").trainer == config.trainer
+        if finished and reached is not None and is_result_of(done, reached):
             return done
     with claimed(folder):
         return train_once(config, problem, folder, seed)
@@ -258,9 +302,9 @@ def _environment(config: Config) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _recorder(config: Config, folder: Path, after: int) -> Recorder:
+def _recorder(journal: JsonlRecorder, config: Config, folder: Path, after: int) -> Recorder:
     """metrics.jsonl always, a bar or lines, and the logger of the configuration; epochs beyond `after` will be recorded anew."""
-    recorders: list[Recorder] = [JsonlRecorder(folder / "metrics.jsonl", after), ProgressRecorder(config.trainer.epochs, start=after)]
+    recorders: list[Recorder] = [journal, ProgressRecorder(config.trainer.epochs, start=after)]
     if config.logger.name == "tensorboard":
         from gas_cli.report.tensorboard import TensorBoardRecorder
 
@@ -279,10 +323,14 @@ def _log_problem(problem: Problem) -> None:
         log.info("Inductive: training sees %d parts with its %d nodes alone.", problem.train_parts, problem.num_seen)
 
 
-def _log_histories(store: HistoryStore | None) -> None:
+def _log_placement(trainer: Trainer) -> None:
+    store = trainer.store
     if store is not None:
         size = f"{store.bytes_per_node} bytes per node, {store.nbytes / 2**20:.1f} MiB in total"
         log.info("Histories: %s (%s, %s).", size, str(store.dtype).removeprefix("torch."), store.placement)
+    if trainer.device.type == "cuda":
+        on_device = trainer.graph_device.type == "cuda"
+        log.info("Batches are built %s.", "on the device, out of a copy of the graph there" if on_device else "on the host, and copied")
 
 
 def _plot(metrics: Path, out: Path) -> None:

@@ -141,7 +141,7 @@ def make_problem(graph: Graph, num_parts: int, model: ModelConfig, seed: int = 0
         partition = Partition(order, torch.tensor([0, graph.num_nodes]), partition.quality)
     graph = permute_graph(graph, partition)
     adj = normalize(graph.adjacency(), model.normalization, model.self_loops)
-    return Problem(graph, adj, partition, f"{num_parts}-{seed}")
+    return Problem(graph, adj, partition, {"partition": f"{num_parts}-{seed}"})
 
 
 def make_config(model: ModelConfig, num_parts: int = 4, batch_parts: int = 1, epochs: int = 3, **settings: object) -> Config:

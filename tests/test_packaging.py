@@ -69,9 +69,11 @@ def files(suffix: str, folder: str) -> set[str]:
     return {path.relative_to(REPOSITORY / folder).as_posix() for path in (REPOSITORY / folder).rglob(f"*{suffix}")}
 
 
-def test_the_wheel_holds_every_module_and_every_config(wheel: Path) -> None:
+def test_the_wheel_holds_every_module_every_kernel_and_every_config(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {f"gas_cli/{name}" for name in files(".py", "gas_cli")} <= names
+    for suffix in (".py", ".cu", ".cuh"):
+        assert files(suffix, "gas_cli")
+        assert {f"gas_cli/{name}" for name in files(suffix, "gas_cli")} <= names
     assert {f"gas_cli/conf/{name}" for name in files(".yaml", "conf")} <= names
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"gas_cli"}
 

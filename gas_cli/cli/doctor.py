@@ -36,10 +36,13 @@ def _cores() -> str:
 def _devices() -> list[tuple[str, str]]:
     import torch
 
+    from gas_cli.ops import nvrtc
+
     rows = [("torch threads", str(torch.get_num_threads())), ("CUDA build", str(torch.version.cuda or "none"))]
     if not torch.cuda.is_available():
         return [*rows, ("GPU", "none"), ("device=auto", "cpu: compiled kernels, histories in host memory, synchronous exchange")]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         rows.append((f"GPU {index}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"))
-    return [*rows, ("device=auto", "cuda: torch sparse products, histories on the device, or pinned with the pipelined exchange")]
+    kernels = "compiled kernels" if nvrtc.available() else "torch's operations (no kernels: NVRTC is missing)"
+    return [*rows, ("device=auto", f"cuda: {kernels}, histories on the device, or pinned with the pipelined exchange")]

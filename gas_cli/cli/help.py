@@ -35,7 +35,7 @@ settings people ask for (gas-train --cfg job shows all of them)
   seed=0   runs=20   device=auto|cpu|cuda   precision=float32|bfloat16   deterministic=true
 
 other
-  resume=RUN_DIR                continue a run in its folder; resume=auto continues each job whose folder holds a checkpoint
+  resume=RUN_DIR                continue a run in its folder (a sweep: the same line again, with its hydra.sweep.dir=DIR)
   '~tuned'                      leave out the published hyper-parameters of the pair
   hydra.run.dir=DIR             the run's folder (hydra.sweep.dir=DIR with -m)
   hydra/launcher=joblib         run the jobs of a multirun side by side (pip install 'gas-cli[joblib]')

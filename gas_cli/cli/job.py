@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from gas_cli.config.compose import load_config
+from gas_cli.config.continued import check_unchanged, has_checkpoint
 from gas_cli.config.root import Config
-from gas_cli.errors import Interrupted, NotStarted, UserCodeError, UserError
+from gas_cli.errors import Interrupted, NotStarted, UserCodeError, UserError, memory_ran_out, told
 from gas_cli.memory import release_free_memory
 
 LOG_NAME = "gas-train.log"
@@ -57,31 +58,27 @@ def guarded(folder: Path, work: Callable[[], dict[str, Any]], fresh: bool = True
         raise
     except Exception as error:
         _append_log(folder, traceback.format_exc())
-        _record(folder, "failed", f"{type(error).__name__}: {error}", started)
-        raise JobFailed(
-            f"failed unexpectedly ({type(error).__name__}: {error}). The traceback is in {_shown(folder / LOG_NAME)}"
-        ) from error
+        _record(folder, "failed", told(error), started)
+        if message := memory_ran_out(error):
+            raise UserError(message) from error
+        raise JobFailed(f"failed unexpectedly ({told(error)}). The traceback is in {_shown(folder / LOG_NAME)}") from error
     finally:
         _release_memory()
-    log.info("Run folder: %s", _shown(folder))
+    from gas_cli.report.results import results_table
+
+    log.info("%sRun folder: %s", results_table(summary), _shown(folder))
     value = summary.get("val")
     return float("nan") if value is None else float(value)
 
 
-def has_checkpoint(folder: Path) -> bool:
-    """Whether something in `folder` can be continued: of one run, or of any of its `runs`."""
-    return any(folder.rglob("last.pt"))
-
-
 def _start_or_continue(config: Config, folder: Path) -> dict[str, Any]:
-    from gas_cli.cli.resume import check_unchanged
-
     again = config.resume == "auto"
     if config.resume not in ("", "auto"):
-        raise UserError(
-            f"resume={config.resume} must stand on the command line of a single run; in sweeps and config files use resume=auto."
-        )
+        raise UserError(f"resume={config.resume} must stand on the command line of a single run; in config files use resume=auto.")
     config.resume = ""
+    if again and (done := _finished(config, folder)) is not None:
+        log.info("Finished earlier with the same settings, and kept: %s", _shown(folder))
+        return done
     if again and has_checkpoint(folder):
         from gas_cli.run import resume
 
@@ -90,12 +87,24 @@ def _start_or_continue(config: Config, folder: Path) -> dict[str, Any]:
         return resume(folder, config)
     if not again and has_checkpoint(folder):
         raise NotStarted(
-            f"{folder} already holds a run: continue it with resume={folder} (a sweep's jobs with resume=auto), or choose another "
-            "folder with hydra.run.dir=DIR (hydra.sweep.dir=DIR with -m)."
+            f"{folder} already holds a run: continue it with resume={folder}, or choose another folder with hydra.run.dir=DIR."
         )
     from gas_cli.run import run
 
     return run(config, folder)
+
+
+def _finished(config: Config, folder: Path) -> dict[str, Any] | None:
+    """The summary of a finished run of exactly `config` in `folder`, or None."""
+    from gas_cli.report.summary import read_summary
+
+    if not ((folder / "summary.json").exists() and (folder / "config.yaml").exists()):
+        return None
+    try:
+        summary = read_summary(folder / "summary.json")
+        return summary if summary.get("status") == "finished" and load_config(folder / "config.yaml") == config else None
+    except UserError:  # damaged: the checkpoint decides
+        return None
 
 
 def _record(folder: Path, status: str, error: str, started: float) -> None:

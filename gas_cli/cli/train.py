@@ -56,13 +56,12 @@ def _launch(argv: list[str]) -> None:
     from gas_cli.config.launch import launch, prepare
 
     command = prepare(argv)
-    try:
+    if command.sweep_dir is None:
         launch(command, run_job)
-    finally:
-        if command.sweep_dir is not None:
-            from gas_cli.report.sweep import report_sweep
+        return
+    from gas_cli.cli.sweep import run_sweep
 
-            print(report_sweep(command.sweep_dir), end="", flush=True)
+    run_sweep(command, command.sweep_dir)
 
 
 @contextmanager

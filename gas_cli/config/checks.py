@@ -9,11 +9,20 @@ from typing import Any
 
 from gas_cli.errors import UserError
 
+MAX_COUNT = 2**31 - 1
+"""Epochs, steps and parts are counted in 32 bits in places."""
+MAX_SEED = 2**63 - 1
+
 
 def require(holds: bool, key: str, value: Any, expected: str) -> None:
     """Raise `UserError` unless `holds`."""
     if not holds:
         raise UserError(f"{key}={value} is not valid: expected {expected}.")
+
+
+def require_whole(key: str, value: int, low: int, high: int) -> None:
+    """Whole numbers have an end where nothing useful lies beyond: a slip of the keyboard is found before it takes days or all memory."""
+    require(low <= value <= high, key, value, f"a whole number from {low} to {high}")
 
 
 def require_positive(key: str, value: float) -> None:

@@ -55,8 +55,8 @@ DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {  # every other name: Dataset
     "cluster": ClusterConfig,
 }
 OPEN_SETTINGS = ("model.conv_args.", "model.layer_args.")  # their keys are those of the chosen convolution
-SETTINGS_BEFORE = {"partitioner.order": "ids"}
-"""Settings whose default is not what programs did before there was the setting: runs of those go on as they began."""
+MOST_BYTES, DEEPEST = 200_000, 20
+"""Of a saved file of settings, which has 3 kB and 4 levels."""
 T = TypeVar("T")  # the dataclass of a small command's settings
 DEFAULT_ROOT = "${oc.env:GAS_DATA,data}"
 
@@ -119,9 +119,11 @@ def compose(overrides: list[str], config_dirs: Sequence[Path] = (), config_name:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
+    from gas_cli.config.jobs import register_job_folders
     from gas_cli.config.messages import translated
 
     register_schemas()
+    register_job_folders()
     extra = [f"hydra.searchpath=[{','.join(repr(str(folder.resolve())) for folder in config_dirs)}]"] if config_dirs else []
     with translated(), initialize_config_dir(str(config_directory()), version_base=VERSION_BASE, job_name="gas-train"):
         return hydra_compose(config_name, overrides=extra + with_open_settings(overrides), return_hydra_config=hydra)
@@ -181,10 +183,10 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     from gas_cli.config.messages import translated
 
+    content = read_settings(path)
     with translated(f"{path}: "):
-        saved = OmegaConf.create(_read_plain_yaml(path))
+        saved = OmegaConf.create(content)
         schema = _schema_of(saved)
-        _add_later_settings(saved)
         merged = OmegaConf.merge(schema, saved)
     with translated():
         merged.merge_with_dotlist(list(overrides))
@@ -210,42 +212,59 @@ def parse_settings(schema: type[T], arguments: Sequence[str]) -> T:
 
 def load_overrides(path: Path) -> list[str]:
     """The list of overrides that Hydra keeps with every job (`.hydra/overrides.yaml`)."""
-    content = _read_plain_yaml(path)
+    content = _read_yaml(path)
     return [str(item) for item in content] if isinstance(content, list) else []
 
 
-def _read_plain_yaml(path: Path) -> Any:
-    """Yaml without interpolations: a file from elsewhere must not read our environment."""
+def read_settings(path: Path, interpolated: bool = False) -> dict[str, Any]:
+    """The mapping in a file of settings, with nothing resolved. Raises `UserError` for anything else, and for interpolations (a file from
+    elsewhere must not read our environment) unless they are wanted, as text."""
+    content = _read_yaml(path, interpolated)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: this is not a run's configuration: expected a mapping of settings.")
+    return content
+
+
+def _read_yaml(path: Path, interpolated: bool = False) -> Any:
+    """Yaml of bounded size and depth, as plain values."""
     import yaml
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1).decode()
+        _check_extent(path, text)
         content = OmegaConf.to_container(OmegaConf.create(text)) if text.strip() else None
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is not valid yaml: it was cut short or edited by mistake ({str(error).splitlines()[0]}).") from error
-    if "${" in text:
+    except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:  # UnicodeDecodeError is a ValueError; so is a number too long
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path} is not valid yaml: it was cut short or edited by mistake ({reason}).") from error
+    if "${" in text and not interpolated:
         raise UserError(f"{path} holds an interpolation (${{...}}): a saved file has plain values only.")
     return content
 
 
-def _add_later_settings(saved: Any) -> None:
-    """Give settings that came after `saved` was written the values that stand for what was done before them."""
-    from omegaconf import OmegaConf
+def _check_extent(path: Path, text: str) -> None:
+    """Raise UserError for what no saved file has and what would take memory or stack without bound. The events come one by one."""
+    import yaml
 
-    for key, value in SETTINGS_BEFORE.items():
-        if OmegaConf.select(saved, key) is None:
-            OmegaConf.update(saved, key, value)
+    if len(text) > MOST_BYTES:
+        raise UserError(f"{path} is larger than {MOST_BYTES // 1000} kB: a saved file of settings is not.")
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise UserError(f"{path} holds an alias (*{event.anchor:.40}): a saved file has plain values only.")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise UserError(f"{path} is nested more than {DEEPEST} deep: a saved file of settings is not.")
 
 
 def _schema_of(saved: Any) -> Any:
     """The root schema with the dataset's and the model's types chosen by their names in `saved`."""
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import OmegaConf
 
-    if not isinstance(saved, DictConfig):
-        raise UserError("this is not a run's configuration: expected a mapping of settings.")
     model = OmegaConf.select(saved, "model.name")
     models = {**MODEL_SCHEMAS, **_registered()}
     if model not in models:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from gas_cli.config.checks import require
+from gas_cli.config.checks import MAX_COUNT, require
 
 PLACEMENTS = ("auto", "device", "pinned", "host")
 DTYPES = ("float32", "float16", "bfloat16")
@@ -30,10 +31,11 @@ class HistoryConfig:
         require(self.placement in PLACEMENTS, "history.placement", self.placement, "one of " + ", ".join(PLACEMENTS))
         require(self.dtype in DTYPES, "history.dtype", self.dtype, "one of " + ", ".join(DTYPES))
         require(
-            self.refresh in ("never", "epoch") or (self.refresh.isdigit() and int(self.refresh) > 0),
+            self.refresh in ("never", "epoch")
+            or (re.fullmatch("[1-9][0-9]{0,9}", self.refresh) is not None and int(self.refresh) <= MAX_COUNT),
             "history.refresh",
             self.refresh,
-            "never, epoch, or a number of epochs",
+            f"never, epoch, or a number of epochs from 1 to {MAX_COUNT}",
         )
 
     @property

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from gas_cli.config.compose import (
     to_config,
     with_open_settings,
 )
+from gas_cli.config.jobs import planned_jobs, register_job_folders
 from gas_cli.config.messages import translated
+from gas_cli.config.root import Config
 from gas_cli.config.tuned import describe_tuned
 from gas_cli.errors import UserError
 
@@ -35,10 +37,15 @@ Job = Callable[[Callable[[], Any], Path], float]
 
 @dataclass(frozen=True)
 class Command:
-    """What a command line asks for. `sweep_dir` is the folder of a multirun's jobs, None for a single run or for a mere display."""
+    """What a command line asks for.
+
+    `sweep_dir` is the folder of a multirun's jobs, None for a single run or for a mere display; `jobs` are the overrides of each of
+    them, as far as they are known before the first one starts.
+    """
 
     argv: list[str]
     sweep_dir: Path | None
+    jobs: list[list[str]] = field(default_factory=list)
 
 
 def prepare(argv: Sequence[str]) -> Command:
@@ -57,7 +64,9 @@ def prepare(argv: Sequence[str]) -> Command:
     composed = compose(overrides, config_dirs, args.config_name or CONFIG_NAME, hydra=True)
     if multirun or (composed.hydra.mode is not None and composed.hydra.mode.name == "MULTIRUN"):
         folder = str(composed.hydra.sweep.dir)  # fixed now: it holds the time of day
-        return Command([*_deferred(argv), "hydra.sweep.dir='" + folder.replace("'", "\\'") + "'"], Path(folder))
+        with translated():
+            jobs = planned_jobs(_deferred(args.overrides), composed.hydra.sweeper)
+        return Command([*_deferred(argv), "hydra.sweep.dir='" + folder.replace("'", "\\'") + "'"], Path(folder), jobs)
     to_config(_without_hydra(composed))
     return Command(list(argv), None)
 
@@ -78,7 +87,8 @@ def launch(command: Command, job: Job) -> None:
         hydra_config = HydraConfig.get()
         log.info(describe_tuned(hydra_config))
         try:
-            return job(lambda: to_config(composed), Path(hydra_config.runtime.output_dir))
+            make_config = (lambda: to_config(composed)) if single else (lambda: _continuing(to_config(composed)))
+            return job(make_config, Path(hydra_config.runtime.output_dir))
         except Exception as error:
             if not single:
                 raise
@@ -86,11 +96,37 @@ def launch(command: Command, job: Job) -> None:
             return float("nan")
 
     register_schemas()
+    register_job_folders(command.jobs)
     main = hydra.main(config_path=str(config_directory()), config_name=CONFIG_NAME, version_base=VERSION_BASE)(task)
     with translated(), _command_line(command.argv), _writable():
         main()
     if failures:
         raise failures[0]
+
+
+def job_overrides() -> list[str]:
+    """The overrides of the job that runs."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return [str(override) for override in HydraConfig.get().overrides.task]
+
+
+def uncomposable(command: Command, job: Sequence[str]) -> str:
+    """Why a planned job cannot be composed; empty where it can."""
+    from hydra._internal.utils import get_args
+
+    args = get_args(command.argv)
+    config_dirs = [_existing(args.config_dir)] if args.config_dir else []
+    try:
+        compose(list(job), config_dirs, args.config_name or CONFIG_NAME)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _continuing(config: Config) -> Config:
+    """The folder of a sweep's job belongs to its configuration, so a job that finds an earlier run there goes on with it."""
+    return replace(config, resume=config.resume or "auto")
 
 
 @contextmanager

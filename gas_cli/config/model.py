@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from gas_cli.config.checks import require, require_between, require_name, require_positive, require_subset
+from gas_cli.config.checks import require, require_between, require_name, require_positive, require_subset, require_whole
 
 ACTIVATIONS = ("relu", "elu")
 NORMALIZATIONS = ("sym", "mean", "none")
 AGGREGATORS = ("mean", "std", "var", "sum", "max", "min")
 SCALERS = ("identity", "amplification", "attenuation", "linear", "inverse_linear")
 JUMPS = ("cat", "max")
+MAX_LAYERS, MAX_HEADS = 1_000, 1_024
+MAX_WIDTH = 65_536
+"""Channels of a layer, heads included: one square matrix of weights then takes 16 GiB, and Adam three more of them."""
 
 
 @dataclass
@@ -38,8 +41,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         require_name("model.name", self.name)
-        require_positive("model.num_layers", self.num_layers)
-        require_positive("model.hidden_channels", self.hidden_channels)
+        require_whole("model.num_layers", self.num_layers, 1, MAX_LAYERS)
+        require_whole("model.hidden_channels", self.hidden_channels, 1, MAX_WIDTH)
         require(0 <= self.dropout < 1, "model.dropout", self.dropout, "at least 0 and less than 1")
         require(self.normalization in NORMALIZATIONS, "model.normalization", self.normalization, "one of " + ", ".join(NORMALIZATIONS))
 
@@ -104,8 +107,8 @@ class GATConfig(StackConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive("model.heads", self.heads)
-        require_positive("model.out_heads", self.out_heads)
+        require_whole("model.heads", self.heads, 1, MAX_WIDTH // self.hidden_channels)
+        require_whole("model.out_heads", self.out_heads, 1, MAX_HEADS)
         require(self.version in (1, 2), "model.version", self.version, "1 (GAT) or 2 (GATv2)")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gas_cli.config.checks import require, require_name, require_non_negative, require_positive
+from gas_cli.config.checks import MAX_COUNT, require, require_name, require_whole
 
 METHODS = ("metis", "random", "range", "file")
 ORDERS = ("bfs", "ids")
@@ -31,7 +31,7 @@ class PartitionerConfig:
     def __post_init__(self) -> None:
         require_name("partitioner.name", self.name)
         require(self.name in METHODS, "partitioner", self.name, "one of " + ", ".join(METHODS))
-        require_positive("partitioner.num_parts", self.num_parts)
-        require_non_negative("partitioner.seed", self.seed)
+        require_whole("partitioner.num_parts", self.num_parts, 1, MAX_COUNT)
+        require_whole("partitioner.seed", self.seed, 0, MAX_COUNT)  # METIS takes 32 bits
         require(self.order in ORDERS, "partitioner.order", self.order, "one of " + ", ".join(ORDERS))
         require(self.name != "file" or bool(self.file), "partitioner.file", repr(self.file), "a path to an .npy or .txt file of part ids")

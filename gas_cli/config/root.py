@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gas_cli.config.checks import require, require_non_negative, require_positive
+from gas_cli.config.checks import MAX_SEED, require, require_whole
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.model import GCNConfig, ModelConfig
@@ -13,6 +13,7 @@ from gas_cli.config.training import EvaluationConfig, LoggerConfig, MethodConfig
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
+MAX_RUNS = 10_000
 
 
 @dataclass
@@ -36,8 +37,8 @@ class Config:
     resume: str = ""
 
     def __post_init__(self) -> None:
-        require_non_negative("seed", self.seed)
-        require_positive("runs", self.runs)
+        require_whole("runs", self.runs, 1, MAX_RUNS)
+        require_whole("seed", self.seed, 0, MAX_SEED - (self.runs - 1))
         require(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
         require(self.precision in PRECISIONS, "precision", self.precision, "one of " + ", ".join(PRECISIONS))
         require(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gas_cli.config.checks import require, require_between, require_name, require_non_negative, require_positive
+from gas_cli.config.checks import MAX_COUNT, require, require_between, require_name, require_non_negative, require_positive, require_whole
 
 METHODS = ("gas", "full_batch", "cluster_gcn")
 SCHEDULES = ("none", "cosine", "step", "plateau")
@@ -12,6 +12,9 @@ LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
 EVALUATION_MODES = ("exact", "history")
 LOGGERS = ("none", "tensorboard")
 GRAPH_PLACEMENTS = ("auto", "device", "host")
+MAX_EPOCHS = 1_000_000
+MAX_PREFETCH = 1_000
+"""Batches ahead, each in memory."""
 
 
 @dataclass
@@ -64,7 +67,7 @@ class OptimizerConfig:
         require_non_negative("optimizer.grad_norm", self.grad_norm)
         require(self.schedule in SCHEDULES, "optimizer.schedule", self.schedule, "one of " + ", ".join(SCHEDULES))
         require_between("optimizer.gamma", self.gamma, 0.0, 1.0)
-        require_positive("optimizer.step_epochs", self.step_epochs)
+        require_whole("optimizer.step_epochs", self.step_epochs, 1, MAX_COUNT)
         require_non_negative("optimizer.min_lr", self.min_lr)
 
 
@@ -111,17 +114,17 @@ class TrainerConfig:
     lipschitz: LipschitzConfig = field(default_factory=LipschitzConfig)
 
     def __post_init__(self) -> None:
-        require_positive("trainer.epochs", self.epochs)
-        require_positive("trainer.batch_parts", self.batch_parts)
-        require_non_negative("trainer.max_steps", self.max_steps)
-        require_non_negative("trainer.patience", self.patience)
+        require_whole("trainer.epochs", self.epochs, 1, MAX_EPOCHS)
+        require_whole("trainer.batch_parts", self.batch_parts, 1, MAX_COUNT)
+        require_whole("trainer.max_steps", self.max_steps, 0, MAX_COUNT)
+        require_whole("trainer.patience", self.patience, 0, MAX_COUNT)
         require(0 <= self.edge_dropout < 1, "trainer.edge_dropout", self.edge_dropout, "at least 0 and less than 1")
         require(
             self.loss_weighting in LOSS_WEIGHTINGS, "trainer.loss_weighting", self.loss_weighting, "one of " + ", ".join(LOSS_WEIGHTINGS)
         )
         require(self.graph_on in GRAPH_PLACEMENTS, "trainer.graph_on", self.graph_on, "one of " + ", ".join(GRAPH_PLACEMENTS))
-        require_positive("trainer.checkpoint_every", self.checkpoint_every)
-        require_non_negative("trainer.prefetch", self.prefetch)
+        require_whole("trainer.checkpoint_every", self.checkpoint_every, 1, MAX_COUNT)
+        require_whole("trainer.prefetch", self.prefetch, 0, MAX_PREFETCH)
 
 
 @dataclass
@@ -139,8 +142,8 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         require(self.mode in EVALUATION_MODES, "evaluation.mode", self.mode, "one of " + ", ".join(EVALUATION_MODES))
-        require_non_negative("evaluation.every", self.every)
-        require_positive("evaluation.monitor_every", self.monitor_every)
+        require_whole("evaluation.every", self.every, 0, MAX_COUNT)
+        require_whole("evaluation.monitor_every", self.monitor_every, 1, MAX_COUNT)
 
 
 @dataclass

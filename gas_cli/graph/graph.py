@@ -82,16 +82,25 @@ class Graph:
         return replace(self.adj, attr_row=torch.arange(self.adj.nnz))
 
     def fingerprint(self) -> str:
-        """A hash of topology, features, edge attributes and labels: a checkpoint belongs to one graph."""
-        digest = hashlib.blake2b(digest_size=16)
-        features = (self.x.col, self.x.value) if isinstance(self.x, CSR) else (self.x,)
-        attributes = (self.edge_attr, self.adjacency().attr_row) if self.edge_attr is not None else ()
-        for tensor in (self.adj.rowptr, self.adj.col, self.adj.value, self.y, *features, *attributes):
-            assert tensor is not None
-            array = tensor.contiguous().numpy()
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(memoryview(array).cast("B"))
-        return digest.hexdigest()
+        """A hash of everything in `fingerprints`."""
+        return hashlib.blake2b(repr(self.fingerprints()).encode(), digest_size=16).hexdigest()
+
+    def fingerprints(self) -> dict[str, str]:
+        """Sizes as numbers, and a hash each of edges, features, edge attributes, labels and masks: a checkpoint belongs to one graph, and a
+        message can say in what another one differs. What explains the most comes first.
+        """
+        features = (self.x.rowptr, self.x.col, self.x.value) if isinstance(self.x, CSR) else (self.x,)
+        attributes = () if self.edge_attr is None else (self.edge_attr, self.adjacency().attr_row)
+        return {
+            "nodes": str(self.num_nodes),
+            "feature columns": str(self.num_features),
+            "classes": str(self.num_classes),
+            "edges": _digest(self.adj.rowptr, self.adj.col, self.adj.value),
+            "features": _digest(*features),
+            "edge attributes": _digest(*attributes),
+            "labels": _digest(self.y),
+            "masks": _digest(*(mask for split in self.splits for mask in (split.train, split.val, split.test))),
+        }
 
     def validate(self) -> Graph:
         """Check every contract above; return self. Raises `UserError` naming the first offending entry."""
@@ -174,6 +183,16 @@ class Graph:
     def _check(self, holds: bool, found: str, expected: str) -> None:
         if not holds:
             raise UserError(f"Graph {self.name!r} {found}: expected {expected}.")
+
+
+def _digest(*tensors: Tensor | None) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in tensors:
+        assert tensor is not None
+        array = tensor.contiguous().numpy()
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _first_not_finite(values: Tensor) -> int | None:

@@ -1,4 +1,4 @@
-"""The CUDA kernels: sources, and functions that launch them on tensors.
+"""The CUDA kernels as functions of tensors; their sources are in the folder `cuda`.
 
 A row of a table is the work of a group of lanes, 32 for wide rows and fewer for narrow ones, that read neighbouring channels together.
 Rows are independent and each is summed in order, so results do not depend on how many run at a time.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,196 +16,27 @@ from torch import Tensor
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.nvrtc import BLOCK, WARP, Argument, Kernel
 
-_WORDS = """
-typedef unsigned int u32;
-typedef long long i64;
+FOLDER = Path(__file__).parent / "cuda"
+"""Their sources."""
 
-// `kernels.mix`: a bijection of 32-bit words.
-__device__ __forceinline__ u32 mix(u32 h) {
-    h = (h ^ (h >> 16)) * 0x7FEB352Du;
-    h = (h ^ (h >> 15)) * 0x846CA68Bu;
-    return h ^ (h >> 16);
-}
-"""
 
-_DROPOUT = (
-    _WORDS
-    + """
-extern "C" __global__ void dropout(
-    const float* __restrict__ x, const i64* __restrict__ ids, float* __restrict__ out,
-    i64 rows, u32 channels, u32 key0, u32 key1, u32 threshold, float scale)
-{
-    const i64 row = (i64)blockIdx.x * blockDim.y + threadIdx.y;
-    if (row >= rows) return;
-    const u32 start = mix((u32)ids[row] ^ key0), stride = mix(start ^ key1) | 1u;
-    const float* from = x + row * channels;
-    float* to = out + row * channels;
-    for (u32 c = threadIdx.x; c < channels; c += blockDim.x)
-        to[c] = mix(start + c * stride) >= threshold ? from[c] * scale : 0.0f;
-}
-"""
-)
+def _kernel(file: str, name: str, **constants: int) -> Kernel:
+    """The kernel `name` of a source file, with what it takes as constants."""
+    defined = "".join(f"#define {key} {value}\n" for key, value in constants.items())
+    return Kernel(lambda: "".join([defined, *((FOLDER / each).read_text(encoding="utf-8") for each in ("words.cuh", file))]), name)
 
-_DROPOUT_BFLOAT16 = (
-    _WORDS
-    + """
-typedef unsigned short u16;
 
-extern "C" __global__ void dropout_bfloat16(
-    const u16* __restrict__ x, const i64* __restrict__ ids, u16* __restrict__ out,
-    i64 rows, u32 channels, u32 key0, u32 key1, u32 threshold, float scale)
-{
-    const i64 row = (i64)blockIdx.x * blockDim.y + threadIdx.y;
-    if (row >= rows) return;
-    const u32 start = mix((u32)ids[row] ^ key0), stride = mix(start ^ key1) | 1u;
-    const u16* from = x + row * channels;
-    u16* to = out + row * channels;
-    for (u32 c = threadIdx.x; c < channels; c += blockDim.x) {
-        const float value = __uint_as_float((u32)from[c] << 16) * scale;
-        const u32 bits = __float_as_uint(value);
-        const u16 rounded = value != value ? 0x7FC0 : (u16)((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);  // to nearest, ties to even
-        to[c] = mix(start + c * stride) >= threshold ? rounded : 0;
-    }
-}
-"""
-)
-
-_DROPOUT_SPARSE = (
-    _WORDS
-    + """
-extern "C" __global__ void dropout_sparse(
-    const i64* __restrict__ rowptr, const int* __restrict__ col, const float* __restrict__ value, const i64* __restrict__ ids,
-    float* __restrict__ out, i64 rows, u32 key0, u32 key1, u32 threshold, float scale)
-{
-    const i64 row = (i64)blockIdx.x * blockDim.y + threadIdx.y;
-    if (row >= rows) return;
-    const u32 start = mix((u32)ids[row] ^ key0), stride = mix(start ^ key1) | 1u;
-    for (i64 e = rowptr[row] + threadIdx.x; e < rowptr[row + 1]; e += blockDim.x)
-        out[e] = mix(start + (u32)col[e] * stride) >= threshold ? value[e] * scale : 0.0f;
-}
-"""
-)
-
-_GATHER = """
-struct __align__(WIDTH) Piece { char bytes[WIDTH]; };
-
-extern "C" __global__ void gather(
-    const long long* __restrict__ index, const Piece* __restrict__ table, Piece* __restrict__ out, long long rows, long long pieces)
-{
-    const long long groups = (long long)gridDim.x * blockDim.y;
-    for (long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y; row < rows; row += groups) {
-        const Piece* from = table + index[row] * pieces;
-        Piece* to = out + row * pieces;
-        #pragma unroll 4
-        for (long long i = threadIdx.x; i < pieces; i += blockDim.x) to[i] = from[i];
-    }
-}
-"""
-
-_ROW_SUMS = (
-    _WORDS
-    + """
-#define LONG 512    // entries from which on a row is the work of a whole block: a hub would keep one group of lanes busy for long
-#define AHEAD 4     // entries whose rows are asked for together
-#define THREADS 256 // of a block of `long_row_sums`
-
-struct __align__(4 * VEC) Vec { float at[VEC]; };
-
-__device__ __forceinline__ void add_entries(
-    const int* __restrict__ col, const float* __restrict__ value, const float* __restrict__ x,
-    i64 from, i64 to, i64 channels, Vec& sum)
-{
-    for (i64 first = from; first < to; first += AHEAD) {
-        Vec row[AHEAD];
-        float weight[AHEAD];
-        #pragma unroll
-        for (int k = 0; k < AHEAD; k++)
-            if (first + k < to) {
-                weight[k] = value[first + k];
-                row[k] = *reinterpret_cast<const Vec*>(x + col[first + k] * channels);
-            }
-        #pragma unroll
-        for (int k = 0; k < AHEAD; k++)
-            if (first + k < to)
-                #pragma unroll
-                for (int i = 0; i < VEC; i++) sum.at[i] += weight[k] * row[k].at[i];
-    }
-}
-
-#define ARGUMENTS                                                                                                                        \\
-    const i64* __restrict__ ptr0, const int* __restrict__ col0, const float* __restrict__ value0, const float* __restrict__ x0,          \\
-    const i64* __restrict__ ptr1, const int* __restrict__ col1, const float* __restrict__ value1, const float* __restrict__ x1,          \\
-    const float* __restrict__ anchor, const i64* __restrict__ ids, float* __restrict__ out,                                              \\
-    i64 rows, i64 channels, u32 second, u32 anchored, u32 masked, float scale, float weight, u32 key0, u32 key1, u32 threshold
-#define LENGTH(row) (ptr0[(row) + 1] - ptr0[row] + (second ? ptr1[(row) + 1] - ptr1[row] : 0))
-
-// What follows the sum of a row's channels `channel` to `channel` + VEC.
-#define FINISH(row, sum)                                                                                                                 \\
-    do {                                                                                                                                 \\
-        u32 start = 0, stride = 0;                                                                                                       \\
-        if (masked) { start = mix((u32)ids[row] ^ key0); stride = mix(start ^ key1) | 1u; }                                              \\
-        Vec result;                                                                                                                      \\
-        for (int i = 0; i < VEC; i++) {                                                                                                  \\
-            float value = sum.at[i] * scale;                                                                                             \\
-            if (anchored) value += weight * anchor[(row) * channels + channel + i];                                                      \\
-            if (masked && mix(start + (u32)(channel + i) * stride) < threshold) value = 0.0f;                                            \\
-            result.at[i] = value;                                                                                                        \\
-        }                                                                                                                                \\
-        *reinterpret_cast<Vec*>(out + (row) * channels + channel) = result;                                                              \\
-    } while (0)
-
-extern "C" __global__ void row_sums(ARGUMENTS)
-{
-    const i64 channel = (i64)(blockIdx.y * blockDim.x + threadIdx.x) * VEC;
-    const i64 row = (i64)blockIdx.x * blockDim.y + threadIdx.y;
-    if (channel >= channels || row >= rows || LENGTH(row) >= LONG) return;
-    Vec sum = {};
-    add_entries(col0, value0, x0 + channel, ptr0[row], ptr0[row + 1], channels, sum);
-    if (second) add_entries(col1, value1, x1 + channel, ptr1[row], ptr1[row + 1], channels, sum);
-    FINISH(row, sum);
-}
-
-// The rows that the kernel above leaves out. A block looks at one row per thread; all of it sums the long ones, one after the other.
-extern "C" __global__ void long_row_sums(ARGUMENTS)
-{
-    __shared__ Vec partial[THREADS];
-    const int lane = threadIdx.x, group = threadIdx.y, groups = blockDim.y;
-    const i64 channel = (i64)(blockIdx.y * blockDim.x + lane) * VEC;
-    const bool inside = channel < channels;
-    const i64 base = (i64)blockIdx.x * THREADS, mine = base + group * blockDim.x + lane;
-    if (!__syncthreads_or(mine < rows && LENGTH(mine) >= LONG)) return;
-    for (i64 row = base; row < rows && row < base + THREADS; row++) {
-        if (LENGTH(row) < LONG) continue;  // the same for all threads
-        Vec sum = {};
-        if (inside) {  // an equal range of the entries for each group
-            const i64 first = ptr0[row], own = ptr0[row + 1] - first;
-            add_entries(col0, value0, x0 + channel, first + own * group / groups, first + own * (group + 1) / groups, channels, sum);
-            if (second) {
-                const i64 next = ptr1[row], other = ptr1[row + 1] - next;
-                add_entries(col1, value1, x1 + channel, next + other * group / groups, next + other * (group + 1) / groups, channels, sum);
-            }
-        }
-        partial[group * blockDim.x + lane] = sum;
-        __syncthreads();
-        if (group == 0 && inside) {
-            for (int g = 1; g < groups; g++)
-                for (int i = 0; i < VEC; i++) sum.at[i] += partial[g * blockDim.x + lane].at[i];
-            FINISH(row, sum);
-        }
-        __syncthreads();
-    }
-}
-"""
-)
-
-_dropout = {torch.float32: Kernel(_DROPOUT, "dropout"), torch.bfloat16: Kernel(_DROPOUT_BFLOAT16, "dropout_bfloat16")}
-_dropout_sparse = Kernel(_DROPOUT_SPARSE, "dropout_sparse")
+_dropout = {torch.float32: _kernel("dropout.cu", "dropout"), torch.bfloat16: _kernel("dropout.cu", "dropout_bfloat16")}
+_dropout_sparse = _kernel("dropout.cu", "dropout_sparse")
 
 ROW_SUMS_THREADS = 128
 """Of a block of `row_sums`: few, so that a block whose rows are done makes room."""
 LONG_ROW_SUMS_THREADS = 256
-_row_sums = {vector: [Kernel(f"#define VEC {vector}\n{_ROW_SUMS}", name) for name in ("row_sums", "long_row_sums")] for vector in (4, 2, 1)}
-_gather = {width: Kernel(f"#define WIDTH {width}\n{_GATHER}", "gather") for width in (16, 8, 4, 2)}
+_row_sums = {
+    vector: [_kernel("row_sums.cu", name, VEC=vector, THREADS=LONG_ROW_SUMS_THREADS) for name in ("row_sums", "long_row_sums")]
+    for vector in (4, 2, 1)
+}
+_gather = {width: _kernel("gather.cu", "gather", WIDTH=width) for width in (16, 8, 4, 2)}
 
 GATHER_BLOCKS = 32
 """Blocks that read page-locked memory: enough bytes on their way for the bus, and few enough that most of the device is left to others.

@@ -11,6 +11,7 @@ import ctypes
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,9 @@ class CompileError(RuntimeError):
 
 
 class Kernel:
-    """One `extern "C" __global__` function of a source text, compiled once per device architecture."""
+    """One `extern "C" __global__` function of a source text, which is read and compiled on the first launch on each device."""
 
-    def __init__(self, source: str, name: str) -> None:
+    def __init__(self, source: Callable[[], str], name: str) -> None:
         self.source, self.name = source, name
         self._functions: dict[int, ctypes.c_void_p] = {}
         self._lock = threading.Lock()
@@ -59,7 +60,7 @@ class Kernel:
         if device not in self._functions:
             with self._lock:  # a batch is built on another thread than it is computed on
                 if device not in self._functions:
-                    self._functions[device] = _load(self.source, self.name, device)
+                    self._functions[device] = _load(self.source(), self.name, device)
         return self._functions[device]
 
 
@@ -75,7 +76,7 @@ def available() -> bool:
     return True
 
 
-_probe = Kernel('extern "C" __global__ void probe(float* x) { x[0] = 1; }', "probe")
+_probe = Kernel(lambda: 'extern "C" __global__ void probe(float* x) { x[0] = 1; }', "probe")
 
 
 def compile_source(source: str, name: str, architecture: str) -> bytes:

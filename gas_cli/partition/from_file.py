@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from gas_cli.errors import UserError
 
 MAX_PART = int(np.iinfo(np.int32).max)
-REMEDY_NPY = "save one integer per node with np.save(path, parts.astype(np.int64))"
-REMEDY_TEXT = "write one integer per line and nothing else, for instance with np.savetxt(path, parts, fmt='%d')"
+RENUMBERED = "np.unique(parts, return_inverse=True)[1].ravel()"
+REMEDY_NPY = f"save one integer per node with np.save(path, {RENUMBERED})"
+REMEDY_TEXT = f"write one integer per line and nothing else, for instance with np.savetxt(path, {RENUMBERED}, fmt='%d')"
 
 
 def read_parts(file: str, num_nodes: int) -> NDArray[np.int64]:

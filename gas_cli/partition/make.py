@@ -71,9 +71,10 @@ def assign_parts(adj: CSR, config: PartitionerConfig, progress: bool = False, on
 
 def _check_num_parts(config: PartitionerConfig, num_nodes: int) -> None:
     if config.name != "file" and config.num_parts > num_nodes:
+        few = max(1, min(40, num_nodes // 10))
         raise UserError(
-            f"partitioner.num_parts={config.num_parts} is more than the graph has nodes: "
-            f"expected 1 to {num_nodes}, such as partitioner.num_parts={max(1, min(40, num_nodes // 10))}."
+            f"partitioner.num_parts={config.num_parts} is more than the graph has nodes: expected 1 to {num_nodes}, "
+            f"such as partitioner.num_parts={few} with trainer.batch_parts={max(1, few // 4)}."
         )
 
 

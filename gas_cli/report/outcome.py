@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from gas_cli.config.root import Config
-from gas_cli.errors import Interrupted, UserError
+from gas_cli.errors import Interrupted, UserError, told
 from gas_cli.report.memory import highest, largest, memory_summary
 from gas_cli.report.phases import summarize_records
 from gas_cli.report.recorder import read_metrics
-from gas_cli.report.summary import aggregate_runs, read_summary, write_summary
+from gas_cli.report.results import combine_last, is_last, last_evaluation
+from gas_cli.report.summary import aggregate_runs, plain, read_summary, write_summary
 from gas_cli.train.problem import Problem
+from gas_cli.train.progress import Best
 from gas_cli.train.trainer import Trainer
 
 
@@ -46,7 +49,7 @@ def summarized(folder: Path, summary: dict[str, Any], result: Callable[[], dict[
         raise unwritable from failure
     except Exception as failure:
         with contextlib.suppress(OSError):
-            end("failed", error=str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {failure}")
+            end("failed", error=told(failure))
         raise
 
 
@@ -90,19 +93,33 @@ def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> d
 def seconds_before(folder: Path) -> float:
     """What earlier processes spent on the run in `folder`: by its summary, or where the last one was killed, at least by its epochs."""
     told, metrics = 0.0, folder / "metrics.jsonl"
-    with contextlib.suppress(UserError):  # missing or damaged: it is about to be written anew
-        told = read_summary(folder / "summary.json").get("seconds", 0.0)
+    with contextlib.suppress(UserError, TypeError, ValueError):  # missing or damaged: it is about to be written anew
+        told = float(read_summary(folder / "summary.json").get("seconds", 0.0))
     records = read_metrics(metrics) if metrics.exists() else []
-    return float(max(told, sum(record["seconds"]["total"] for record in records)))
+    spent = sum(record["seconds"]["total"] for record in records)  # of lines that a checkpoint vouches for
+    return max(told, spent) if math.isfinite(told) else float(spent)
 
 
 def result(trainer: Trainer, metrics: Path) -> dict[str, Any]:
     """The part of the summary that is known at the end."""
-    best = trainer.progress.best
-    measured = {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
     memory = memory_summary(trainer.problem, trainer)
-    records = summarize_records(read_metrics(metrics) if metrics.exists() else [])
-    return measured | records | {"memory": memory, "peak_memory": max(highest(memory), records.get("peak_memory", 0))}
+    lines = read_metrics(metrics) if metrics.exists() else []
+    records = summarize_records(lines) | {"last": last_evaluation(lines)}
+    return (
+        _measured(trainer.progress.best) | records | {"memory": memory, "peak_memory": max(highest(memory), records.get("peak_memory", 0))}
+    )
+
+
+def is_result_of(summary: dict[str, Any], best: Best) -> bool:
+    """Whether a finished run's summary says what its checkpoint says, and has all that `combine` reads."""
+    phases = summary.get("seconds_per_epoch")
+    numbers = [summary.get("seconds"), summary.get("peak_memory"), *(phases.values() if isinstance(phases, dict) else [None])]
+    same = all(summary.get(key) == value for key, value in plain(_measured(best)).items()) and is_last(summary.get("last"))
+    return same and all(type(number) in (int, float) for number in numbers) and isinstance(summary.get("memory"), dict)
+
+
+def _measured(best: Best) -> dict[str, Any]:
+    return {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
 
 
 def combine(summaries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -113,6 +130,7 @@ def combine(summaries: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         **summaries[0],
         **aggregate_runs(summaries),
+        **combine_last([s["last"] for s in summaries if s.get("last")]),
         "seconds": sum(s["seconds"] for s in summaries),
         "seconds_per_epoch": {name: sum(p[name] for p in phases) / len(phases) for name in phases[0]},
         "peak_memory": max(s["peak_memory"] for s in summaries),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
+from gas_cli.report.journal import Recorded
 from gas_cli.report.summary import plain
 
 
@@ -41,42 +43,43 @@ class Recorders(Recorder):
 class JsonlRecorder(Recorder):
     """One strict JSON object per line, flushed, so that a killed run keeps every epoch it finished.
 
-    `after` is the epoch a run continues from (0 for a new one): lines of later epochs, and a line that was cut short, are dropped.
+    `before` is what a continued run goes on from: all that follows it in the file is dropped, everything for a new run. Raises `OSError`.
     """
 
-    def __init__(self, path: Path, after: int = 0) -> None:
-        self.path = path
-        if path.exists():
-            truncate_after(path, after)
-        self._file = path.open("a", encoding="utf-8")
+    def __init__(self, path: Path, before: Recorded = Recorded()) -> None:  # noqa: B008  (it is frozen)
+        kept = b"".join(path.read_bytes().splitlines(keepends=True)[: before.lines]) if before.lines else b""
+        write_atomically(path, kept)
+        self._first, self._lines, self._hash = before.first, before.lines, hashlib.blake2b(kept, digest_size=16)
+        self._file = path.open("ab")
 
     def epoch(self, record: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(plain(record)) + "\n")
+        line = (json.dumps(plain(record)) + "\n").encode()
+        self._file.write(line)
         self._file.flush()
+        self._hash.update(line)
+        self._lines += 1
+
+    def recorded(self) -> Recorded:
+        """What is in the file by now: a checkpoint stores it."""
+        return Recorded(self._first, self._lines, self._hash.hexdigest())
 
     def close(self) -> None:
         self._file.close()
 
 
-def truncate_after(path: Path, epoch: int) -> None:
-    """Keep the records up to and including `epoch`; atomic. Whatever follows the first unreadable line is dropped as well."""
-    kept = [record for record in read_metrics(path) if record["epoch"] <= epoch]
-    write_atomically(path, "".join(json.dumps(record) + "\n" for record in kept))
-
-
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The records of a metrics.jsonl, up to a last line that a crash may have cut short. Raises `UserError` for a missing file."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().splitlines()
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
     records: list[dict[str, Any]] = []
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             break
-        if not isinstance(record, dict) or "epoch" not in record:
+        if not isinstance(record, dict) or type(record.get("epoch")) is not int:
             break
         records.append(record)
     return records

@@ -1,38 +1,59 @@
-"""The table of a multirun: one row per job, then mean ± std over the jobs that differ by their seed alone.
+"""The table of a multirun: one row per job, then mean ± std over the jobs that differ only by their seed.
 
-Everything is read from the jobs' folders, so it is the same for every launcher, and complete when jobs failed or were interrupted.
+What a job ran and what came of it is read from its own config.yaml and summary.json, so the table is the same for every launcher and
+never shows one job's result beside another's settings. Jobs without a run are listed from the plan (`jobs.jsonl`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gas_cli.config.compose import load_overrides
+from gas_cli.config.jobs import flat_settings
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
+from gas_cli.report.plan import PLAN_NAME, STARTED, PlannedJob, read_plan
 from gas_cli.report.summary import mean_and_std, read_summary
 from gas_cli.report.table import comma_separated, markdown
 
-COLUMNS = ("job", "overrides", "status", "val", "test", "seconds")
-CSV_COLUMNS = ("job", "overrides", "status", "val", "val_std", "test", "test_std", "seconds", "error")
 MEASURES = ("val", "test")
+NOT_OF_THE_JOB = ("seed", "resume")
+"""Settings that do not tell a mean's jobs apart."""
 
 
 @dataclass(frozen=True)
 class JobRow:
-    """One job. `std` is that of its own repetitions (`runs` > 1)."""
+    """One job. `settings` by dotted name, `overrides` as typed, `std` of its own repetitions (`runs` > 1)."""
 
     name: str
     overrides: list[str]
     status: str
+    settings: dict[str, Any] = field(default_factory=dict)
     val: float | None = None
     test: float | None = None
     seconds: float | None = None
     error: str = ""
     std: dict[str, float] | None = None
+
+    def setting(self, key: str) -> Any:
+        """The value of a setting, or of a group (`model`) the name in it; what was typed where the configuration does not say it."""
+        typed = dict(override.lstrip("+~").partition("=")[::2] for override in self.overrides)
+        return self.settings.get(key, self.settings.get(f"{key}.name", typed.get(key)))
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What jobs that differ only by their seed have in common."""
+        return tuple(sorted((key, repr(value)) for key, value in self.settings.items() if key not in NOT_OF_THE_JOB))
+
+    @property
+    def scale(self) -> Any:
+        """Jobs whose results can be compared share it."""
+        return self.setting("dataset")
 
 
 def report_sweep(folder: Path) -> str:
@@ -40,59 +61,129 @@ def report_sweep(folder: Path) -> str:
     that started no job. Raises `UserError` if they cannot be written."""
     jobs = read_jobs(folder)
     if not jobs:
+        (folder / PLAN_NAME).unlink(missing_ok=True)
         return ""
-    means = seed_means(jobs)
-    rows = [_row(job) for job in jobs]
-    table = markdown(COLUMNS, [_shown(row) for row in [*rows, *means]])
-    errors = "".join(f"- job {job.name} {job.status}: {' '.join(job.error.split())}\n" for job in jobs if job.error)
+    jobs += _without_a_run(folder)
+    keys = columns(jobs)
+    jobs.sort(key=lambda job: [_order(job.setting(key)) for key in keys] + [_order(job.name)])
+    rows = _mark_best([*(_row(job, keys) for job in jobs), *seed_means(jobs, keys)])
+    table = markdown(("job", *keys, "status", *MEASURES, "seconds"), [_shown(row) for row in rows])
+    errors = "".join(f"- job {_called(job)} {job.status}: {' '.join(job.error.split())}\n" for job in jobs if job.error)
+    stds = [column for name in MEASURES for column in (name, f"{name}_std")]
     try:
         write_atomically(folder / "sweep.md", f"{table}\n{errors}" if errors else table)
-        write_atomically(folder / "sweep.csv", comma_separated(CSV_COLUMNS, [*rows, *means]))
+        write_atomically(folder / "sweep.csv", comma_separated(("job", *keys, "status", "best", *stds, "seconds", "error"), rows))
     except OSError as error:
         raise UserError(f"Cannot write the table of the sweep into {folder}: {error.strerror}.") from error
     return f"\n{table}\n{errors}Sweep folder: {folder}\n"
 
 
 def read_jobs(folder: Path) -> list[JobRow]:
-    """The jobs in the subfolders of a sweep, in the order of their numbers."""
-    folders = [path.parent.parent for path in folder.rglob(".hydra/overrides.yaml")]
-    return [_read_job(path, str(path.relative_to(folder))) for path in sorted(folders, key=_by_number)]
+    """The jobs in the subfolders of a sweep, by name."""
+    summaries = {path.parent for path in folder.rglob("summary.json")}
+    runs = {path for path in summaries if summaries.isdisjoint(path.parents)}  # several runs of a job have summaries below its own
+    folders = runs | {path.parent.parent for path in folder.rglob(".hydra/overrides.yaml")}
+    return [_read_job(path, str(path.relative_to(folder))) for path in sorted(folders, key=lambda path: _order(str(path)))]
 
 
-def seed_means(jobs: Sequence[JobRow]) -> list[dict[str, Any]]:
-    """One row per set of at least two finished jobs whose overrides differ by `seed=` alone."""
-    groups: dict[tuple[str, ...], list[JobRow]] = {}
+def columns(jobs: Sequence[JobRow]) -> list[str]:
+    """The overridden settings whose values differ, `seed` last; then as many others as it takes to tell different jobs apart."""
+    typed = dict.fromkeys(override.lstrip("+~").partition("=")[0] for job in jobs for override in job.overrides)
+    keys = [key for key in typed if key not in NOT_OF_THE_JOB and _differs(jobs, key)]
+    while (key := _first_difference_unseen(jobs, keys)) is not None:
+        keys.append(key)
+    return [*keys, "seed"] if _differs(jobs, "seed") else keys
+
+
+def seed_means(jobs: Sequence[JobRow], keys: Sequence[str]) -> list[dict[str, Any]]:
+    """One row per set of at least two finished jobs that differ only by `seed`, with the settings in `keys`."""
+    groups: dict[tuple[Any, ...], list[JobRow]] = {}
     for job in jobs:
-        key = tuple(item for item in job.overrides if not item.startswith("seed="))
-        if job.status == "finished" and len(key) < len(job.overrides):
-            groups.setdefault(key, []).append(job)
-    return [_mean_row(key, group) for key, group in groups.items() if len(group) > 1]
+        if job.status == "finished" and job.settings:
+            groups.setdefault(job.kind, []).append(job)
+    seeds = [(group, len({job.setting("seed") for job in group})) for group in groups.values()]
+    return [_mean_row(group, keys) for group, count in seeds if count == len(group) > 1]
 
 
 def _read_job(folder: Path, name: str) -> JobRow:
-    overrides = load_overrides(folder / ".hydra" / "overrides.yaml")
+    typed, own = folder / ".hydra" / "overrides.yaml", folder / "config.yaml"
+    overrides, settings, error = load_overrides(typed) if typed.exists() else [], {}, ""
+    try:
+        settings = flat_settings(own if own.exists() else folder / ".hydra" / "config.yaml")  # refused before it could write its own
+    except UserError as unreadable:
+        error = str(unreadable)
     try:
         summary = read_summary(folder / "summary.json")
     except UserError:  # killed before it could write one
-        return JobRow(name, overrides, "unfinished", error=f"no summary.json in {folder}")
+        return JobRow(name, overrides, "unfinished", settings, error=error or f"no summary.json in {folder}")
+    if error:  # a result whose settings nobody knows is no row of a table
+        return JobRow(name, overrides, "unreadable", error=error)
     measures = {key: summary.get(key) for key in (*MEASURES, "seconds")}
     status = str(summary.get("status", "unfinished"))
-    error = "" if status == "finished" else str(summary.get("error", ""))
-    return JobRow(name, overrides, status, error=error, std=summary.get("std"), **measures)
+    told = "" if status == "finished" else str(summary.get("error", ""))
+    status = "unfinished" if status == "running" else status  # killed, or another process is at it
+    return JobRow(name, overrides, status, settings, error=told, std=summary.get("std"), **measures)
 
 
-def _row(job: JobRow) -> dict[str, Any]:
+def _without_a_run(folder: Path) -> list[JobRow]:
+    return [_planned_row(job) for job in read_plan(folder) if job.status != STARTED]
+
+
+def _planned_row(job: PlannedJob) -> JobRow:
+    return JobRow("", list(job.overrides), job.status, error=job.error)
+
+
+def _called(job: JobRow) -> str:
+    return job.name or " ".join(job.overrides)
+
+
+def _differs(jobs: Iterable[JobRow], key: str) -> bool:
+    return len({_text(job.setting(key)) for job in jobs}) > 1
+
+
+def _first_difference_unseen(jobs: Sequence[JobRow], keys: Sequence[str]) -> str | None:
+    """A setting that differs between two jobs whose rows would look alike."""
+    alike: dict[tuple[str, ...], JobRow] = {}
+    for job in jobs:
+        if job.settings:
+            other = alike.setdefault(tuple(_text(job.setting(key)) for key in keys), job)
+            names = [name for name in sorted(job.settings.keys() | other.settings.keys()) if name not in NOT_OF_THE_JOB]
+            different = [name for name in names if job.settings.get(name) != other.settings.get(name)]
+            if different:
+                return different[0]
+    return None
+
+
+def _row(job: JobRow, keys: Sequence[str]) -> dict[str, Any]:
     std = job.std or {}
     measured = {"val": job.val, "val_std": std.get("val"), "test": job.test, "test_std": std.get("test"), "seconds": job.seconds}
-    return {"job": job.name, "overrides": " ".join(job.overrides), "status": job.status, "error": job.error, **measured}
+    described = {"job": job.name or "-", "status": job.status, "error": job.error, "finished": job.status == "finished"}
+    return {key: _text(job.setting(key)) for key in keys} | described | measured | {"scale": job.scale, "kind": job.kind}
 
 
-def _mean_row(key: tuple[str, ...], jobs: Sequence[JobRow]) -> dict[str, Any]:
-    row: dict[str, Any] = {"job": "mean", "overrides": " ".join(key), "status": f"{len(jobs)} seeds"}
+def _mean_row(jobs: Sequence[JobRow], keys: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {key: _text(jobs[0].setting(key)) for key in keys if key != "seed"}
+    row |= {"job": "mean", "status": f"{len(jobs)} seeds", "finished": True, "scale": jobs[0].scale, "kind": jobs[0].kind}
     for name in MEASURES:
         row[name], row[f"{name}_std"] = mean_and_std(getattr(job, name) for job in jobs)
     row["seconds"], _ = mean_and_std(job.seconds for job in jobs)
     return row
+
+
+def _mark_best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the rows with the highest validation metric of their dataset `best`.
+
+    Settings are compared, not seeds: jobs that a mean stands for are left to it, unless the mean has nothing to be compared with.
+    """
+    means = {row["kind"] for row in rows if row["job"] == "mean"}
+    for scale in {row["scale"] for row in rows}:
+        measured = [row for row in rows if row["scale"] == scale and row["finished"] and row["val"] is not None]
+        settings = [row for row in measured if row["job"] == "mean" or row["kind"] not in means]
+        compared = settings if len(settings) > 1 else [row for row in measured if row["job"] != "mean"]
+        highest = max((row["val"] for row in compared), default=math.nan)
+        for row in compared:
+            row["best"] = "best" if row["val"] == highest and len(compared) > 1 else ""
+    return rows
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -101,9 +192,35 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     for name in MEASURES:
         if row[name] is not None:
             cells[name] = f"{row[name]:.4f}" + (f" ± {row[f'{name}_std']:.4f}" if row[f"{name}_std"] is not None else "")
+    if row.get("best"):
+        cells["val"] += " (best)"
     cells["seconds"] = None if row["seconds"] is None else f"{row['seconds']:.1f}"
     return cells
 
 
-def _by_number(folder: Path) -> tuple[int, str]:
-    return (int(folder.name), "") if folder.name.isdigit() else (1 << 62, str(folder))
+def _text(value: Any) -> str:
+    """A setting as it is typed, the same whether it was read from yaml or from the command line."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    for number in (int, float):
+        try:
+            exact = number(str(value))
+        except ValueError:
+            continue
+        return str(int(exact) if float(exact).is_integer() and abs(exact) < 2**53 else exact)
+    return str(value)
+
+
+def _order(value: Any) -> list[tuple[int, float, str]]:
+    """Numbers by value, inside names, too: job 9 before job 10. Their digits tell those apart that are equal as floating-point numbers."""
+    text = _text(value)
+    try:
+        number = float(text)
+        return [(1, 0.0, text)] if math.isnan(number) else [(0, number, text)]
+    except ValueError:
+        parts = [part for part in re.split(r"(\d+)", text) if part]
+        return [(0, float(part), part) if part.isdecimal() else (1, 0.0, part) for part in parts]

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import zipfile
-import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from gas_cli.errors import UserError
+from gas_cli.train.structure import unexpected
 
-FORMAT = 1
-
-_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError)
-"""What zipfile raises for bytes that are no archive, or no longer one. NotImplementedError is among them because a flipped bit in the
-directory's compression method, version or flags of a record reads as a format that zipfile does not know."""
+FORMAT = 2
+"""2: with the run's identity and its place in metrics.jsonl. 1 was that of 0.1.0."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -52,29 +49,57 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"No checkpoint at {path}: expected a run's folder with checkpoints/{path.name} in it.")
     try:
-        _check_sums(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (*_DAMAGED, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
+        _check_archive(path)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler's bytes decide what is raised: any type of exception
         reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise _unreadable(path, reason) from error
+    wrong = unexpected(state)
+    if wrong is not None:
+        raise _unreadable(path, wrong)
+    found = state.get("format") if isinstance(state, dict) else type(state).__name__
+    if type(found) is not int or found != FORMAT:
         raise UserError(
-            f"The checkpoint {path} cannot be read ({reason}): it is damaged or not a checkpoint of gas-train. {_remedy(path)}"
-        ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        found = state.get("format") if isinstance(state, dict) else type(state).__name__
-        raise UserError(f"The checkpoint {path} has format {found}: expected {FORMAT}. It was written by another version of gas-train.")
-    return state
+            f"The checkpoint {path} has format {str(found)[:80]}: expected {FORMAT}. It was written by another version of gas-train "
+            "(format 1: 0.1.0). Use that version, or start the run again in a new folder."
+        )
+    checkpoint: dict[str, Any] = state
+    return checkpoint
 
 
-def _check_sums(path: Path) -> None:
-    """Raise where a record differs from its CRC-32: torch writes the sums into the archive but does not look at them."""
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the checkpoint's name before what is found wrong with its content."""
+    try:
+        yield
+    except UserError as error:
+        if type(error) is not UserError:  # the user's code has its own place to name
+            raise
+        raise UserError(f"{path}: {error}") from error
+
+
+def _unreadable(path: Path, reason: str) -> UserError:
+    return UserError(f"The checkpoint {path} cannot be read ({reason}): it is damaged or not a checkpoint of gas-train. {_remedy(path)}")
+
+
+def _check_archive(path: Path) -> None:
+    """Raise where a record differs from its CRC-32: torch writes the sums into the archive but does not look at them.
+
+    Nor does it compress, so that records which are larger than their file are somebody else's.
+    """
     with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+        if any(record.compress_type != zipfile.ZIP_STORED for record in records) or sum(r.file_size for r in records) > path.stat().st_size:
+            raise zipfile.BadZipFile("its records are compressed or overlap")
         damaged = archive.testzip()
     if damaged is not None:
         raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
 
 
 def _remedy(path: Path) -> str:
-    other = path.with_name("last.pt" if path.name == "best.pt" else "best.pt")
-    if other.is_file():
-        return f"{other.name} beside it is a whole checkpoint of another epoch: put a copy of it in the place of {path.name}."
+    best, last = path.with_name("best.pt"), path.with_name("last.pt")
+    if path == last and best.is_file():
+        return "best.pt beside it is a whole checkpoint of another epoch: put a copy of it in the place of last.pt."
+    if path == best and last.is_file():
+        return "last.pt beside it is of the last epoch: predict with checkpoint=last, or move best.pt away to continue the run."
     return "Bring an intact copy back, or start the run again."

@@ -81,7 +81,6 @@ class Optimizer:
         self.adam.load_state_dict(state["adam"])
         for parameter, moments in self.adam.state.items():
             for name, value in moments.items():
-                # The fused update walks all of them by address: a state written under another memory layout has to be laid out anew.
-                if value.shape == parameter.shape and value.stride() != parameter.stride():
-                    moments[name] = torch.empty_like(parameter).copy_(value)
+                # The fused update walks all of them by address: they need the parameter's layout and memory of their own.
+                moments[name] = torch.empty_like(parameter).copy_(value) if name != "step" else value.clone()
         self._scheduler.load_state_dict(state["scheduler"])

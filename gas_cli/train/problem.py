@@ -30,17 +30,17 @@ class Preparation:
 class Problem:
     """A graph in the node order of a partition.
 
-    graph        permuted: part p is the range part_ptr[p]:part_ptr[p+1]
-    adj          the permuted adjacency, normalised for the model
-    fingerprint  of graph and partition: checkpoints belong to it
-    memory       what making it took
-    x_summed     whether graph.x is A x, for models that read nothing else (`summed`)
+    graph         permuted: part p is the range part_ptr[p]:part_ptr[p+1]
+    adj           the permuted adjacency, normalised for the model
+    fingerprints  of the graph as it was loaded, by what they cover, and of the partition: checkpoints belong to them
+    memory        what making it took
+    x_summed      whether graph.x is A x, for models that read nothing else (`summed`)
     """
 
     graph: Graph
     adj: CSR
     partition: Partition
-    fingerprint: str
+    fingerprints: dict[str, str]
     memory: Preparation = field(default_factory=Preparation)
     x_summed: bool = False
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from gas_cli.errors import UserError
 
 
 @dataclass
@@ -40,6 +42,11 @@ class Progress:
         """Mean loss of the epoch's batches so far."""
         return self.loss_sum / self.loss_count if self.loss_count else math.nan
 
+    @property
+    def epochs_begun(self) -> int:
+        """How many epochs left something in the weights: those that ended, and one that was stopped after a batch."""
+        return self.epoch - 1 + (self.batch > 0)
+
     def next_epoch(self) -> None:
         self.epoch, self.batch, self.loss_sum, self.loss_count, self.monitor = self.epoch + 1, 0, 0.0, 0, None
 
@@ -55,5 +62,45 @@ class Progress:
         return asdict(self)
 
     @classmethod
-    def from_state_dict(cls, state: dict[str, Any]) -> Progress:
-        return cls(**{**state, "best": Best(**state["best"])})
+    def from_state_dict(cls, state: Any, batches: int) -> Progress:
+        """The progress in a checkpoint of a run with `batches` steps per epoch. Raises UserError where it contradicts itself."""
+        _check_types("progress", state, cls())
+        _check_types("best", state["best"], Best())
+        progress = cls(**{**state, "best": Best(**state["best"])})
+        for holds, found, expected in progress._invariants(batches):
+            if not holds:
+                raise UserError(
+                    f"the checkpoint's counters do not agree: {found}, expected {expected}. "
+                    "Bring an intact checkpoint back, or start the run again."
+                )
+        return progress
+
+    def _invariants(self, batches: int) -> list[tuple[bool, str, str]]:
+        """What holds at every safe point: (whether it does, what was found, what was expected)."""
+        best, steps = self.best, (self.epoch - 1) * batches + self.batch
+        metrics = (best.train, best.val, best.test, self.val)
+        return [
+            (self.epoch >= 1, f"epoch {self.epoch}", "1 or more"),
+            (0 <= self.batch <= batches, f"batch {self.batch}", f"0 to {batches}, the batches of an epoch"),
+            (self.step == steps, f"step {self.step}", f"{steps} after {self.epoch - 1} epochs of {batches} batches and {self.batch} more"),
+            (0 <= self.loss_count <= self.batch, f"losses of {self.loss_count} batches", f"of at most {self.batch}"),
+            (math.isfinite(self.loss_sum), f"loss {self.loss_sum}", "a finite number"),
+            (self.filled or self.step == 0, f"no filled histories at step {self.step}", "filled ones"),
+            (0 <= best.epoch < self.epoch, f"the best epoch {best.epoch}", f"0 to {self.epoch - 1}"),
+            (all(math.isnan(m) or 0 <= m <= 1 for m in metrics), f"metrics {metrics}", "numbers from 0 to 1"),
+        ]
+
+
+def _check_types(name: str, state: Any, like: Best | Progress) -> None:
+    """The fields of `like`, each of its type; a whole number may stand for any number."""
+    names = [item.name for item in fields(like)]
+    if not isinstance(state, dict) or set(state) != set(names):
+        raise UserError(f"the checkpoint's {name} is not valid: expected {', '.join(names)}. It is damaged: bring an intact copy back.")
+    for key in names:
+        value, wanted = state[key], type(getattr(like, key))
+        allowed = {float: (int, float), Best: (dict,), type(None): (dict, type(None))}.get(wanted, (wanted,))
+        if type(value) not in allowed:
+            raise UserError(
+                f"the checkpoint's {name}.{key} is a {type(value).__name__}: expected {wanted.__name__}. "
+                "It is damaged: bring an intact copy back."
+            )

@@ -26,12 +26,14 @@ from gas_cli.memory import StagePeaks
 from gas_cli.model.model import Model
 from gas_cli.ops.dropout import Noise
 from gas_cli.ops.low_precision import low_precision
+from gas_cli.train.checked import check_generators, check_histories, check_optimizer, check_weights
 from gas_cli.train.checkpoint import save_checkpoint
 from gas_cli.train.clock import Clock, memory_gauges
 from gas_cli.train.drivers import forward
 from gas_cli.train.edge_dropout import drop_edges
 from gas_cli.train.epoch import EpochBatches
 from gas_cli.train.evaluator import Evaluator
+from gas_cli.train.identity import check_same_run, identity_of
 from gas_cli.train.lipschitz import make_penalty
 from gas_cli.train.loss import Loss
 from gas_cli.train.monitor import Monitor
@@ -64,6 +66,8 @@ class Trainer:
         self.device, self.memory = device, StagePeaks(**memory_gauges(device))
         self.last_checkpoint, self.best_checkpoint = folder / "checkpoints" / "last.pt", folder / "checkpoints" / "best.pt"
         self.progress, self.clock, self.stop = Progress(), Clock(), StopRequest()
+        self.identity = identity_of(config, problem, seed)
+        self._recorded: Callable[[], dict[str, Any]] = dict
         self.model = model.to(device)
         with self.memory.stage("setup"):
             self.store = self._make_store()
@@ -90,7 +94,7 @@ class Trainer:
 
     def _make_loader(self) -> BatchLoader:
         problem, sums = self.problem, self._feature_sums()
-        where = graph_device(self.config.trainer.graph_on, problem, sums, self.device)
+        self.graph_device = where = graph_device(self.config.trainer.graph_on, problem, sums, self.device)
         builder = BatchBuilder(
             problem.graph,
             problem.adj,
@@ -124,18 +128,22 @@ class Trainer:
 
     # -- the loop ------------------------------------------------------------------------------------------------------------------
 
-    def fit(self, recorder: Recorder) -> None:
-        """Train to the last epoch, or until patience ends.
+    def fit(self, recorder: Recorder, recorded: Callable[[], dict[str, Any]] = dict) -> None:
+        """Train to the last epoch, or until patience ends. What `recorded()` says of the recorder's file goes into each checkpoint.
 
         Raises Interrupted after a signal, with everything saved; UserError where the loss is not finite or a checkpoint cannot be
         written, with the best state and the last checkpoint kept.
         """
+        self._recorded = recorded
         with self.stop:
             try:
                 self._fill()
                 while self.progress.epoch <= self.config.trainer.epochs and not self._out_of_patience():
                     self.train_epoch()
-                    recorder.epoch(self._finish_epoch())  # before the checkpoint, whose epochs all have their record then
+                    record, improved = self._finish_epoch()
+                    recorder.epoch(record)  # before any checkpoint, whose epochs all have their record then
+                    if improved:
+                        self._keep_best()
                     if (self.progress.epoch - 1) % self.config.trainer.checkpoint_every == 0:
                         self._save()
             except Interrupted:
@@ -199,12 +207,23 @@ class Trainer:
         self._save_best()
         best = self.progress.best.epoch
         kept = f"the best state so far (epoch {best}) is kept" if best else "there is no earlier state to keep"
-        return UserError(
-            f"{what} in epoch {self.progress.epoch}: training stopped, and {kept}. Try a smaller optimizer.lr, or optimizer.grad_norm=1."
+        remedy = self._overflow() or "Try a smaller optimizer.lr, or optimizer.grad_norm=1."
+        return UserError(f"{what} in epoch {self.progress.epoch}: training stopped, and {kept}. {remedy}")
+
+    def _overflow(self) -> str:
+        """What to type where float16 histories overflowed under weights that are of an ordinary size; else empty."""
+        largest = torch.finfo(torch.float16).max
+        if self.store is None or self.store.dtype != torch.float16 or not any(bool(table.isinf().any()) for table in self.store.tables):
+            return ""
+        if not all(bool((weights.abs() < largest).all()) for weights in self.model.parameters()):
+            return ""  # the weights diverged first
+        return (
+            f"history.dtype=float16 overflowed: layer outputs are larger than {largest:.0f}, the largest number it holds. "
+            "Use history.dtype=bfloat16 or history.dtype=float32."
         )
 
-    def _finish_epoch(self) -> dict[str, Any]:
-        """Measure errors, refresh and evaluate where due, step the schedule; the epoch's record."""
+    def _finish_epoch(self) -> tuple[dict[str, Any], bool]:
+        """Measure errors, refresh and evaluate where due, step the schedule; the epoch's record, and whether it is the best so far."""
         progress = self.progress
         record: dict[str, Any] = {"epoch": progress.epoch, "step": progress.step, "loss": progress.loss, "lr": self.optimizer.lr}
         if self.store is not None:
@@ -221,10 +240,9 @@ class Trainer:
             record |= values
         self.optimizer.epoch_end(progress.val)
         progress.next_epoch()
-        if improved:
-            self._keep_best()
         seconds, peaks = self.clock.take(), self.memory.take()
-        return record | {"seconds": {**seconds, "total": sum(seconds.values())}, "peak_memory": peaks.get("device", peaks["resident"])}
+        record |= {"seconds": {**seconds, "total": sum(seconds.values())}, "peak_memory": peaks.get("device", peaks["resident"])}
+        return record, improved
 
     def _out_of_patience(self) -> bool:
         patience, best = self.config.trainer.patience, self.progress.best.epoch
@@ -273,34 +291,31 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "fingerprint": self.problem.fingerprint,
-            "seed": self.seed,
+            "fingerprint": self.identity,
+            "recorded": self._recorded(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "history": self.store.state_dict() if self.store is not None else {},
             "progress": self.progress.state_dict(),
-            "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else []},
+            "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint's state. Raises UserError where it belongs to another graph, partition or model."""
-        if state["fingerprint"] != self.problem.fingerprint:
-            raise UserError(
-                "The checkpoint was written for another graph or partition: the dataset's files, or the partition, have changed since. "
-                "Put them back, or start a new run."
-            )
-        try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise UserError(f"The checkpoint is of another model: {reason} Resume with the settings of its run.") from error
+        """Go on from a checkpoint's state. Raises UserError, with nothing changed, where it is of another run or does not fit this one."""
+        check_same_run(state.get("fingerprint"), self.identity)
+        progress = Progress.from_state_dict(state.get("progress"), len(self.epochs.groups(1)))
+        check_weights(state.get("model"), self.model.state_dict())
+        check_optimizer(state.get("optimizer"), self.optimizer, progress)
+        check_histories(state.get("history"), self.store, progress.step)
+        check_generators(state.get("rng"), self.device)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
         if self.store is not None:
             self.store.load_state_dict(state["history"])
-        self.progress = Progress.from_state_dict(state["progress"])
+        self.progress = progress
         torch.set_rng_state(state["rng"]["cpu"])
-        if self.device.type == "cuda" and state["rng"]["cuda"]:
-            torch.cuda.set_rng_state_all(state["rng"]["cuda"])
+        if self.device.type == "cuda" and state["rng"]["cuda"] is not None:  # of the run's device, whichever number it has by now
+            torch.cuda.set_rng_state(state["rng"]["cuda"], self.device)
 
     def _keep_best(self) -> None:
         with self._stage("checkpoint"):

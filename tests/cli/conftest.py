@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gas_cli.config.compose import save_config
+from gas_cli.config.jobs import flat_settings
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
 from gas_cli.report.summary import write_summary
@@ -32,6 +33,7 @@ def fake_run(config: Config, folder: Path) -> dict[str, Any]:
 def fake_resume(folder: Path, config: Config) -> dict[str, Any]:
     if config.trainer.epochs == 666:
         raise UserError("the checkpoint is of another graph")
+    save_config(config, folder / "config.yaml")
     return _finish(folder, config, val=0.9)
 
 
@@ -57,3 +59,15 @@ def gas_train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
         if handler not in handlers:
             handler.close()
     root.handlers, root.level = handlers, level
+
+
+def job_folder(sweep: str | Path, **settings: Any) -> Path:
+    """The folder of the only job with these settings, as in `seed=1, model="gcn"`; dots are written as two underscores."""
+    wanted = {key.replace("__", "."): value for key, value in settings.items()}
+    (found,) = (path for path in Path(sweep).iterdir() if path.is_dir() and wanted.items() <= settings_of(path).items())
+    return found
+
+
+def settings_of(job: Path) -> dict[str, Any]:
+    flat = flat_settings(job / ".hydra" / "config.yaml")
+    return flat | {"model": flat["model.name"], "dataset": flat["dataset.name"]}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import job_folder
 from tests.end_to_end.processes import Program
 
 PROGRAM = "import sys; from gas_cli.cli.train import main; main()"
@@ -78,7 +79,8 @@ def test_jobs_of_one_process_do_not_influence_each_other(tmp_path: Path) -> None
     assert Program(tmp_path, "-m", *TINY, "hydra.sweep.dir=sweep", "trainer.epochs=2", "seed=1,0").outcome().code == 0
     assert Program(tmp_path, *TINY, "hydra.run.dir=alone", "trainer.epochs=2", "seed=0").outcome().code == 0
     losses = [
-        [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in ("sweep/1", "alone")
+        [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (job_folder(tmp_path / "sweep", seed=0), tmp_path / "alone")
     ]
     assert losses[0] == losses[1]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gas_cli.report.summary import write_summary
+
 Command = Callable[..., int]
 
 
@@ -92,14 +94,16 @@ def test_a_damaged_configuration(stopped: Command, capfd: pytest.CaptureFixture[
 
 def test_a_folder_in_a_sweep_is_refused(stopped: Command, capfd: pytest.CaptureFixture[str]) -> None:
     assert stopped("-m", "resume=here", "seed=1,2") == 2
-    assert "resume=auto" in capfd.readouterr().err
+    assert "A sweep goes on when it is started again" in capfd.readouterr().err
     assert stopped("-m", "hydra.sweep.dir=s", "++resume=here", "seed=1") == 2
 
 
 def test_auto_continues_or_starts(gas_train: Command) -> None:
     words = ("hydra.run.dir=here", "dataset=cora", "resume=auto")
     assert gas_train(*words) == 0
-    assert summary()["val"] == 0.5
+    assert gas_train(*words) == 0
+    assert summary()["val"] == 0.5  # finished: nothing to do
+    write_summary(Path("here/summary.json"), {"status": "interrupted"})
     assert gas_train(*words) == 0
     assert summary()["val"] == 0.9
     assert gas_train(*words, "trainer.epochs=300") == 0

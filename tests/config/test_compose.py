@@ -51,15 +51,6 @@ def test_small_numbers_survive_the_file(tmp_path: Path) -> None:
     assert (optimizer.lr, optimizer.reg_weight_decay) == (1e-7, 5e-4)
 
 
-def test_a_configuration_from_before_there_were_orders_means_that_of_the_ids(tmp_path: Path) -> None:
-    path = tmp_path / "c.yaml"
-    for order in ("bfs", "ids"):
-        save_config(compose_config([f"partitioner.order={order}"]), path)
-        assert load_config(path).partitioner.order == order
-        path.write_text(path.read_text().replace(f"  order: {order}\n", ""))
-        assert load_config(path).partitioner.order == "ids"
-
-
 def test_overrides_on_top_of_a_saved_configuration(tmp_path: Path) -> None:
     save_config(compose_config(), tmp_path / "c.yaml")
     assert load_config(tmp_path / "c.yaml", ["trainer.epochs=7"]) == dataclasses.replace(
@@ -72,7 +63,7 @@ def test_overrides_on_top_of_a_saved_configuration(tmp_path: Path) -> None:
     [
         ("trainer: [1,", "is not valid yaml"),
         ("- 1\n- 2\n", "expected a mapping"),
-        ("", "model.name"),
+        ("", "not a run's configuration"),
         ("model: {name: gcn}\nfoo: 1\n", "foo is not a setting"),
         ("model: {name: graphormer}\n", "model.name=graphormer is unknown"),
         ("model: {name: gcn}\ntrainer: {epochs: many}\n", "trainer.epochs=many is not valid: expected a whole number"),

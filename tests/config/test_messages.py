@@ -26,7 +26,7 @@ from gas_cli.errors import UserError
         ("trainer.epochs=null", ["trainer.epochs=null", "a whole number"]),
         ("optimizer.lr=fast", ["optimizer.lr=fast", "a number"]),
         ("deterministic=maybe", ["deterministic=maybe", "true or false"]),
-        ("trainer.epochs=-1", ["trainer.epochs=-1", "above 0"]),
+        ("trainer.epochs=-1", ["trainer.epochs=-1", "a whole number from 1 to"]),
         ("device=gpu", ["device=gpu", "auto, cpu, cuda"]),
         ("trainer.batch_parts=50", ["trainer.batch_parts=50", "at most partitioner.num_parts=40"]),
         ("partitioner=file", ["partitioner.file", "a path"]),

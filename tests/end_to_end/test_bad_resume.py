@@ -48,15 +48,30 @@ def test_other_settings(change: str, reason: str, here: Path, gas_train: Command
     assert contents(here) == before
 
 
+def test_fewer_epochs_than_were_trained(here: Path, finished: Path, tmp_path: Path, gas_train: Command) -> None:
+    """Refused before config.yaml says the smaller number, typed or edited; of several runs, before any of them goes on."""
+    before, saved = contents(here), here / "config.yaml"
+    assert_refused(gas_train("resume=here", "trainer.epochs=5"), "trainer.epochs=5 is not valid", "has trained 6 epochs", "or more")
+    assert contents(here) == before
+    saved.write_text(saved.read_text().replace("epochs: 6", "epochs: 2"))
+    assert_refused(gas_train("resume=here"), "trainer.epochs=2 is not valid", "Use trainer.epochs=6")
+    assert gas_train("resume=here", "trainer.epochs=6").code == 0
+    assert differences(essence(here), essence(finished)) == []
+    train(tmp_path / "several", "runs=2")
+    before = contents(tmp_path / "several")
+    assert_refused(gas_train("resume=several", "trainer.epochs=2", "runs=3"), "has trained 3 epochs")
+    assert contents(tmp_path / "several") == before
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("graph_seed: 0", "graph_seed: 1", "another graph or partition"),
-        ("mixing: 0.3", "mixing: 0.2", "another graph or partition"),
-        ("num_parts: 6", "num_parts: 7", "another graph or partition"),
-        ("hidden_channels: 8", "hidden_channels: 9", "another model"),
-        ("num_layers: 2", "num_layers: 3", "another model"),
-        ("dtype: float32", "dtype: float16", "histories are"),
+        ("graph_seed: 0", "graph_seed: 1", "dataset.graph_seed=0 there, dataset.graph_seed=1 in config.yaml"),
+        ("mixing: 0.3", "mixing: 0.2", "mixing=0.3 there"),
+        ("num_parts: 6", "num_parts: 7", "num_parts=6 there"),
+        ("hidden_channels: 8", "hidden_channels: 9", "hidden_channels=8 there"),
+        ("num_layers: 2", "num_layers: 3", "num_layers=2 there"),
+        ("dtype: float32", "dtype: float16", "history.dtype=float32 there"),
         ("epochs: 6", "epochs: six", "expected a whole number"),
         ("trainer:", "trainer: [", "not valid yaml"),
         ("dataset:", "x: 1\ndataset:", "x is not a setting"),
@@ -86,7 +101,7 @@ def test_a_dataset_whose_files_have_changed(fake_npz: Callable[..., Path], tmp_p
     train(tmp_path / "here", "dataset=amazon-photo", *words, "trainer.epochs=2", "model.hidden_channels=4", base=())
     good, before = path.read_bytes(), contents(tmp_path / "here")
     fake_npz(labels=np.arange(40)[::-1] % 8)
-    assert_refused(gas_train("resume=here", "trainer.epochs=4"), "another graph or partition")
+    assert_refused(gas_train("resume=here", "trainer.epochs=4"), "other labels")
     assert contents(tmp_path / "here") == before
     path.write_bytes(good)
     assert gas_train("resume=here", "trainer.epochs=4").code == 0
@@ -98,7 +113,7 @@ def test_a_file_of_parts_that_has_changed(tmp_path: Path, gas_train: Command) ->
     train(tmp_path / "here", "partitioner=file", f"partitioner.file={file}")
     before = contents(tmp_path / "here")
     np.savetxt(file, np.arange(300) // 50, fmt="%d")
-    assert_refused(gas_train("resume=here", "trainer.epochs=4"), "another graph or partition")
+    assert_refused(gas_train("resume=here", "trainer.epochs=4"), "another partition")
     assert contents(tmp_path / "here") == before
 
 

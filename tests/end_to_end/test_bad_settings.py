@@ -22,7 +22,7 @@ BEFORE_ANYTHING = [
     (["optimizer.lr=fast"], "expected a number"),
     (["deterministic=perhaps"], "expected true or false"),
     (["trainer.epochs=0"], "trainer.epochs=0"),
-    (["seed=-1"], "not negative"),
+    (["seed=-1"], "a whole number from 0 to"),
     (["optimizer.lr=nan"], "optimizer.lr=nan"),
     (["history.placement=gpu"], "auto, device, pinned, host"),
     (["history.dtype=int4"], "float32, float16, bfloat16"),

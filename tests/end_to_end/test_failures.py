@@ -11,6 +11,7 @@ import torch
 
 import gas_cli.run
 from gas_cli.train.checkpoint import load_checkpoint
+from tests.cli.conftest import job_folder
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.runs import SMALL, assert_refused, differences, essence, lines, summary, train
 
@@ -60,12 +61,12 @@ def test_a_failed_job_of_a_sweep_keeps_its_traceback_and_the_others_finish(
     assert outcome.code == 1
     assert "Traceback" not in outcome.out + outcome.err
     assert [row["status"] for row in rows(tmp_path)[:3]] == ["finished", "failed", "finished"]
-    log = (tmp_path / "sweep" / "1" / "gas-train.log").read_text()
+    log = (job_folder(tmp_path / "sweep", seed=1) / "gas-train.log").read_text()
     assert "Traceback" in log and "RuntimeError: seed 1 cannot be had" in log
-    assert summary(tmp_path / "sweep" / "1")["status"] == "failed"
-    for job, seed in (("0", 0), ("2", 2)):
+    assert summary(job_folder(tmp_path / "sweep", seed=1))["status"] == "failed"
+    for seed in (0, 2):
         train(tmp_path / f"alone{seed}", f"seed={seed}")
-        assert differences(essence(tmp_path / "sweep" / job), essence(tmp_path / f"alone{seed}")) == []
+        assert differences(essence(job_folder(tmp_path / "sweep", seed=seed)), essence(tmp_path / f"alone{seed}")) == []
 
 
 def test_a_sweep_in_which_a_job_has_bad_luck_and_another_a_bad_setting(gas_train: Command, tmp_path: Path) -> None:
@@ -75,10 +76,10 @@ def test_a_sweep_in_which_a_job_has_bad_luck_and_another_a_bad_setting(gas_train
     assert outcome.code == 2
     jobs = rows(tmp_path)[:4]
     for job in jobs:
-        parts, diverges = "num_parts=301" in job["overrides"], "optimizer.lr=0.01" not in job["overrides"]
+        parts, diverges = job["partitioner.num_parts"] == "301", job["optimizer.lr"] == "1e+30"
         words = "more than the graph has nodes" if parts else "became" if diverges else ""
         assert words in job["error"] and job["status"] == ("failed" if words else "finished")
-    assert len({job["overrides"] for job in jobs}) == 4
+    assert len({(job["partitioner.num_parts"], job["optimizer.lr"]) for job in jobs}) == 4
     assert "Traceback" not in outcome.out + outcome.err
 
 

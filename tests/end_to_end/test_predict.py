@@ -183,8 +183,8 @@ def test_a_checkpoint_of_another_model_or_graph(tmp_path: Path, gas_predict: Com
     config = tmp_path / "run" / "config.yaml"
     saved = config.read_text()
     config.write_text(saved.replace("hidden_channels: 8", "hidden_channels: 9"))
-    assert_refused(gas_predict("run=run"), "of another model", program="gas-predict")
+    assert_refused(gas_predict("run=run"), "model.hidden_channels=8 there", program="gas-predict")
     config.write_text(saved.replace("graph_seed: 0", "graph_seed: 1"))
-    assert_refused(gas_predict("run=run"), "have changed since", program="gas-predict")
+    assert_refused(gas_predict("run=run"), "dataset.graph_seed=0 there", program="gas-predict")
     config.write_text(saved)
     assert gas_predict("run=run").code == 0

@@ -17,6 +17,7 @@ from gas_cli.graph.load import load_graph
 from gas_cli.predict import predict
 from gas_cli.run import run
 from gas_cli.train.checkpoint import load_checkpoint
+from tests.cli.conftest import job_folder
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.runs import SMALL, assert_refused, differences, essence, lines, summary, timeless, train
 
@@ -121,7 +122,8 @@ def test_a_multirun_over_seeds_equals_several_runs(tmp_path: Path, gas_train: Co
     assert gas_train("-m", *SMALL, "hydra.sweep.dir=sweep", "seed=0,1").code == 0
     together = train(tmp_path / "together", "runs=2")
     for number in (0, 1):
-        assert differences(essence(tmp_path / "sweep" / str(number)), essence(tmp_path / "together" / "runs" / f"{number:02d}")) == []
+        job = job_folder(tmp_path / "sweep", seed=number)
+        assert differences(essence(job), essence(tmp_path / "together" / "runs" / f"{number:02d}")) == []
     mean = [row for row in (tmp_path / "sweep" / "sweep.csv").read_text().splitlines() if row.startswith("mean")]
     assert len(mean) == 1 and str(together["val"]) in mean[0]
 
@@ -176,15 +178,6 @@ def test_raising_the_number_of_epochs_continues_as_if_it_had_been_asked_for_at_o
     assert differences(essence(tmp_path / "here"), essence(tmp_path / "whole")) == []
     assert gas_train("resume=here").code == 0  # nothing left to do, and nothing is done
     assert differences(essence(tmp_path / "here"), essence(tmp_path / "whole")) == []
-
-
-def test_a_run_from_before_there_were_orders_goes_on_in_that_of_the_ids(tmp_path: Path, gas_train: Command) -> None:
-    train(tmp_path / "at-once", "trainer.epochs=4", "partitioner.order=ids")
-    train(tmp_path / "old", "trainer.epochs=2", "partitioner.order=ids")
-    saved = tmp_path / "old" / "config.yaml"
-    saved.write_text(saved.read_text().replace("  order: ids\n", ""))
-    assert gas_train(f"resume={tmp_path / 'old'}", "trainer.epochs=4").code == 0
-    assert differences(essence(tmp_path / "old"), essence(tmp_path / "at-once")) == []
 
 
 def test_raising_the_number_of_epochs_of_several_runs(tmp_path: Path, gas_train: Command) -> None:

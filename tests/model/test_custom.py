@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from gas_cli.cli.resume import check_unchanged
 from gas_cli.config.compose import compose_config, load_config
+from gas_cli.config.continued import check_unchanged
 from gas_cli.config.model import ConvConfig, CustomConfig
 from gas_cli.errors import UserError
 from gas_cli.model.registry import build_model, model_class

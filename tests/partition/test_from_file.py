@@ -68,6 +68,8 @@ def test_bad_arrays_are_described(tmp_path: Path, array: np.ndarray, found: str)
     with pytest.raises(UserError, match=r"np\.save") as error:
         read_parts(str(tmp_path / "parts.npy"), 3)
     assert found in str(error.value)
+    exec("np.save(" + str(error.value).partition("np.save(")[2].rstrip("."), {"np": np, "path": tmp_path / "parts.npy", "parts": array})
+    assert len(read_parts(str(tmp_path / "parts.npy"), 3)) == 3, "what the message says to type"
 
 
 @pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01\x00"])

@@ -15,15 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gas_cli.errors import UserError
+from gas_cli.report.journal import Recorded, recorded_before
 from gas_cli.report.progress import ProgressRecorder
-from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders, read_metrics, truncate_after
+from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders, read_metrics
 
 
-def write(path: Path, epochs: range, after: int = 0) -> None:
-    recorder = JsonlRecorder(path, after)
+def write(path: Path, epochs: range, before: Recorded = Recorded()) -> list[Recorded]:  # noqa: B008
+    """What a checkpoint after each of the epochs would say of the file."""
+    recorder, marks = JsonlRecorder(path, before), [before]
     for epoch in epochs:
         recorder.epoch({"epoch": epoch, "loss": 1 / epoch, "seconds": {"compute": 0.5}})
+        marks.append(recorder.recorded())
     recorder.close()
+    return marks
 
 
 def test_records_come_back(tmp_path: Path) -> None:
@@ -52,11 +56,13 @@ def test_nan_is_strict_json(tmp_path: Path) -> None:
 @given(total=st.integers(0, 8), after=st.integers(0, 9), cut=st.integers(0, 20))
 def test_a_continued_file_equals_an_uninterrupted_one(total: int, after: int, cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("metrics")
-    write(folder / "a", range(1, total + 1))
+    after = min(after, total)
+    mark = write(folder / "a", range(1, total + 1))[after]
     text = (folder / "a").read_text()
     (folder / "a").write_text(text + '{"epoch": 99, "loss": 0.123456}'[:cut])  # a line that a crash cut short
-    write(folder / "a", range(min(after, total) + 1, 10), after=min(after, total))
-    write(folder / "b", range(1, 10))
+    before = recorded_before(folder / "a", mark)
+    marks = write(folder / "a", range(after + 1, 10), before)
+    assert marks[-1] == write(folder / "b", range(1, 10))[-1]
     assert (folder / "a").read_text() == (folder / "b").read_text()
 
 
@@ -66,10 +72,50 @@ def test_a_new_run_in_an_old_folder_starts_an_empty_file(tmp_path: Path) -> None
     assert len(read_metrics(tmp_path / "m.jsonl")) == 1
 
 
-def test_lines_without_an_epoch_end_the_file(tmp_path: Path) -> None:
-    (tmp_path / "m.jsonl").write_text('{"epoch": 1}\n[1]\n{"epoch": 2}\n')
-    truncate_after(tmp_path / "m.jsonl", 5)
+@pytest.mark.parametrize("line", [b"[1]", b'{"epoch": "2"}', b'{"epoch": true}', b"\xff\xfe", b"[" * 100_000, b""])
+def test_lines_that_are_no_records_end_what_is_read(line: bytes, tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_bytes(b'{"epoch": 1}\n' + line + b'\n{"epoch": 2}\n')
     assert read_metrics(tmp_path / "m.jsonl") == [{"epoch": 1}]
+
+
+@given(data=st.data())
+def test_any_damage_to_the_lines_of_a_checkpoint_is_refused(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One byte changed, a line missing or doubled, cut anywhere; what follows these lines may be cut, or be of a later epoch only."""
+    path = tmp_path_factory.mktemp("metrics") / "m.jsonl"
+    mark = write(path, range(1, 6))[4]
+    content, lines = path.read_bytes(), path.read_bytes().splitlines(keepends=True)
+    end = len(b"".join(lines[:4]))
+    kind = data.draw(st.sampled_from(["byte", "missing", "twice", "cut", "tail"]))
+    at = data.draw(st.integers(0, end - 1 if kind in ("byte", "cut") else 3))
+    if kind == "byte":
+        content = content[:at] + bytes([content[at] ^ data.draw(st.integers(1, 255))]) + content[at + 1 :]
+    elif kind == "cut":
+        content = content[:at]
+    elif kind == "tail":
+        content += data.draw(st.sampled_from([b'{"epoch": 5}\n', b"\xff\xfe\n", b"\n", b'{"epoch": "6"}\n']))
+    else:
+        content = b"".join(lines[:at] + [lines[at]] * (2 if kind == "twice" else 0) + lines[at + 1 :])
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="is not as the run left it"):
+        recorded_before(path, mark)
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_is_gone_is_reported_and_begins_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mark = write(tmp_path / "m.jsonl", range(1, 4))[-1]
+    (tmp_path / "m.jsonl").unlink()
+    before = recorded_before(tmp_path / "m.jsonl", mark)
+    assert before == Recorded(first=4) and "epochs before 4 will be missing" in caplog.text
+    marks = write(tmp_path / "m.jsonl", range(4, 6), before)
+    assert recorded_before(tmp_path / "m.jsonl", marks[-1]) == marks[-1]
+    with pytest.raises(UserError, match="2 lines from epoch 4 on"):
+        Recorded.from_state_dict(marks[-1].state_dict(), 5)
+
+
+@pytest.mark.parametrize("saved", [None, [], {}, {"first": 1, "lines": 3}, {"first": 1, "lines": "3", "digest": ""}])
+def test_what_a_checkpoint_says_of_the_file_is_checked(saved: object) -> None:
+    with pytest.raises(UserError, match="says nothing valid"):
+        Recorded.from_state_dict(saved, 4)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

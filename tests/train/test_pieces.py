@@ -236,4 +236,5 @@ def test_progress_keeps_the_first_of_equals_and_every_evaluation_without_validat
     assert not progress.offer(0.9, 0.4, 0.9)
     assert progress.best.epoch == 1
     assert progress.offer(0.9, math.nan, 0.9)
-    assert Progress.from_state_dict(progress.state_dict()).best.epoch == 2
+    progress.next_epoch()
+    assert Progress.from_state_dict({**progress.state_dict(), "val": 0.4}, batches=0).best.epoch == 2

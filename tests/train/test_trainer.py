@@ -239,10 +239,10 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, what):
     state = load_checkpoint(tmp_path / "checkpoints" / "last.pt")
     other = trainer(tmp_path / "other", replace(GCN, hidden_channels=9) if what == "model" else GCN)
     if what == "graph":
-        state["fingerprint"] = "0"
+        state["fingerprint"]["graph"]["partition"] = "0"
     if what == "histories":
         state["history"]["tables"][0] = torch.zeros(60, 9)
-    reasons = {"graph": "another graph or partition", "model": "another model", "histories": "histories are"}
+    reasons = {"graph": "another partition", "model": "hidden_channels=8 there", "histories": "history of layer 1 is float32"}
     with pytest.raises(UserError, match=reasons[what]):
         other.restore(state)
 
@@ -255,18 +255,35 @@ def test_bfloat16_trains_and_stays_close(tmp_path, model):
     assert rounded[-1]["loss"] != exact[-1]["loss"]
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("graph_on", ["device", "host"])
-@pytest.mark.parametrize("placement", ["device", "pinned", "host"])
-def test_training_on_cuda_follows_the_cpu(tmp_path, placement, graph_on):
-    on_cpu = fitted(trainer(tmp_path / "cpu", epochs=3))
-    subject = trainer(tmp_path / "gpu", epochs=3)
+def on_cuda(folder, placement="device", graph_on="auto"):
+    subject = trainer(folder, epochs=3)
     config = replace(
         subject.config,
         history=replace(subject.config.history, placement=placement),
         trainer=replace(subject.config.trainer, graph_on=graph_on),
     )
-    on_gpu = Trainer(config, subject.problem, subject.split, subject.model, 0, torch.device("cuda", 0), tmp_path / "gpu")
-    assert on_gpu.loader.builder.build([0]).halo.is_cuda == (graph_on == "device")
-    losses = [record["loss"] for record in fitted(on_gpu)]
+    return Trainer(config, subject.problem, subject.split, subject.model, 0, torch.device("cuda", 0), folder)
+
+
+@pytest.mark.gpu
+def test_a_checkpoint_holds_the_state_of_its_own_devices_generator(tmp_path):
+    """One state, whatever number of devices is visible then and now; none where the run was on the CPU."""
+    fitted(on_cuda(tmp_path / "gpu"))
+    state, other = load_checkpoint(tmp_path / "gpu" / "checkpoints" / "last.pt"), on_cuda(tmp_path / "other")
+    torch.rand(3, device="cuda")
+    other.restore(state)
+    assert torch.equal(torch.cuda.get_rng_state(), state["rng"]["cuda"])
+    other.restore({**state, "rng": {**state["rng"], "cuda": None}})
+    with pytest.raises(UserError, match="device's generator is uint8"):
+        other.restore({**state, "rng": {**state["rng"], "cuda": torch.zeros(3, dtype=torch.uint8)}})
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("graph_on", ["device", "host"])
+@pytest.mark.parametrize("placement", ["device", "pinned", "host"])
+def test_training_on_cuda_follows_the_cpu(tmp_path, placement, graph_on):
+    on_cpu = fitted(trainer(tmp_path / "cpu", epochs=3))
+    subject = on_cuda(tmp_path / "gpu", placement, graph_on)
+    assert subject.loader.builder.build([0]).halo.is_cuda == (graph_on == "device")
+    losses = [record["loss"] for record in fitted(subject)]
     assert losses == pytest.approx([record["loss"] for record in on_cpu], rel=1e-3)

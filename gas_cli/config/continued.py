@@ -1,0 +1,81 @@
+"""Continuing a run: whether there is one, which settings make it that run, and which may be other ones from now on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from gas_cli.config.flat import flat
+from gas_cli.config.root import Config
+from gas_cli.errors import UserError
+
+# What a continued run may do differently: how long, how often, where; never what is computed.
+CHANGEABLE = (
+    "runs",
+    "trainer.epochs",
+    "trainer.patience",
+    "trainer.checkpoint_every",
+    "trainer.prefetch",
+    "trainer.graph_on",
+    "evaluation.every",
+    "evaluation.monitor",
+    "evaluation.monitor_every",
+    "logger.name",
+    "device",
+    "history.placement",
+    "history.pipeline",
+    "dataset.root",
+    "dataset.download",
+    "partitioner.cache",
+    "model.module",
+)
+REASONS = {
+    "dataset": "the weights, histories and splits in the checkpoint belong to the graph",
+    "partitioner": "the histories in the checkpoint are ordered by the partition",
+    "model": "the weights in the checkpoint belong to the model",
+    "history": "the histories in the checkpoint have this form",
+    "optimizer": "the optimizer's state in the checkpoint belongs to it",
+}
+IGNORED = ("resume",)
+LOCATIONS = ("dataset.path", "partitioner.file")
+"""Where files are. A checkpoint knows their content by the fingerprints of graph and partition."""
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether something in `folder` can be continued: of one run, or of any of its `runs`."""
+    return any(folder.rglob("last.pt"))
+
+
+def check_unchanged(saved: Config, config: Config) -> None:
+    """Raise `UserError` for the first setting that differs and may not."""
+    _check_runs(saved.runs, config.runs)
+    before, after = _flat(saved), _flat(config)
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key) and key not in (*CHANGEABLE, *IGNORED):
+            raise UserError(
+                f"{key}={after.get(key)} cannot be changed in a run that is continued (it was started with {before.get(key)}): "
+                f"{_reason(key)}. These can be changed: {', '.join(CHANGEABLE)}."
+            )
+
+
+def fixed_settings(config: Config) -> dict[str, str]:
+    """The settings that decide what a run computes, as text by their dotted names: a checkpoint stores them."""
+    return {key: repr(value) for key, value in sorted(_flat(config).items()) if key not in (*CHANGEABLE, *IGNORED, *LOCATIONS)}
+
+
+def _check_runs(before: int, after: int) -> None:
+    """Further seeds can be added to several runs; a single run has another layout of its folder."""
+    if before == after or 1 < before < after:
+        return
+    single = "the folder holds a single run, and several ones have folders of their own. Start them in a new folder"
+    fewer = f"the folder was started for {before}, and none is taken away. Ask for at least as many"
+    raise UserError(f"runs={after} is not valid with resume: {single if before == 1 else fewer}.")
+
+
+def _reason(key: str) -> str:
+    return REASONS.get(key.partition(".")[0], "the result would be neither of the two runs")
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    return flat(dataclasses.asdict(config))

@@ -1,0 +1,95 @@
+"""Which run a checkpoint belongs to: its settings, the user's code, and its graph."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gas_cli.config.continued import fixed_settings
+from gas_cli.config.model import CustomConfig, ModelConfig
+from gas_cli.config.root import Config
+from gas_cli.errors import UserError
+from gas_cli.model.user_code import load_module
+from gas_cli.train.problem import Problem
+
+SHAPING = ("feature columns", "classes")
+"""What a trained model cannot do without: its first and last weights have these shapes."""
+
+
+def identity_of(config: Config, problem: Problem, seed: int) -> dict[str, Any]:
+    """settings: those that a continued run may not change; code: a hash of the file of the user's model, '' without one; graph: the
+    fingerprints of graph and partition. Plain text throughout, so that a difference can be shown."""
+    return {
+        "settings": fixed_settings(replace(config, runs=1, seed=seed)),
+        "code": _code(config.model),
+        "graph": dict(problem.fingerprints),
+    }
+
+
+def check_same_run(saved: Any, ours: Mapping[str, Any]) -> None:
+    """Raise UserError with the first thing in which the run of a checkpoint differs from this one."""
+    check_same_settings(saved, ours)
+    changes = graph_changes(saved, ours)
+    if changes:
+        raise UserError(
+            f"the graph or its partition has changed since the checkpoint was written: {changes[0]}. "
+            "Put the dataset's files (or the partition) back, or start a new run."
+        )
+
+
+def check_same_settings(saved: Any, ours: Mapping[str, Any]) -> None:
+    """Raise UserError with the first setting that differs, or where the code of the user's model does."""
+    _check_form(saved, ours)
+    before, here = saved["settings"], ours["settings"]
+    for key in sorted(before.keys() | here.keys(), key=lambda key: (key != "seed", key)):
+        if before.get(key) != here.get(key):
+            there, now = (value.get(key, "not set").strip("'") or "''" for value in (before, here))
+            raise UserError(
+                f"the checkpoint is of another run: {key}={there} there, {key}={now} in config.yaml. "
+                "Put the checkpoint or the configuration of this run back."
+            )
+    if saved["code"] != ours["code"]:
+        raise UserError(
+            "the file of the model's code (model.module) has changed since the checkpoint was written. Put it back, or start a new run."
+        )
+
+
+def graph_changes(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """Everything in which the graphs differ, the most telling first; what follows from another number of nodes is left out."""
+    before, now = saved["graph"], ours["graph"]
+    sizes = [f"{now[key]} {key}, {before[key]} then" for key in now if key in before and before[key] != now[key] and now[key].isdigit()]
+    return sizes or [f"other {key}" if key != "partition" else "another partition" for key in now if before.get(key) != now[key]]
+
+
+def check_applicable(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Raise UserError where a trained model cannot be applied to this graph: other feature columns, or other classes."""
+    for key in SHAPING:
+        if saved["graph"].get(key) != ours["graph"][key]:
+            raise UserError(
+                f"the graph has {ours['graph'][key]} {key} and had {saved['graph'].get(key)} in training: the weights do not fit. "
+                "Put the dataset's files back."
+            )
+
+
+def _check_form(saved: Any, ours: Mapping[str, Any]) -> None:
+    def texts(value: Any) -> bool:
+        return isinstance(value, dict) and all(type(key) is str and type(item) is str for key, item in value.items())
+
+    fits = isinstance(saved, dict) and saved.keys() == ours.keys() and type(saved["code"]) is str
+    if not (fits and texts(saved["settings"]) and texts(saved["graph"])):
+        raise UserError("the checkpoint does not say which run it is of: it is damaged. Bring an intact copy back, or start the run again.")
+
+
+def _code(config: ModelConfig) -> str:
+    """The hash of the file behind `model.module`, or behind the class that a package registers."""
+    if isinstance(config, CustomConfig):
+        module = load_module(config.module)
+    elif config.implementation:
+        module = importlib.import_module(config.implementation.partition(":")[0])
+    else:
+        return ""
+    return hashlib.blake2b(Path(module.__file__).read_bytes(), digest_size=16).hexdigest() if module.__file__ else ""

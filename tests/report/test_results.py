@@ -1,0 +1,43 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from gas_cli.report.results import combine_last, last_evaluation, results_table
+
+ONE = {
+    "metric": "accuracy",
+    "best_epoch": 7,
+    **{"train": 1.0, "val": 0.75, "test": 0.5},
+    "last": {"epoch": 20, "train": 1.0, "val": 0.7, "test": None},
+}
+
+
+def test_one_run_has_its_best_and_its_last_epoch() -> None:
+    assert results_table(ONE).splitlines() == [
+        "accuracy  best epoch 7  last epoch 20",
+        "train     1.0000        1.0000",
+        "val       0.7500        0.7000",
+        "test      0.5000        -",
+    ]
+
+
+def test_several_runs_have_mean_and_deviation() -> None:
+    runs = [{"epoch": epoch, "train": 1.0, "val": val, "test": val} for epoch, val in ((20, 0.25), (12, 0.75))]
+    many = {**ONE, "num_runs": 2, "std": {"train": 0.0, "val": 0.25, "test": None}, **combine_last(runs)}
+    lines = results_table(many).splitlines()
+    assert lines[0] == "accuracy  best epoch, mean ± std of 2 runs  last epoch, mean ± std"
+    assert lines[2].split() == ["val", "0.7500", "±", "0.2500", "0.5000", "±", f"{statistics.stdev([0.25, 0.75]):.4f}"]
+
+
+def test_the_last_evaluation_is_that_of_the_last_evaluated_epoch() -> None:
+    records = [{"epoch": 1, "train": 0.1, "val": 0.2, "test": 0.3}, {"epoch": 2, "loss": 1.0}]
+    assert last_evaluation(records) == {"epoch": 1, "train": 0.1, "val": 0.2, "test": 0.3}
+
+
+@pytest.mark.parametrize("records", [[], [{"epoch": 1, "loss": 1.0}]])
+def test_without_an_evaluation_there_is_no_table(records: list[dict[str, float]]) -> None:
+    assert last_evaluation(records) == {} and results_table({**ONE, "last": last_evaluation(records)}) == "" == results_table({})
