@@ -25,7 +25,8 @@ from gas_cli.train.problem import Problem
 
 
 def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: str = "auto", checkpoint: str = "best") -> Path:
-    """Write `nodes` int64 [n] (ids as in the dataset) and `probabilities` float32 [n, C] to the .npz file `out`.
+    """Write `nodes` int64 [n] (ids as in the dataset), `probabilities` float32 [n, C] and `classes` [C], the dataset's label of each column
+    as text, to the .npz file `out`.
 
     `mode`: `exact` runs all layers on the whole graph, `history` only the last one on the checkpoint's histories. `nodes` is a .npy or text
     file of node ids; all nodes without it. Raises UserError for a folder, checkpoint or node file that does not fit.
@@ -46,7 +47,7 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
     original = torch.empty_like(scores)
     original[problem.partition.node_perm] = scores  # back into the dataset's order
     values = probabilities(original[torch.from_numpy(wanted)], problem.multilabel)
-    return _write(out, wanted, values)
+    return _write(out, wanted, values, problem.graph.class_names)
 
 
 def _scores(config: Config, problem: Problem, state: dict[str, object], mode: str, device: torch.device) -> Tensor:
@@ -94,13 +95,14 @@ def _load_ids(path: Path) -> NDArray[Any]:
     return ids
 
 
-def _write(out: Path, nodes: NDArray[np.int64], values: Tensor) -> Path:
+def _write(out: Path, nodes: NDArray[np.int64], values: Tensor, class_names: tuple[str, ...]) -> Path:
+    classes = np.array(class_names or [str(c) for c in range(values.shape[1])])
     out = out if out.suffix == ".npz" else out.with_name(out.name + ".npz")
     temporary = out.with_name(out.name + ".tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            np.savez(file, nodes=nodes, probabilities=values.numpy())
+            np.savez(file, nodes=nodes, probabilities=values.numpy(), classes=classes)
         temporary.replace(out)
     except OSError as error:
         with contextlib.suppress(OSError):  # where it could not even be made

@@ -21,6 +21,7 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
+from gas_cli.graph.splits import numbered_split
 from gas_cli.history.store import HistoryStore
 from gas_cli.lock import claimed
 from gas_cli.memory import RESIDENT, OnProcess, StagePeaks, release_free_memory, resident_bytes
@@ -142,11 +143,7 @@ def pick_device(name: str) -> torch.device:
 
 def pick_split(config: Config, problem: Problem, seed: int) -> Split:
     """The split with number `dataset.split`, or number `seed` modulo how many there are."""
-    splits = problem.graph.splits
-    number = config.dataset.split
-    if number >= len(splits):
-        raise UserError(f"dataset.split={number}: {problem.graph.name} has {len(splits)} split(s) from 0 on. Use -1 to follow the seed.")
-    return splits[seed % len(splits) if number < 0 else number]
+    return numbered_split(problem.graph, config.dataset.split, seed)
 
 
 def _run_all(config: Config, folder: Path) -> dict[str, Any]:

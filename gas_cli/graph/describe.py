@@ -113,7 +113,8 @@ def _labels(graph: Graph) -> list[tuple[str, str]]:
         balance = ", ".join(f"{c}: {100 * counts[c] / graph.num_nodes:.1f} %" for c in order)
         return [("labels", f"{graph.num_classes}, {counts.sum() / graph.num_nodes:.2f} per node"), ("balance", balance + rest)]
     known = int(counts.sum())
-    balance = ", ".join(f"{c}: {counts[c]:,} ({100 * counts[c] / max(known, 1):.1f} %)" for c in order)
+    name = graph.class_names or tuple(map(str, range(graph.num_classes)))
+    balance = ", ".join(f"{name[c]}: {counts[c]:,} ({100 * counts[c] / max(known, 1):.1f} %)" for c in order)
     chance = float(np.square(counts / max(known, 1)).sum())
     return [
         ("classes", f"{graph.num_classes}; {graph.num_nodes - known:,} nodes without label"),

@@ -43,6 +43,7 @@ class Graph:
                  both directions of an edge may share one; row e where adj has no `attr_row` (R = E then)
     x_row        int64 [N] or None: the row of x of each node. None means row i for node i; the permutation by parts sets it where x is
                  too large to be moved
+    class_names  what the source calls the C classes, in their order; () where class c is label c (or its column)
     """
 
     name: str
@@ -56,6 +57,7 @@ class Graph:
     inductive: bool = False
     edge_attr: Tensor | None = None
     x_row: Tensor | None = None
+    class_names: tuple[str, ...] = ()
 
     @property
     def num_nodes(self) -> int:
@@ -159,6 +161,8 @@ class Graph:
         self._check(
             self.metric != "roc_auc" or binary, f"has {self.num_classes} classes and metric roc_auc", "two classes, or label columns"
         )
+        named = len(self.class_names)
+        self._check(named in (0, self.num_classes), f"has {named} names of classes", f"{self.num_classes} names, or none")
         if self.y.dim() == 2:
             columns = int(self.y.shape[1])
             self._check(columns == self.num_classes, f"has {columns} label columns", f"{self.num_classes} columns")

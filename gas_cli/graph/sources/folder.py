@@ -14,6 +14,7 @@ from gas_cli.graph.features import compact
 from gas_cli.graph.graph import Features, Graph, Split
 from gas_cli.graph.sources.folder_edges import read_adjacency
 from gas_cli.graph.sources.folder_splits import read_splits
+from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_of, read_labels, report_empty_parts
 from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, need, read_matrix, read_table
 from gas_cli.ops.csr import CSR
 
@@ -38,50 +39,13 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
 def assemble(
     name: str, config: FolderConfig, x: Features, adj: CSR, labels: Table, splits: tuple[Split, ...], edge_attr: Tensor | None
 ) -> Graph:
-    """The `Graph`, once number of classes and metric are decided and every node in a mask is seen to have a label."""
-    several = labels.values.ndim == 2
-    num_classes = labels.values.shape[1] if several else config.num_classes or int(labels.values.max()) + 1
-    if config.num_classes not in (0, num_classes):
-        raise labels.unfit(f"it has {num_classes} columns where dataset.num_classes={config.num_classes}", "Correct either")
-    metric = ("micro_f1" if several else "accuracy") if config.metric == "auto" else config.metric
-    if metric != "roc_auc" and several != (metric == "micro_f1"):
-        raise labels.unfit(f"dataset.metric={metric} does not fit {'several labels' if several else 'one label'} per node", "Use auto")
-    if not several:
-        _check_classes(labels, num_classes, splits)
-    y = torch.from_numpy(labels.values.astype(np.float32 if several else np.int64))
-    return Graph(name, x, adj, y, splits, num_classes, metric, adj.symmetric, edge_attr=edge_attr)
-
-
-def _check_classes(labels: Table, num_classes: int, splits: tuple[Split, ...]) -> None:
-    values = labels.values
-    if (beyond := np.flatnonzero(values >= num_classes)).size:
-        node = int(beyond[0])
-        raise labels.wrong(
-            node, f"label {values[node]} is out of range", f"Expected 0 to {num_classes - 1}, or a larger dataset.num_classes"
-        )
-    used = np.zeros(values.shape[0], bool)
-    for split in splits:
-        used |= (split.train | split.val | split.test).numpy()
-    if (unknown := np.flatnonzero(used & (values < 0))).size:
-        node = int(unknown[0])
-        raise labels.wrong(node, f"node {node} has label -1 (unknown), but is in a split", "Label it, or take it out of the split")
-
-
-def read_labels(table: Table) -> Table:
-    """int64 [N], -1 where unknown; or [N, C] of zeros and ones."""
-    labels = table.whole_numbers("class")
-    values = labels.values
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim > 2:
-        raise table.unfit(f"it has shape {values.shape}", "Expected [N], or [N, C] of zeros and ones")
-    least, most = (-1, np.iinfo(np.int32).max) if values.ndim == 1 else (0, 1)
-    bad = (values < least) | (values > most)
-    if bad.any():
-        row = int(np.argwhere(bad)[0][0])
-        expected = "Expected classes from 0 on, -1 for unknown" if values.ndim == 1 else "Expected 0 or 1 in each of several columns"
-        raise table.wrong(row, f"label {values[tuple(np.argwhere(bad)[0])]} is out of range", expected)
-    return Table(table.path, np.ascontiguousarray(values), table.rows)
+    """The `Graph`, once classes and metric are decided and every node in a split is seen to have a label."""
+    classes = classes_of(labels, config)
+    metric = check_metric(labels, classes, config.metric)
+    check_labelled(labels, splits)
+    report_empty_parts(labels.path if labels.path.suffix == ".pt" else labels.path.parent, splits)
+    y = torch.from_numpy(classes.y)
+    return Graph(name, x, adj, y, splits, classes.num_classes, metric, adj.symmetric, edge_attr=edge_attr, class_names=classes.names)
 
 
 def read_features(path: Path, labels: Table) -> Features:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from gas_cli.config.dataset import FolderConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Features, Graph
-from gas_cli.graph.sources.folder import assemble, read_labels
+from gas_cli.graph.sources.folder import assemble
 from gas_cli.graph.sources.folder_edges import Edges, attribute_rows
 from gas_cli.graph.sources.folder_splits import PARTS, read_mask, to_splits
+from gas_cli.graph.sources.labels import read_labels
 from gas_cli.graph.sources.table import Table
 
 NEEDED = ("edge_index", "x", "y", *(f"{part}_mask" for part in PARTS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,22 @@ MATRIX = (*SUFFIXES, ".npz")
 """Suffixes of what may also be a matrix of scipy."""
 
 ROWS_AT_A_TIME = 1 << 16
+EXACT = 1 << 53
+"""Whole numbers beyond it are not exact in float64, so two of them may have become one."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """`values` [rows] or [rows, columns] from `path`; `rows` says how its rows are called."""
+    """`values` [rows] or [rows, columns] from `path`; `rows` says how its rows are called, `skipped` counts lines before the first row."""
 
     path: Path
     values: NDArray[Any]
     rows: str = "row"
+    skipped: int = 0
 
     def wrong(self, row: int, reason: str, remedy: str) -> UserError:
         """The error for one row, counted from 0; in a text file with its line, as editors count."""
-        line = f" (line {row + 1})" if self.path.suffix == ".csv" else ""
+        line = f" (line {row + 1 + self.skipped})" if self.path.suffix == ".csv" else ""
         return UserError(f"{self.path}, {self.rows} {row}{line}: {reason}. {remedy}.")
 
     def unfit(self, reason: str, remedy: str) -> UserError:
@@ -52,9 +55,13 @@ class Table:
             if bad.any():
                 row = start + int(np.argwhere(bad)[0][0])
                 raise self.wrong(row, f"{_first(block, bad)} is no {what}", "Expected a whole number in every cell")
+            bad = np.abs(block) > EXACT
+            if bad.any():
+                row = start + int(np.argwhere(bad)[0][0])
+                raise self.wrong(row, f"{_first(block, bad):.0f} is too large for a {what}", f"Expected at most 2^53 = {EXACT:,}")
             least, most = min(least, float(block.min(initial=0))), max(most, float(block.max(initial=0)))
         fits = np.iinfo(np.int32).min <= least and most <= np.iinfo(np.int32).max
-        return Table(self.path, self.values.astype(np.int32 if fits else np.int64), self.rows)
+        return replace(self, values=self.values.astype(np.int32 if fits else np.int64))
 
     def finite(self, what: str) -> Table:
         """The same table. Raises `UserError` naming the first row with an empty cell, NaN or an infinite number."""

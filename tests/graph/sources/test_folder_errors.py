@@ -86,7 +86,7 @@ def test_a_wrong_text_file_is_answered_by_file_row_reason_and_remedy(write: Writ
         (
             {"labels": np.full(N, 4)},
             {"num_classes": 3},
-            "labels.npy, row 0: label 4 is out of range. Expected 0 to 2, or a larger dataset.num_cl",
+            "labels.npy, row 0: label 4 is out of range. Expected 0 to 2 with dataset.num_classes=3",
         ),
         ({"labels": np.zeros((N, 3), int)}, {"num_classes": 4}, "labels.npy: it has 3 columns where dataset.num_classes=4. Correct either"),
         ({"train_mask": np.zeros((N, 2), bool), "val_mask": np.zeros((N, 3), bool)}, {}, "it has 2 masks where another part has 3"),
