@@ -35,11 +35,10 @@ def test_settings_are_those_of_the_dataset(folder: Path, capsys: pytest.CaptureF
 
 def test_what_is_wrong_is_said_with_code_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "labels.npy").unlink()
-    (folder / "labels.csv").write_text("label\n" + "0\n" * 9)
+    (folder / "labels.csv").write_text("0\n" * 8 + "x\n")
     assert command_line(["check", str(folder)]) == 2
-    expected = (
-        f"gas-data: {folder}/labels.csv, row 0 (line 1): 'label' looks like a header. Delete that line: columns go by their position.\n"
-    )
+    remedy = "Expected numbers only: encode or remove the text; a node's id is its row in the labels, from 0"
+    expected = f"gas-data: {folder}/labels.csv, row 8 (line 9): 'x' in column 0 is no number. {remedy}.\n"
     assert capsys.readouterr() == ("", expected)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from gas_cli.graph.features import compact
 from gas_cli.graph.graph import Features, Graph, Split
 from gas_cli.graph.sources.folder_edges import read_adjacency
 from gas_cli.graph.sources.folder_splits import read_splits
+from gas_cli.graph.sources.folder_tables import Tables
 from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_of, read_labels, report_empty_parts
-from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, need, read_matrix, read_table
+from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, need, read_matrix
 from gas_cli.ops.csr import CSR
 
 
@@ -30,10 +32,12 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
         return load_saved(path, config)
     if not path.is_dir():
         raise UserError(f"dataset.path={path} is no folder: expected one with edges, features, labels and splits, or a .pt file.")
-    labels = read_labels(read_table(need(path, "labels", SUFFIXES)))
-    x = read_features(need(path, "features", MATRIX), labels)
-    adj, edge_attr = read_adjacency(path, len(labels.values), config.undirected)
-    return assemble(path.name, config, x, adj, labels, read_splits(path, len(labels.values)), edge_attr)
+    needed = {"labels": need(path, "labels", SUFFIXES), "features": need(path, "features", MATRIX), "edges": need(path, "edges", MATRIX)}
+    tables = Tables(path, config)
+    labels = read_labels(tables.read(needed["labels"]))
+    x = read_features(tables, needed["features"], labels)
+    adj, edge_attr = read_adjacency(path, tables, len(labels.values), config.undirected)
+    return assemble(path.name, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr)
 
 
 def assemble(
@@ -48,7 +52,7 @@ def assemble(
     return Graph(name, x, adj, y, splits, classes.num_classes, metric, adj.symmetric, edge_attr=edge_attr, class_names=classes.names)
 
 
-def read_features(path: Path, labels: Table) -> Features:
+def read_features(tables: Tables, path: Path, labels: Table) -> Features:
     """Features of as many nodes as there are labels; a float32 .npy file stays on the disk, mapped."""
     if path.suffix == ".npz":
         matrix = read_matrix(path)
@@ -57,9 +61,9 @@ def read_features(path: Path, labels: Table) -> Features:
             row = int(np.searchsorted(matrix.indptr, np.flatnonzero(~np.isfinite(matrix.data))[0], side="right")) - 1
             raise Table(path, matrix.data).wrong(row, "a feature is NaN or infinite", "Expected finite numbers: fill or drop it")
         return compact(matrix)
-    table = read_table(path, np.float32)
+    table = tables.read(path, np.float32)
     if table.values.ndim == 1:
-        table = Table(path, table.values[:, None])
+        table = replace(table, values=table.values[:, None])
     if table.values.ndim != 2:
         raise table.unfit(f"it has shape {table.values.shape}", "Expected [N, F]: one row per node")
     _check_rows(path, table.values.shape[0], labels)

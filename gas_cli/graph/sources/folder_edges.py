@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gas_cli.errors import UserError
-from gas_cli.graph.sources.table import MATRIX, Table, find, need, read_matrix, read_table
+from gas_cli.graph.sources.folder_tables import Tables
+from gas_cli.graph.sources.table import MATRIX, Table, find, ids_from_0, need, read_matrix
 from gas_cli.graph.topology import build_adjacency
 from gas_cli.ops.csr import CSR
 
@@ -32,32 +33,34 @@ class Edges:
         if self.index.size and (int(self.index.min()) < 0 or int(self.index.max()) >= num_nodes):
             edge = int(np.flatnonzero(((self.index < 0) | (self.index >= num_nodes)).any(axis=0))[0])
             source, target = self.index[:, edge].tolist()
+            one_based = int(self.index.min()) == 1 and int(self.index.max()) == num_nodes
+            hint = f". Ids seem to begin at 1: {ids_from_0(self.table, 2)}" if one_based else ""
             raise self.table.wrong(
                 edge,
                 f"it joins nodes {source} and {target} of {num_nodes}",
-                f"Expected ids from 0 to {num_nodes - 1}, the rows of the labels",
+                f"Expected ids from 0 to {num_nodes - 1}, the rows of the labels{hint}",
             )
         weight = None if self.weight is None else self.weight.finite("weight").values
         return build_adjacency(self.index, num_nodes, weight, symmetrise=undirected, number_edges=self.numbered)
 
 
-def read_adjacency(folder: Path, num_nodes: int, undirected: bool) -> tuple[CSR, Tensor | None]:
+def read_adjacency(folder: Path, tables: Tables, num_nodes: int, undirected: bool) -> tuple[CSR, Tensor | None]:
     """From `edges.*`, whose rows are source and target, and `edge_weight.*` where there is one; the attributes of `edge_attr.*`, if any,
     are float32 [E, D] in the order of the edges, to whose rows `CSR.attr_row` leads."""
     path = need(folder, "edges", MATRIX)
-    edges = _edges_of_matrix(path, num_nodes) if path.suffix == ".npz" else _edges_of_table(read_table(path))
-    attributes = _read_attributes(folder, edges)
-    edges = replace(_with_weights(folder, edges), numbered=attributes is not None)
+    edges = _edges_of_matrix(path, num_nodes) if path.suffix == ".npz" else _edges_of_table(tables.read(path))
+    attributes = _read_attributes(folder, tables, edges)
+    edges = replace(_with_weights(folder, tables, edges), numbered=attributes is not None)
     return edges.adjacency(num_nodes, undirected), attributes
 
 
-def _read_attributes(folder: Path, edges: Edges) -> Tensor | None:
+def _read_attributes(folder: Path, tables: Tables, edges: Edges) -> Tensor | None:
     path = find(folder, "edge_attr")
     if path is None:
         return None
     if edges.table.path.suffix == ".npz":
         raise UserError(f"{path}: the entries of {edges.table.path.name} have no order of rows. Write the edges as .npy, .csv or .parquet.")
-    return attribute_rows(read_table(path, np.float32), edges.index.shape[1])
+    return attribute_rows(tables.read(path, np.float32), edges.index.shape[1])
 
 
 def attribute_rows(table: Table, num_edges: int) -> Tensor:
@@ -70,24 +73,24 @@ def attribute_rows(table: Table, num_edges: int) -> Tensor:
         raise table.unfit(
             f"there are {values.shape[0]} rows of edge attributes for {num_edges} edges ({where})", "Expected one per edge, in their order"
         )
-    Table(table.path, values, table.rows).finite("edge attribute")
+    replace(table, values=values).finite("edge attribute")
     return torch.from_numpy(np.require(values, np.float32, "W"))
 
 
-def _with_weights(folder: Path, edges: Edges) -> Edges:
+def _with_weights(folder: Path, tables: Tables, edges: Edges) -> Edges:
     weights = find(folder, "edge_weight")
     if weights is None:
         return edges
     path = edges.table.path
     if edges.weight is not None:
         raise UserError(f"{weights}: {path.name} has weights of its own. Remove one of the two.")
-    table = read_table(weights)
+    table = tables.read(weights)
     flat = table.values.reshape(-1) if table.values.ndim == 2 and table.values.shape[1] == 1 else table.values
     if flat.shape != (edges.index.shape[1],):
         raise table.unfit(
             f"it has shape {flat.shape} for {edges.index.shape[1]} edges", "Expected one weight per edge, in the order of the edges"
         )
-    return replace(edges, weight=Table(weights, flat))
+    return replace(edges, weight=replace(table, values=flat))
 
 
 def _edges_of_table(table: Table) -> Edges:
@@ -102,8 +105,8 @@ def _edges_of_table(table: Table) -> Edges:
         raise table.unfit(
             f"it has {values.shape[1]} columns", "Expected source, target and possibly weight; attributes belong into edge_attr"
         )
-    index = Table(table.path, values[:, :2]).whole_numbers("node id").values.T
-    return Edges(table, index, Table(table.path, values[:, 2]) if values.shape[1] == 3 else None)
+    index = replace(table, values=values[:, :2]).whole_numbers("node id").values.T
+    return Edges(table, index, replace(table, values=values[:, 2]) if values.shape[1] == 3 else None)
 
 
 def _edges_of_matrix(path: Path, num_nodes: int) -> Edges:

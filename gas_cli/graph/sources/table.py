@@ -1,9 +1,10 @@
-"""Tables that users write: .npy, .csv and .parquet, with errors that say file, row, reason and remedy."""
+"""Tables that users write, with errors that say file, row, reason and remedy."""
 
 from __future__ import annotations
 
 import difflib
 import importlib.util
+import shlex
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,12 +28,14 @@ EXACT = 1 << 53
 
 @dataclass(frozen=True)
 class Table:
-    """`values` [rows] or [rows, columns] from `path`; `rows` says how its rows are called, `skipped` counts lines before the first row."""
+    """`values` [rows] or [rows, columns] from `path`; `rows` says how its rows are called, `skipped` counts lines before the first row
+    and `dropped` columns before the first column."""
 
     path: Path
     values: NDArray[Any]
     rows: str = "row"
     skipped: int = 0
+    dropped: int = 0
 
     def wrong(self, row: int, reason: str, remedy: str) -> UserError:
         """The error for one row, counted from 0; in a text file with its line, as editors count."""
@@ -79,6 +82,25 @@ class Table:
         return self
 
 
+def in_place(command: str, path: Path) -> str:
+    """What to type to send `path` through a command."""
+    quoted, temporary = shlex.quote(str(path)), shlex.quote(f"{path}.new")
+    return f"{command} < {quoted} > {temporary} && mv {temporary} {quoted}"
+
+
+def ids_from_0(table: Table, columns: int) -> str:
+    """What to do where the ids in the first `columns` of a table begin at 1."""
+    if table.path.suffix == ".csv":
+        ids = "; ".join(f"${table.dropped + column + 1}-=1" for column in range(columns))
+        rows = f"NR>{table.skipped} " if table.skipped else ""
+        command = in_place(f"awk -F, -v OFS=, '{rows}{{{ids}}} 1'", table.path)
+        return f"type {command}"
+    if table.path.suffix == ".npy":
+        change = f"import numpy as np; path = {str(table.path)!r}; np.save(path, np.load(path) - 1)"
+        return f"type python -c {shlex.quote(change)}"
+    return "subtract 1 from every id"
+
+
 def _first(values: NDArray[Any], bad: NDArray[np.bool_]) -> float:
     return float(values[tuple(np.argwhere(bad)[0])])
 
@@ -88,7 +110,26 @@ def find(folder: Path, stem: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path 
     found = [path for suffix in suffixes if (path := folder / f"{stem}{suffix}").is_file()]
     if len(found) > 1:
         raise UserError(f"{folder} has {' and '.join(path.name for path in found)}: expected one of them. Remove the other.")
+    if not found and folder.is_dir() and (other := _other_form(folder, stem)):
+        raise UserError(f"{other[0]}: this form is not read. Expected {', '.join(stem + suffix for suffix in suffixes)}: type {other[1]}")
     return found[0] if found else None
+
+
+PACKED = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd", ".zip": "unzip"}
+SEPARATED = (".tsv", ".tab", ".txt", ".dat", ".edgelist")
+SPACES_TO_COMMAS = r"sed -E 's/^[ \t]+//; s/[ \t\r]+$//; s/[ \t]+/,/g'"
+
+
+def _other_form(folder: Path, stem: str) -> tuple[Path, str] | None:
+    """A file of this stem in a form that is not read, and the command that turns it into one that is."""
+    for path in sorted(folder.glob(f"{stem}.*")):
+        name = shlex.quote(str(path))
+        target = shlex.quote(str(path.with_suffix(".csv")))
+        if path.suffix in PACKED:
+            return path, f"{PACKED[path.suffix]} {name}" + (f" -d {shlex.quote(str(folder))}" if path.suffix == ".zip" else "")
+        if path.suffix in SEPARATED:
+            return path, f"{SPACES_TO_COMMAS} {name} > {target}"
+    return None
 
 
 def need(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
@@ -105,11 +146,10 @@ def need(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
 
 
 def read_table(path: Path, dtype: type[np.generic] = np.float64) -> Table:
-    """The numbers in `path`: an .npy file is mapped and keeps its type and shape, the others become `dtype` [rows, columns].
-
-    A .csv has commas and no header. Raises `UserError` for a file that cannot be read or holds anything but numbers.
+    """The numbers in `path`: an .npy file is mapped and keeps its type and shape, a .parquet file becomes `dtype` [rows,
+    columns]. Text is read by `text_table`. Raises `UserError` for a file that cannot be read or holds anything but numbers.
     """
-    readers = {".npy": _read_npy, ".csv": _read_csv, ".parquet": _read_parquet}
+    readers = {".npy": _read_npy, ".parquet": _read_parquet}
     values = readers[path.suffix](path, dtype)
     if values.ndim == 0 or values.shape[0] == 0:
         raise UserError(f"{path}: it has no rows. Expected at least one; delete the file if it is not needed.")
@@ -124,41 +164,6 @@ def _read_npy(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         raise UserError(f"{path}: it holds {getattr(values, 'dtype', 'several arrays')}. Expected numbers: convert it before numpy.save.")
     return values
-
-
-def _read_csv(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
-    import pandas as pd
-
-    try:
-        values: NDArray[Any] = pd.read_csv(path, header=None, dtype=dtype, skip_blank_lines=False).to_numpy()
-    except pd.errors.EmptyDataError as error:
-        raise UserError(f"{path}: it is empty. Expected one line per row, numbers separated by commas.") from error
-    except pd.errors.ParserError as error:
-        reason = str(error).partition("error: ")[2].strip() or str(error)  # "Expected 2 fields in line 5, saw 3"
-        raise UserError(f"{path}: {reason}. Expected the same number of cells, separated by commas, in every line.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: it cannot be read as text ({error}). Save it as UTF-8 with commas, or use .npy.") from error
-    except ValueError as error:
-        raise _non_numeric(path) from error
-    return values
-
-
-def _non_numeric(path: Path) -> UserError:
-    """Read again, as text, to find the first cell that is no number."""
-    import pandas as pd
-
-    first = 0
-    for piece in pd.read_csv(path, header=None, dtype=str, skip_blank_lines=False, chunksize=ROWS_AT_A_TIME):
-        bad = (piece.apply(pd.to_numeric, errors="coerce").isna() & piece.notna()).to_numpy()
-        if bad.any():
-            row, column = np.argwhere(bad)[0].tolist()
-            cell = piece.iat[row, column]
-            table = Table(path, bad)
-            if first + row == 0 and bad[0].all() and not bad[1:].all():
-                return table.wrong(0, f"{cell!r} looks like a header", "Delete that line: columns go by their position")
-            return table.wrong(first + row, f"{cell!r} in column {column} is no number", "Expected numbers only: encode or remove the text")
-        first += len(piece)
-    return UserError(f"{path}: a number in it is too large. Expected numbers of at most 64 bits.")
 
 
 def _read_parquet(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
