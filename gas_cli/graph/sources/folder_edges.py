@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gas_cli.errors import UserError
 from gas_cli.graph.sources.folder_tables import Tables
-from gas_cli.graph.sources.table import MATRIX, Table, find, ids_from_0, need, read_matrix
+from gas_cli.graph.sources.table import BEGINS_AT_1, MATRIX, Table, find, ids_from_0, need, read_matrix
 from gas_cli.graph.topology import build_adjacency
 from gas_cli.ops.csr import CSR
 
@@ -34,11 +34,11 @@ class Edges:
             edge = int(np.flatnonzero(((self.index < 0) | (self.index >= num_nodes)).any(axis=0))[0])
             source, target = self.index[:, edge].tolist()
             one_based = int(self.index.min()) == 1 and int(self.index.max()) == num_nodes
-            hint = f". Ids seem to begin at 1: {ids_from_0(self.table, 2)}" if one_based else ""
             raise self.table.wrong(
                 edge,
                 f"it joins nodes {source} and {target} of {num_nodes}",
-                f"Expected ids from 0 to {num_nodes - 1}, the rows of the labels{hint}",
+                f"Expected ids from 0 to {num_nodes - 1}, the rows of the labels{BEGINS_AT_1 if one_based else ''}",
+                ids_from_0(self.table, 2) if one_based else "",
             )
         weight = None if self.weight is None else self.weight.finite("weight").values
         return build_adjacency(self.index, num_nodes, weight, symmetrise=undirected, number_edges=self.numbered)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Split
 from gas_cli.graph.sources.folder_tables import Tables
-from gas_cli.graph.sources.table import SUFFIXES, Table, find, ids_from_0
+from gas_cli.graph.sources.table import BEGINS_AT_1, SUFFIXES, Table, find, ids_from_0
 
 PARTS = ("train", "val", "test")
 
@@ -46,20 +46,24 @@ def read_mask(table: Table, num_nodes: int) -> Table:
     """bool [N, S]."""
     values = table.values[:, None] if table.values.ndim == 1 else table.values
     if values.ndim != 2 or values.shape[0] != num_nodes:
-        raise table.unfit(f"it has shape {table.values.shape} for {num_nodes} nodes", f"Expected one row per node; {_ids_elsewhere(table)}")
+        raise table.unfit(
+            f"it has shape {table.values.shape} for {num_nodes} nodes",
+            "Expected one row per node; ids belong into split/",
+            _move_ids(table),
+        )
     bad = (values != 0) & (values != 1)
     if bad.any():
         row, column = np.argwhere(bad)[0].tolist()
-        raise table.wrong(row, f"{values[row, column]} is neither 0 nor 1", f"Expected a mask; {_ids_elsewhere(table)}")
+        raise table.wrong(row, f"{values[row, column]} is neither 0 nor 1", "Expected a mask; ids belong into split/", _move_ids(table))
     return replace(table, values=values.astype(bool))
 
 
-def _ids_elsewhere(table: Table) -> str:
+def _move_ids(table: Table) -> str:
+    """What to type where files of masks hold ids."""
     if table.path.suffix == ".pt":
-        return "make one of ids with mask = torch.zeros(N, dtype=torch.bool); mask[ids] = True"
+        return "mask = torch.zeros(N, dtype=torch.bool); mask[ids] = True"
     suffix, folder = table.path.suffix, shlex.quote(str(table.path.parent))
-    move = f'for mask in *_mask{suffix}; do mv "$mask" "split/${{mask%_mask{suffix}}}{suffix}"; done'
-    return f"ids belong into split/: type (cd {folder} && mkdir -p split && {move})"
+    return f'(cd {folder} && mkdir -p split && for mask in *_mask{suffix}; do mv "$mask" "split/${{mask%_mask{suffix}}}{suffix}"; done)'
 
 
 def _id_table(tables: Tables, path: Path) -> Table:
@@ -74,8 +78,8 @@ def _read_ids(table: Table, num_nodes: int) -> Table:
     ids = table.whole_numbers("node id").values.reshape(-1)
     if (bad := np.flatnonzero((ids < 0) | (ids >= num_nodes))).size:
         one_based = int(ids.min()) >= 1 and int(ids.max()) == num_nodes
-        hint = f". If ids begin at 1, do this to every file of ids: {ids_from_0(table, 1)}" if one_based else ""
-        raise table.wrong(int(bad[0]), f"there is no node {ids[bad[0]]}", f"Expected ids from 0 to {num_nodes - 1}{hint}")
+        expected = f"Expected ids from 0 to {num_nodes - 1}{BEGINS_AT_1 if one_based else ''}"
+        raise table.wrong(int(bad[0]), f"there is no node {ids[bad[0]]}", expected, ids_from_0(table, 1) if one_based else "")
     first = np.full(num_nodes, ids.size)
     np.minimum.at(first, ids, np.arange(ids.size))
     if (again := np.flatnonzero(first[ids] < np.arange(ids.size))).size:

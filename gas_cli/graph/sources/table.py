@@ -37,14 +37,14 @@ class Table:
     skipped: int = 0
     dropped: int = 0
 
-    def wrong(self, row: int, reason: str, remedy: str) -> UserError:
-        """The error for one row, counted from 0; in a text file with its line, as editors count."""
+    def wrong(self, row: int, reason: str, remedy: str, command: str = "") -> UserError:
+        """The error for one row, counted from 0; in a text file with its line, as editors count. `command` is what to type in a shell."""
         line = f" (line {row + 1 + self.skipped})" if self.path.suffix == ".csv" else ""
-        return UserError(f"{self.path}, {self.rows} {row}{line}: {reason}. {remedy}.")
+        return UserError(f"{self.path}, {self.rows} {row}{line}: {reason}. {remedy}.{_typed(command)}")
 
-    def unfit(self, reason: str, remedy: str) -> UserError:
+    def unfit(self, reason: str, remedy: str, command: str = "") -> UserError:
         """The error for the table as a whole."""
-        return UserError(f"{self.path}: {reason}. {remedy}.")
+        return UserError(f"{self.path}: {reason}. {remedy}.{_typed(command)}")
 
     def whole_numbers(self, what: str) -> Table:
         """The same table as integers: of the type they have, else int32 where they fit. Raises `UserError` naming the first row with
@@ -82,23 +82,29 @@ class Table:
         return self
 
 
+def _typed(command: str) -> str:
+    return f" Type: {command}" if command else ""  # without a full stop, so that it can be copied
+
+
 def in_place(command: str, path: Path) -> str:
     """What to type to send `path` through a command."""
     quoted, temporary = shlex.quote(str(path)), shlex.quote(f"{path}.new")
     return f"{command} < {quoted} > {temporary} && mv {temporary} {quoted}"
 
 
+BEGINS_AT_1 = "; these seem to begin at 1, so subtract 1 from the ids in every file"
+
+
 def ids_from_0(table: Table, columns: int) -> str:
-    """What to do where the ids in the first `columns` of a table begin at 1."""
+    """What to type where the ids in the first `columns` of a table begin at 1; empty for forms without a command."""
     if table.path.suffix == ".csv":
         ids = "; ".join(f"${table.dropped + column + 1}-=1" for column in range(columns))
         rows = f"NR>{table.skipped} " if table.skipped else ""
-        command = in_place(f"awk -F, -v OFS=, '{rows}{{{ids}}} 1'", table.path)
-        return f"type {command}"
+        return in_place(f"awk -F, -v OFS=, '{rows}{{{ids}}} 1'", table.path)
     if table.path.suffix == ".npy":
         change = f"import numpy as np; path = {str(table.path)!r}; np.save(path, np.load(path) - 1)"
-        return f"type python -c {shlex.quote(change)}"
-    return "subtract 1 from every id"
+        return f"python -c {shlex.quote(change)}"
+    return ""
 
 
 def _first(values: NDArray[Any], bad: NDArray[np.bool_]) -> float:
@@ -111,7 +117,8 @@ def find(folder: Path, stem: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path 
     if len(found) > 1:
         raise UserError(f"{folder} has {' and '.join(path.name for path in found)}: expected one of them. Remove the other.")
     if not found and folder.is_dir() and (other := _other_form(folder, stem)):
-        raise UserError(f"{other[0]}: this form is not read. Expected {', '.join(stem + suffix for suffix in suffixes)}: type {other[1]}")
+        expected = ", ".join(stem + suffix for suffix in suffixes)
+        raise Table(other[0], np.empty(0)).unfit("this form is not read", f"Expected {expected}", other[1])
     return found[0] if found else None
 
 

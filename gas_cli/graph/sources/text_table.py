@@ -128,8 +128,8 @@ def _check_separator(path: Path, head: list[str]) -> None:
         name, command = "tabs" if "\t" in last else "spaces", SPACES_TO_COMMAS
     else:
         return
-    remedy = in_place(command, path)
-    raise Table(path, np.empty(0)).wrong(len(head) - 1, f"{last[:40]!r} has {name} between its cells", f"Expected commas: type {remedy}")
+    found = f"{last[:40]!r} has {name} between its cells"
+    raise Table(path, np.empty(0)).wrong(len(head) - 1, found, "Expected commas", in_place(command, path))
 
 
 def _is_header(first: list[str], second: list[str]) -> bool:
@@ -178,17 +178,18 @@ def _non_numeric(path: Path, skip: int) -> UserError:
             row, column = np.argwhere(bad)[0].tolist()
             table = Table(path, bad, skipped=skip)
             found = f"{piece.iat[row, column]!r} in column {column} is no number"
-            return table.wrong(first + row, found, _remedy(path, piece.iloc[:, column].dropna().tolist()))
+            return table.wrong(first + row, found, *_remedy(path, piece.iloc[:, column].dropna().tolist()))
         first += len(piece)
     return UserError(f"{path}: a number in it is too large. Expected numbers of at most 64 bits.")
 
 
-def _remedy(path: Path, cells: list[str]) -> str:
-    """For ids such as user7, whose text is the same in every cell, the command that deletes it."""
+def _remedy(path: Path, cells: list[str]) -> tuple[str, str]:
+    """What to do about text; for ids such as user7, whose text is the same in every cell, with the command that deletes it."""
     heads = {cell.rstrip("0123456789") for cell in cells}
     head = next(iter(heads))
     if len(heads) == 1 and head.replace("_", "").replace("-", "").isalnum() and all(cell != head for cell in cells):
-        command = in_place(f"sed 's/{head}//g'", path)
-        example = f"If {cells[0]!r} is row {cells[0][len(head) :]}, type {command}"
-        return f"Expected numbers only; node ids are rows of the labels, from 0. {example}"
-    return "Expected numbers only: encode or remove the text; a node's id is its row in the labels, from 0"
+        expected = (
+            f"Expected node ids, which are rows of the labels from 0. If {cells[0]!r} is row {cells[0][len(head) :]}, delete the text"
+        )
+        return expected, in_place(f"sed 's/{head}//g'", path)
+    return "Expected numbers only: encode or remove the text; a node's id is its row in the labels, from 0", ""
