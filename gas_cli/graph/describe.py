@@ -11,11 +11,12 @@ from gas_cli.ops.csr import CSR
 
 SHOWN_CLASSES = 20
 SHOWN_SPLITS = 3
+SHOWN_NUMBERS = 10
 ROWS_AT_A_TIME = 1 << 17
 
 
 def describe(graph: Graph) -> str:
-    """One `name: value` per line, then a note for each thing that is likely to be a mistake."""
+    """One `name: value` per line; `notes` are what is likely to be a mistake."""
     rows = [
         ("graph", graph.name),
         ("nodes", f"{graph.num_nodes:,}"),
@@ -27,8 +28,7 @@ def describe(graph: Graph) -> str:
         *_splits(graph),
     ]
     width = max(len(name) for name, _ in rows) + 1
-    lines = [f"{name + ':':<{width}} {value}" for name, value in rows]
-    return "\n".join([*lines, *(f"note: {note}" for note in notes(graph))])
+    return "\n".join(f"{name + ':':<{width}} {value}" for name, value in rows)
 
 
 def edge_homophily(graph: Graph) -> float:
@@ -46,26 +46,47 @@ def edge_homophily(graph: Graph) -> float:
 
 
 def notes(graph: Graph) -> list[str]:
-    """What is allowed, but seldom meant."""
+    """What is allowed, but seldom meant, in one line each."""
     found = []
     if not graph.symmetric:
         found.append("messages pass in one direction along some edges; dataset.undirected=true adds the reverse of every edge.")
+    found += _weight_notes(graph)
     alone = int((_degrees(graph.adj) + np.bincount(graph.adj.col.numpy(), minlength=graph.num_nodes) == 0).sum())
     if alone:
         found.append(f"{alone:,} node(s) have no edge.")
+    found += _split_notes(graph)
+    return found
+
+
+def _weight_notes(graph: Graph) -> list[str]:
+    counts = [(int((graph.adj.value < 0).sum()), "a negative weight"), (int((graph.adj.value == 0).sum()), "weight 0")]
+    return [f"{count:,} of the messages have {what}." for count, what in counts if count]
+
+
+def _split_notes(graph: Graph) -> list[str]:
+    found = []
+    if (empty := np.flatnonzero(_class_counts(graph) == 0)).size:
+        found.append(f"no node has class {_listed(empty)}.")
+    for part, means in (("val", "the best epoch cannot be told"), ("test", "no test result is reported")):
+        if bare := [number for number, split in enumerate(graph.splits) if not bool(getattr(split, part).any())]:
+            found.append(f"split {_listed(bare)} has no {part} nodes: {means}.")
     for number, split in enumerate(graph.splits):
         untrained = np.flatnonzero((_class_counts(graph, split.train.numpy()) == 0) & (_class_counts(graph) > 0))
         if untrained.size:
-            found.append(f"split {number} trains on no node of class {', '.join(map(str, untrained[:10].tolist()))}.")
+            found.append(f"split {number} trains on no node of class {_listed(untrained)}.")
             break  # one example tells
     return found
+
+
+def _listed(numbers: NDArray[np.int64] | list[int]) -> str:
+    rest = len(numbers) - SHOWN_NUMBERS
+    return ", ".join(str(int(number)) for number in numbers[:SHOWN_NUMBERS]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _edges(graph: Graph) -> str:
     kind = "every edge in both directions" if graph.symmetric else "directed"
     weight = graph.adj.value
-    low, high = (float(weight.min()), float(weight.max())) if weight.numel() else (1.0, 1.0)
-    weights = "no weights" if low == high == 1.0 else f"weights from {low:g} to {high:g}"
+    weights = f"weights from {float(weight.min()):g} to {float(weight.max()):g}" if graph.adj.weighted else "no weights"
     return f"{graph.num_edges:,} messages, {kind}, {weights}, {_edge_attributes(graph)}"
 
 
