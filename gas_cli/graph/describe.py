@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csgraph
 
 from gas_cli.graph.graph import Graph, Split
+from gas_cli.graph.topology import is_symmetric
 from gas_cli.ops.csr import CSR
 
 SHOWN_CLASSES = 20
 SHOWN_SPLITS = 3
-SHOWN_NUMBERS = 10
 ROWS_AT_A_TIME = 1 << 17
 
 
@@ -47,40 +50,29 @@ def edge_homophily(graph: Graph) -> float:
 
 def notes(graph: Graph) -> list[str]:
     """What is allowed, but seldom meant, in one line each."""
-    found = []
-    if not graph.symmetric:
-        found.append("messages pass in one direction along some edges; dataset.undirected=true adds the reverse of every edge.")
-    found += _weight_notes(graph)
+    found = [*_direction_notes(graph), *_weight_notes(graph)]
     alone = int((_degrees(graph.adj) + np.bincount(graph.adj.col.numpy(), minlength=graph.num_nodes) == 0).sum())
     if alone:
         found.append(f"{alone:,} node(s) have no edge.")
-    found += _split_notes(graph)
+    for number, split in enumerate(graph.splits):
+        untrained = np.flatnonzero((_class_counts(graph, split.train.numpy()) == 0) & (_class_counts(graph) > 0))
+        if untrained.size:
+            found.append(f"split {number} trains on no node of class {', '.join(map(str, untrained[:10].tolist()))}.")
+            break  # one example tells
     return found
+
+
+def _direction_notes(graph: Graph) -> list[str]:
+    if graph.symmetric:
+        return []
+    if is_symmetric(replace(graph.adj, value=torch.ones_like(graph.adj.value))):
+        return ["the two directions of some edges have different weights; dataset.undirected=true gives both the larger one."]
+    return ["messages pass in one direction along some edges; dataset.undirected=true adds the reverse of every edge."]
 
 
 def _weight_notes(graph: Graph) -> list[str]:
     counts = [(int((graph.adj.value < 0).sum()), "a negative weight"), (int((graph.adj.value == 0).sum()), "weight 0")]
     return [f"{count:,} of the messages have {what}." for count, what in counts if count]
-
-
-def _split_notes(graph: Graph) -> list[str]:
-    found = []
-    if (empty := np.flatnonzero(_class_counts(graph) == 0)).size:
-        found.append(f"no node has class {_listed(empty)}.")
-    for part, means in (("val", "the best epoch cannot be told"), ("test", "no test result is reported")):
-        if bare := [number for number, split in enumerate(graph.splits) if not bool(getattr(split, part).any())]:
-            found.append(f"split {_listed(bare)} has no {part} nodes: {means}.")
-    for number, split in enumerate(graph.splits):
-        untrained = np.flatnonzero((_class_counts(graph, split.train.numpy()) == 0) & (_class_counts(graph) > 0))
-        if untrained.size:
-            found.append(f"split {number} trains on no node of class {_listed(untrained)}.")
-            break  # one example tells
-    return found
-
-
-def _listed(numbers: NDArray[np.int64] | list[int]) -> str:
-    rest = len(numbers) - SHOWN_NUMBERS
-    return ", ".join(str(int(number)) for number in numbers[:SHOWN_NUMBERS]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _edges(graph: Graph) -> str:

@@ -49,12 +49,12 @@ class Edges:
     def _log_dropped(self, kept: int, undirected: bool) -> None:
         loops = int(np.count_nonzero(self.index[0] == self.index[1]))
         if loops:
-            log.info("%s: %s self-loop(s) dropped; models add their own where they use them.", self.table.path.name, f"{loops:,}")
+            log.info("%s: %s self-loop(s) dropped; models add their own where they use them.", self.table.path, f"{loops:,}")
         repeated = self.index.shape[1] - loops - (kept // 2 if undirected else kept)
         if repeated:
             again = "listed before, in this or the other direction" if undirected else "listed before"
             largest = "" if self.weight is None else "; the largest weight stays"
-            log.info("%s: %s edge(s) dropped that were %s%s.", self.table.path.name, f"{repeated:,}", again, largest)
+            log.info("%s: %s edge(s) dropped that were %s%s.", self.table.path, f"{repeated:,}", again, largest)
 
 
 def read_adjacency(folder: Path, num_nodes: int, undirected: bool) -> tuple[CSR, Tensor | None]:
@@ -137,12 +137,12 @@ def _edges_of_matrix(path: Path, num_nodes: int) -> Edges:
     if stored.shape != (num_nodes, num_nodes):
         table = Table(path, stored.data)
         raise table.unfit(f"it joins {stored.shape[0]} by {stored.shape[1]} nodes where there are {num_nodes} labels", "Expected [N, N]")
-    log.info("%s: a matrix of scipy in %s form; rows are sources, columns targets.", path.name, stored.format.upper())
+    log.info("%s: a matrix of scipy in %s form; rows are sources, columns targets.", path, stored.format.upper())
     matrix = merged(stored, path)
     entries = matrix.nnz
     matrix.eliminate_zeros()
     if zeros := entries - matrix.nnz:
-        log.info("%s: %s stored zero(s) are no edges.", path.name, f"{zeros:,}")
+        log.info("%s: %s stored zero(s) are no edges.", path, f"{zeros:,}")
     links = matrix.tocoo()
     table = Table(path, links.data, "entry")
     return Edges(table, np.stack(links.coords), None if (links.data == 1).all() else table)

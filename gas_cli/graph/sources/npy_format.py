@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,8 @@ def read_header(stream: IO[bytes]) -> Header:
     try:
         version = tuple(stream.read(2))
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran_order, dtype = read(stream)
+        with warnings.catch_warnings(action="ignore"):  # Python's words for odd literals; what is wrong is said below
+            shape, fortran_order, dtype = read(stream)
     except Exception as error:  # a damaged header makes numpy's parser raise nearly anything: SyntaxError, TokenError, TypeError, …
         raise ValueError(f"its header is damaged: {first_line(error)}") from error
     if any(isinstance(length, bool) or not 0 <= length <= np.iinfo(np.int64).max for length in shape):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,8 @@ def load_values(path: Path) -> dict[str, Any]:
 
     sizes = _checked_records(path)
     try:
-        with torch.serialization.safe_globals([Data, DataEdgeAttr, DataTensorAttr, GlobalStorage, *ARRAYS]):
+        admitted = torch.serialization.safe_globals([Data, DataEdgeAttr, DataTensorAttr, GlobalStorage, *ARRAYS])
+        with admitted, warnings.catch_warnings(action="ignore"):  # torch's words about damaged protocol numbers
             content = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # damaged bytes make the unpickler raise nearly anything
         if isinstance(error, pickle.UnpicklingError) and sizes:

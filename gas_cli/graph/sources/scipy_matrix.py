@@ -55,7 +55,7 @@ def merged(matrix: sp.sparray, path: Path) -> sp.csr_array:
     csr = listed.tocsr()
     csr.sum_duplicates()  # and sorts
     if repeated := stored - csr.nnz:
-        log.info("%s: %s of its entries repeat others; they were added up, as scipy does.", path.name, f"{repeated:,}")
+        log.info("%s: %s of its entries repeat others; they were added up, as scipy does.", path, f"{repeated:,}")
     return csr if csr.dtype == np.float32 else csr.astype(np.float32)
 
 
