@@ -35,6 +35,7 @@ from gas_cli.report.memory import memory_line
 from gas_cli.report.outcome import combine, describe, result, seconds_before, summarized
 from gas_cli.report.progress import ProgressRecorder
 from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders
+from gas_cli.report.remarks import remarks
 from gas_cli.report.summary import read_summary, write_summary
 from gas_cli.train.checkpoint import load_checkpoint
 from gas_cli.train.problem import Preparation, Problem
@@ -85,6 +86,8 @@ def _loaded(config: Config, progress: bool, peaks: StagePeaks) -> Graph:
 
 def _prepare(graph: Graph, config: Config, progress: bool, peaks: StagePeaks) -> Problem:
     _check_evaluation(config, graph)
+    for line in remarks(graph, config.dataset, config.model):
+        log.info("%s", line)
     memory = Preparation(peaks.peaks["resident"])
     with peaks.stage("partition"):
         partition = _partition(graph, config, progress, memory.processes.__setitem__)
@@ -102,7 +105,6 @@ def _with_attributes_for(graph: Graph, model: ModelConfig) -> Graph:
     """The graph without its edge attributes where the model reads none: batches then carry none."""
     if graph.edge_dim == 0 or model_class(model).takes_edge_attr(model):
         return graph
-    log.info("model=%s does not read the %d attribute(s) of each edge.", model.name, graph.edge_dim)
     return replace(graph, edge_attr=None, adj=replace(graph.adj, attr_row=None))
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csgraph
 
 from gas_cli.graph.graph import Graph, Split
+from gas_cli.graph.topology import is_symmetric
 from gas_cli.ops.csr import CSR
 
 SHOWN_CLASSES = 20
@@ -15,7 +19,7 @@ ROWS_AT_A_TIME = 1 << 17
 
 
 def describe(graph: Graph) -> str:
-    """One `name: value` per line, then a note for each thing that is likely to be a mistake."""
+    """One `name: value` per line; `notes` are what is likely to be a mistake."""
     rows = [
         ("graph", graph.name),
         ("nodes", f"{graph.num_nodes:,}"),
@@ -27,8 +31,7 @@ def describe(graph: Graph) -> str:
         *_splits(graph),
     ]
     width = max(len(name) for name, _ in rows) + 1
-    lines = [f"{name + ':':<{width}} {value}" for name, value in rows]
-    return "\n".join([*lines, *(f"note: {note}" for note in notes(graph))])
+    return "\n".join(f"{name + ':':<{width}} {value}" for name, value in rows)
 
 
 def edge_homophily(graph: Graph) -> float:
@@ -46,10 +49,8 @@ def edge_homophily(graph: Graph) -> float:
 
 
 def notes(graph: Graph) -> list[str]:
-    """What is allowed, but seldom meant."""
-    found = []
-    if not graph.symmetric:
-        found.append("messages pass in one direction along some edges; dataset.undirected=true adds the reverse of every edge.")
+    """What is allowed, but seldom meant, in one line each."""
+    found = [*_direction_notes(graph), *_weight_notes(graph)]
     alone = int((_degrees(graph.adj) + np.bincount(graph.adj.col.numpy(), minlength=graph.num_nodes) == 0).sum())
     if alone:
         found.append(f"{alone:,} node(s) have no edge.")
@@ -61,11 +62,23 @@ def notes(graph: Graph) -> list[str]:
     return found
 
 
+def _direction_notes(graph: Graph) -> list[str]:
+    if graph.symmetric:
+        return []
+    if is_symmetric(replace(graph.adj, value=torch.ones_like(graph.adj.value))):
+        return ["the two directions of some edges have different weights; dataset.undirected=true gives both the larger one."]
+    return ["messages pass in one direction along some edges; dataset.undirected=true adds the reverse of every edge."]
+
+
+def _weight_notes(graph: Graph) -> list[str]:
+    counts = [(int((graph.adj.value < 0).sum()), "a negative weight"), (int((graph.adj.value == 0).sum()), "weight 0")]
+    return [f"{count:,} of the messages have {what}." for count, what in counts if count]
+
+
 def _edges(graph: Graph) -> str:
     kind = "every edge in both directions" if graph.symmetric else "directed"
     weight = graph.adj.value
-    low, high = (float(weight.min()), float(weight.max())) if weight.numel() else (1.0, 1.0)
-    weights = "no weights" if low == high == 1.0 else f"weights from {low:g} to {high:g}"
+    weights = f"weights from {float(weight.min()):g} to {float(weight.max()):g}" if graph.adj.weighted else "no weights"
     return f"{graph.num_edges:,} messages, {kind}, {weights}, {_edge_attributes(graph)}"
 
 

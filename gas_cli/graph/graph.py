@@ -104,6 +104,7 @@ class Graph:
         if self.adj.nnz:
             low, high = int(self.adj.col.min()), int(self.adj.col.max())
             self._check(low >= 0 and high < n, f"has edges with node ids from {low} to {high}", f"ids from 0 to {n - 1}")
+        self._check(self.num_features > 0, "has no features", "at least one column")
         self._check_features()
         self._check_edge_attributes()
         self._check_labels()

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gas_cli.cli.data import command_line
+from gas_cli.cli.data import NOTE, command_line
+from gas_cli.config.compose import compose_config
+from gas_cli.errors import UserError
 
 
 @pytest.fixture
@@ -51,3 +53,53 @@ def test_wrong_arguments(argv: list[str], capsys: pytest.CaptureFixture[str]) ->
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line(["--help"]) == command_line(["--version"]) == 0
     assert "gas-data check" in capsys.readouterr().out
+
+
+def odd_folder(folder: Path) -> Path:
+    """Self-loops, parallel edges, weights (0 among them), one direction, nodes without edges, and a class without training nodes."""
+    np.save(folder / "edges.npy", np.array([[0, 0, 1, 2, 3, 3], [1, 1, 2, 2, 4, 5]]))
+    np.save(folder / "edge_weight.npy", np.array([1, 2, 0.5, 1, 0, 1], ">f2"))
+    np.save(folder / "edge_attr.npy", np.arange(6))
+    np.save(folder / "labels.npy", np.array([0, 1, 1, 0, 1, 2, 0, 1, 2]))
+    return folder
+
+
+@pytest.mark.parametrize("model", ["gcn", "gat", "pna", "gin"])
+@pytest.mark.parametrize("undirected", ["false", "true"])
+def test_check_and_train_say_the_same(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    model: str,
+    undirected: str,
+) -> None:
+    from gas_cli.run import prepare
+
+    odd_folder(folder)
+    assert command_line(["check", str(folder), f"undirected={undirected}", f"model={model}"]) == 0
+    notes = [line.removeprefix(NOTE) for line in capsys.readouterr().out.splitlines() if line.startswith(NOTE)]
+    caplog.set_level("INFO", "gas_cli")
+    caplog.clear()
+    settings = ["dataset=folder", f"dataset.path={folder}", f"dataset.undirected={undirected}", f"model={model}"]
+    prepare(compose_config([*settings, "partitioner=random", "partitioner.num_parts=2", "trainer.batch_parts=1", "partitioner.cache=''"]))
+    assert [record.getMessage() for record in caplog.records] == notes
+    said = " ".join(notes)
+    for expected in ("1 self-loop(s) dropped", "1 edge(s) dropped that were listed before", "have weight 0", "have no edge", "of class 2"):
+        assert expected in said
+    assert ("messages pass in one direction" in said) == (undirected == "false")
+    assert ("does not read the weights" in said) == (model in ("gat", "pna"))
+    assert ("does not read the 1 attribute(s)" in said) == (model != "gat")
+
+
+@pytest.mark.parametrize("model", ["gcn", "sage"])
+def test_check_and_train_refuse_the_same(folder: Path, capsys: pytest.CaptureFixture[str], model: str) -> None:
+    from gas_cli.run import prepare
+
+    np.save(folder / "edge_weight.npy", np.where(np.arange(9) == 4, -2.0, 1.0))
+    assert command_line(["check", str(folder), f"model={model}"]) == 2
+    message = capsys.readouterr().err.removeprefix("gas-data: ").strip()
+    with pytest.raises(UserError) as caught:
+        prepare(compose_config(["dataset=folder", f"dataset.path={folder}", f"model={model}"]))
+    assert str(caught.value) == message and "the first is -2 from node 4 to node 5" in message
+    assert command_line(["check", str(folder), f"model={model}", "model.normalization=none"]) == 0  # what the message recommends

@@ -17,7 +17,8 @@ from gas_cli.graph.sources.folder_edges import read_adjacency
 from gas_cli.graph.sources.folder_splits import read_splits
 from gas_cli.graph.sources.folder_tables import Tables
 from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_of, read_labels, report_empty_parts
-from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, need, read_matrix
+from gas_cli.graph.sources.scipy_matrix import merged, read_matrix
+from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, need
 from gas_cli.ops.csr import CSR
 
 
@@ -55,8 +56,9 @@ def assemble(
 def read_features(tables: Tables, path: Path, labels: Table) -> Features:
     """Features of as many nodes as there are labels; a float32 .npy file stays on the disk, mapped."""
     if path.suffix == ".npz":
-        matrix = read_matrix(path)
-        _check_rows(path, matrix.shape[0], labels)
+        stored = read_matrix(path)
+        _check_rows(path, stored.shape[0], labels)
+        matrix = merged(stored, path)
         if not np.isfinite(matrix.data).all():
             row = int(np.searchsorted(matrix.indptr, np.flatnonzero(~np.isfinite(matrix.data))[0], side="right")) - 1
             raise Table(path, matrix.data).wrong(row, "a feature is NaN or infinite", "Expected finite numbers: fill or drop it")
@@ -68,7 +70,7 @@ def read_features(tables: Tables, path: Path, labels: Table) -> Features:
         raise table.unfit(f"it has shape {table.values.shape}", "Expected [N, F]: one row per node")
     _check_rows(path, table.values.shape[0], labels)
     values = table.finite("feature").values
-    return torch.from_numpy(np.require(values, np.float32, "W"))  # no copy of a mapped float32 file
+    return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))  # no copy of a mapped float32 file
 
 
 def _check_rows(path: Path, rows: int, labels: Table) -> None:

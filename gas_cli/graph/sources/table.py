@@ -5,25 +5,26 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import shlex
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
-from gas_cli.graph.sources.raw import read_csr
+from gas_cli.graph.sources.npy_format import first_line, map_array
 
 SUFFIXES = (".npy", ".csv", ".parquet")
 MATRIX = (*SUFFIXES, ".npz")
 """Suffixes of what may also be a matrix of scipy."""
 
 ROWS_AT_A_TIME = 1 << 16
-EXACT = 1 << 53
-"""Whole numbers beyond it are not exact in float64, so two of them may have become one."""
+
+NPY_REMEDY = (
+    "Write it again with numpy.save as a plain array of numbers, such as array.astype(float); "
+    "a matrix of scipy with scipy.sparse.save_npz, as .npz"
+)
 
 
 @dataclass(frozen=True)
@@ -52,22 +53,23 @@ class Table:
         if self.values.dtype.kind in "iu":
             return self
         least, most = 0.0, 0.0
+        exact = 2.0 ** (np.finfo(self.values.dtype).nmant + 1) if self.values.dtype.kind == "f" else np.inf
         for start in range(0, self.values.shape[0], ROWS_AT_A_TIME):  # in blocks, for there may be many edges
             block = self.values[start : start + ROWS_AT_A_TIME]
             bad = ~(np.isfinite(block) & (block == np.rint(block)))
             if bad.any():
                 row = start + int(np.argwhere(bad)[0][0])
                 raise self.wrong(row, f"{_first(block, bad)} is no {what}", "Expected a whole number in every cell")
-            bad = np.abs(block) > EXACT
-            if bad.any():
-                row = start + int(np.argwhere(bad)[0][0])
-                raise self.wrong(row, f"{_first(block, bad):.0f} is too large for a {what}", f"Expected at most 2^53 = {EXACT:,}")
+            if (rounded := np.abs(block) >= exact).any():
+                row = start + int(np.argwhere(rounded)[0][0])
+                reason = f"{_first(block, rounded):.0f} is too large for a {what} in {self.values.dtype}, which rounds such numbers"
+                raise self.wrong(row, reason, f"Expected less than {exact:,.0f}, or integers: an array of int64 in .npy")
             least, most = min(least, float(block.min(initial=0))), max(most, float(block.max(initial=0)))
         fits = np.iinfo(np.int32).min <= least and most <= np.iinfo(np.int32).max
         return replace(self, values=self.values.astype(np.int32 if fits else np.int64))
 
     def finite(self, what: str) -> Table:
-        """The same table. Raises `UserError` naming the first row with an empty cell, NaN or an infinite number."""
+        """The same table. Raises `UserError` naming the first row with an empty cell, NaN, an infinite number, or one beyond float32."""
         if self.values.dtype.kind == "f":
             for start in range(0, self.values.shape[0], ROWS_AT_A_TIME):  # in blocks: it may be larger than memory
                 block = self.values[start : start + ROWS_AT_A_TIME]
@@ -79,7 +81,16 @@ class Table:
                         f"{'an' if what[0] in 'aeiou' else 'a'} {what} is empty or {_first(block, bad)}",
                         "Expected a finite number in every cell: fill or drop it",
                     )
+                self._check_float32(start, block, what)
         return self
+
+    def _check_float32(self, start: int, block: NDArray[Any], what: str) -> None:
+        most = np.finfo(np.float32).max
+        if block.dtype.itemsize > 4 and (bad := np.abs(block) > most).any():
+            row = start + int(np.argwhere(bad)[0][0])
+            raise self.wrong(
+                row, f"the {what} {_first(block, bad):g} is beyond float32", f"Expected numbers up to {most:.2g}: rescale them"
+            )
 
 
 def _typed(command: str) -> str:
@@ -165,11 +176,13 @@ def read_table(path: Path, dtype: type[np.generic] = np.float64) -> Table:
 
 def _read_npy(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
     try:
-        values: NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: it is no intact .npy file of numbers ({error}). Write it again with numpy.save.") from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
-        raise UserError(f"{path}: it holds {getattr(values, 'dtype', 'several arrays')}. Expected numbers: convert it before numpy.save.")
+        values = map_array(path)
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
+        raise UserError(f"{path}: it is no intact .npy file of numbers ({first_line(error)}). {NPY_REMEDY}.") from error
+    if values.dtype.kind not in "biuf":
+        raise UserError(f"{path}: it holds {values.dtype}. Expected numbers: convert it before numpy.save.")
+    if values.ndim == 0:
+        raise UserError(f"{path}: it is the single number {values}. Expected an array with one row per node or edge.")
     return values
 
 
@@ -195,17 +208,3 @@ def _text_column(path: Path, column: Any) -> UserError:
     row = cells.index(False) if False in cells else 0
     found = f"{column.iloc[row]!r} in column {column.name!r} is no number"
     return Table(path, np.empty(0)).wrong(row, found, "Expected columns of numbers only: encode or drop it")
-
-
-def read_matrix(path: Path) -> sp.csr_array:
-    """What scipy.sparse.save_npz wrote, in CSR."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if "row" not in arrays:
-                return read_csr(arrays)
-            shape = tuple(np.ravel(arrays["shape"]).tolist())
-            return sp.csr_array(sp.coo_array((arrays["data"].astype(np.float32), (arrays["row"], arrays["col"])), shape=shape))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path}: it is no matrix of scipy in CSR or COO form ({error}). Write it again with scipy.sparse.save_npz."
-        ) from error

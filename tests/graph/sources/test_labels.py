@@ -30,7 +30,7 @@ def test_labels_from_0_on_stay_as_they_are_and_nothing_is_said(write: Write, cap
     caplog.set_level("INFO", "gas_cli")
     graph = load(write())
     assert np.array_equal(graph.y.numpy(), arrays()["labels"]) and graph.class_names == () and graph.num_classes == C
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.name.endswith("labels")]
 
 
 def test_num_classes_keeps_labels_and_reports_classes_without_nodes(write: Write, caplog: pytest.LogCaptureFixture) -> None:
@@ -59,7 +59,7 @@ def test_nan_empty_and_minus_1_are_unknown(write: Write, unknown: str) -> None:
     [
         (np.linspace(0, 1, N), "row 1: 0.0909091 is no class: this looks like a regression target. Expected whole numbers"),
         (np.where(np.arange(N) == 3, np.inf, 1.0), "row 3: inf is no class"),
-        (np.where(np.arange(N) == 3, 1e17, 1.0), r"row 3: 100000000000000000 is too large for a class. Expected at most 2\^53"),
+        (np.where(np.arange(N) == 3, 1e17, 1.0), r"row 3: 100000000000000000 is too large for a class in float64, which rounds such numbers"),
         (np.full(N, -1), r"every label is unknown. Expected classes from 0 on; -1, nan or an empty cell"),
         (np.where(np.arange(N) == 3, -7, 1), "row 3: label -7 is out of range. Expected classes from 0 on; -1, nan"),
     ],
