@@ -57,7 +57,8 @@ def notes(graph: Graph) -> list[str]:
     for number, split in enumerate(graph.splits):
         untrained = np.flatnonzero((_class_counts(graph, split.train.numpy()) == 0) & (_class_counts(graph) > 0))
         if untrained.size:
-            found.append(f"split {number} trains on no node of class {', '.join(map(str, untrained[:10].tolist()))}.")
+            names = (graph.class_names[c] if graph.class_names else str(c) for c in untrained[:10].tolist())
+            found.append(f"split {number} trains on no node of class {', '.join(names)}.")
             break  # one example tells
     return found
 

@@ -45,6 +45,9 @@ def read_labels(table: Table) -> Table:
         values = np.where(np.isnan(values), -1, values)
         _check_whole(replace(table, values=values))
     labels = replace(table, values=values).whole_numbers("class")
+    if (bad := np.flatnonzero(labels.values > np.iinfo(np.int64).max)).size:  # of unsigned integers; as int64 they would be negative
+        row = int(bad[0])
+        raise table.wrong(row, f"label {labels.values[row]} is out of range", f"Expected classes of at most 63 bits; {UNKNOWN}")
     if (bad := np.flatnonzero(labels.values < -1)).size:
         row = int(bad[0])
         raise table.wrong(row, f"label {labels.values[row]} is out of range", f"Expected classes from 0 on; {UNKNOWN}")

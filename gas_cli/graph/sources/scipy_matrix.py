@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
+from gas_cli.graph.sources.float32 import say_rounded
 from gas_cli.graph.sources.npy_format import first_line, read_member
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def read_matrix(path: Path) -> sp.sparray:
                 raise ValueError(
                     f"it holds the arrays {', '.join(stored[:8]) or 'of none'} and does not say which format of scipy they are"
                 )
-            return _matrix(stored, lambda name: read_member(archive, name))
+            return _matrix(path, stored, lambda name: read_member(archive, name))
     except KeyError as error:
         raise _unusable(path, f"an array is missing: {error.args[0]}") from error
     except MemoryError as error:
@@ -59,11 +60,11 @@ def merged(matrix: sp.sparray, path: Path) -> sp.csr_array:
     return csr if csr.dtype == np.float32 else csr.astype(np.float32)
 
 
-def _matrix(stored: list[str], read: Read) -> sp.sparray:
+def _matrix(path: Path, stored: list[str], read: Read) -> sp.sparray:
     form = read("format").item()
     form = form.decode("ascii", "replace") if isinstance(form, bytes) else str(form)
     shape = _shape(read("shape"))
-    data = _numbers(read("data"))
+    data = _numbers(path, read("data"))
     if form in ("csr", "csc", "bsr"):
         return _compressed(form, data, _whole(read("indices"), "indices"), _whole(read("indptr"), "indptr"), shape)
     if form == "dia":
@@ -122,12 +123,13 @@ def _whole(array: NDArray[Any], name: str, ndim: int = 1) -> NDArray[Any]:
     return np.ascontiguousarray(array, np.int32 if narrow else np.int64)
 
 
-def _numbers(data: NDArray[Any]) -> NDArray[Any]:
+def _numbers(path: Path, data: NDArray[Any]) -> NDArray[Any]:
     """bool as it is (two stored ones are one), float32 else; numbers beyond that become infinite, which callers refuse."""
     if data.dtype.kind not in "biuf":
         raise ValueError(f"its entries are {data.dtype}, expected numbers")
     if data.dtype.kind == "b":
         return np.ascontiguousarray(data)
+    say_rounded(path, data, "number", "entry")
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(data, np.float32)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
+from gas_cli.graph.sources.float32 import say_rounded
 from gas_cli.graph.sources.npy_format import first_line, map_array
 
 SUFFIXES = (".npy", ".csv", ".parquet")
@@ -69,7 +70,8 @@ class Table:
         return replace(self, values=self.values.astype(np.int32 if fits else np.int64))
 
     def finite(self, what: str) -> Table:
-        """The same table. Raises `UserError` naming the first row with an empty cell, NaN, an infinite number, or one beyond float32."""
+        """The same table, once whole numbers that float32 rounds are reported. Raises `UserError` naming the first row with an empty cell,
+        NaN, an infinite number, or one beyond float32."""
         if self.values.dtype.kind == "f":
             for start in range(0, self.values.shape[0], ROWS_AT_A_TIME):  # in blocks: it may be larger than memory
                 block = self.values[start : start + ROWS_AT_A_TIME]
@@ -82,6 +84,7 @@ class Table:
                         "Expected a finite number in every cell: fill or drop it",
                     )
                 self._check_float32(start, block, what)
+        say_rounded(self.path, self.values, what, self.rows)
         return self
 
     def _check_float32(self, start: int, block: NDArray[Any], what: str) -> None:
@@ -147,7 +150,17 @@ def _other_form(folder: Path, stem: str) -> tuple[Path, str] | None:
             return path, f"{PACKED[path.suffix]} {name}" + (f" -d {shlex.quote(str(folder))}" if path.suffix == ".zip" else "")
         if path.suffix in SEPARATED:
             return path, f"{SPACES_TO_COMMAS} {name} > {target}"
+        if path.suffix == ".mtx":
+            return path, _from_matrix_market(path, sparse=stem in ("edges", "features"))
     return None
+
+
+def _from_matrix_market(path: Path, sparse: bool) -> str:
+    """What to type to get a matrix of scipy, or an array where such a matrix is not read."""
+    read = f"scipy.sparse.coo_array(scipy.io.mmread({str(path)!r}))"
+    write = "scipy.sparse.save_npz({!r}, {}.tocsr())" if sparse else "numpy.save({!r}, {}.toarray())"
+    target = path.with_suffix(".npz" if sparse else ".npy")
+    return f"python -c {shlex.quote('import numpy, scipy.io, scipy.sparse; ' + write.format(str(target), read))}"
 
 
 def need(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path:

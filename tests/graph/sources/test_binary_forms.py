@@ -330,3 +330,47 @@ def test_damaged_bytes_end_as_the_same_graph_or_one_message(tmp_path: Path, name
         else:
             assert not checked or graph.fingerprint() == intact
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10, "KiB that a damaged file made the reader ask for"
+
+
+LARGE = 2**24
+OFFSETS = np.array([-3, 1, 2, 3, 4, 100])
+
+
+def rounded_features(folder: Path, kind: str) -> Path:
+    """Features around 2^24, of which float32 rounds -2^24 - 3 and those 1 and 3 beyond it."""
+    values = np.where(OFFSETS < 0, -LARGE, LARGE)[:, None] + OFFSETS[:, None]
+    small_folder(folder)
+    (folder / "features.npy").unlink()
+    if kind == "csv":
+        (folder / "features.csv").write_text("".join(f"{value}\n" for value in values.ravel().tolist()))
+    elif kind == "npz":
+        sp.save_npz(folder / "features.npz", sp.csr_array(values))
+    elif kind == "pt":
+        values_by_key = tensors(_two_edges(), torch.int64, torch.float32, torch.bool)
+        torch.save({**values_by_key, "x": torch.from_numpy(values)}, folder / "mine.pt")
+        return folder / "mine.pt"
+    else:
+        np.save(folder / "features.npy", values.astype(kind))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["<i8", ">i4", "<f8", "longdouble", "csv", "npz", "pt"])
+def test_whole_numbers_that_float32_rounds_are_said_in_one_line(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Of text, which is read as float32, all from 2^24 on count."""
+    load(rounded_features(tmp_path / "mine", kind))
+    (said,) = [record.getMessage() for record in caplog.records if "rounds" in record.getMessage()]
+    assert f"of which there are {6 if kind == 'csv' else 3}; the first is the " in said and " 0. Subtract" in said
+
+
+@pytest.mark.parametrize("kind", ["<f4", "<f8"])
+def test_numbers_that_float32_holds_are_not_said_to_be_rounded(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    folder = small_folder(tmp_path / "mine")
+    np.save(folder / "features.npy", np.array([0.1, LARGE, -LARGE, 2.0**100, LARGE + 2, 3.5])[:, None].astype(kind))
+    load(folder)
+    assert not caplog.records
+
+
+def test_labels_beyond_63_bits_are_no_unknown_labels(tmp_path: Path) -> None:
+    folder = small_folder(tmp_path / "mine")
+    np.save(folder / "labels.npy", np.array([0, 1, 2, 0, 2**64 - 1, 1], np.uint64))
+    assert "labels.npy, row 4: label 18446744073709551615 is out of range" in one_message(folder)

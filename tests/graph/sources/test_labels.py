@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gas_cli.config.compose import compose_config
 from gas_cli.errors import UserError
 from gas_cli.graph.describe import describe
-from tests.graph.sources.own_folder import C, N, Write, arrays, load
+from tests.graph.sources.own_folder import C, N, Write, arrays, assert_equal, load
 
 USERS = np.array([7, 1_000_000_000, 2_000_000_000])
 
@@ -54,12 +55,32 @@ def test_nan_empty_and_minus_1_are_unknown(write: Write, unknown: str) -> None:
         load(folder)
 
 
+@pytest.mark.parametrize("kind", ["<f4", ">f8", "<f2"])
+def test_nan_in_arrays_and_tensors_is_unknown(write: Write, tmp_path: Path, kind: str) -> None:
+    given = arrays()
+    labels = np.where(np.arange(N) % 3 == 2, np.nan, given["labels"]).astype(kind)
+    masks = {"test_mask": np.zeros(N, bool)}
+    folder = write(labels=labels, **masks)
+    native = labels.astype(labels.dtype.newbyteorder("="))
+    values = {
+        "edge_index": given["edges"],
+        "x": given["features"],
+        "y": native,
+        **{f"{p}_mask": given[f"{p}_mask"] for p in ("train", "val")},
+    }
+    torch.save({key: torch.from_numpy(value) for key, value in (values | masks).items()}, tmp_path / "mine.pt")
+    graph = load(folder)
+    assert_equal(graph, load(tmp_path / "mine.pt"))
+    known = ~np.isnan(labels)
+    assert np.array_equal(graph.y.numpy()[known], given["labels"][known]) and (graph.y.numpy()[~known] == -1).all()
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
         (np.linspace(0, 1, N), "row 1: 0.0909091 is no class: this looks like a regression target. Expected whole numbers"),
         (np.where(np.arange(N) == 3, np.inf, 1.0), "row 3: inf is no class"),
-        (np.where(np.arange(N) == 3, 1e17, 1.0), r"row 3: 100000000000000000 is too large for a class in float64, which rounds such numbers"),
+        (np.where(np.arange(N) == 3, 1e17, 1.0), r"row 3: 100000000000000000 is too large for a class in float64"),
         (np.full(N, -1), r"every label is unknown. Expected classes from 0 on; -1, nan or an empty cell"),
         (np.where(np.arange(N) == 3, -7, 1), "row 3: label -7 is out of range. Expected classes from 0 on; -1, nan"),
     ],

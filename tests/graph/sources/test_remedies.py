@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
+import scipy.sparse as sp
 
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
-from tests.graph.sources.own_folder import C, F, N, Write, arrays, assert_equal, expected, load
+from tests.graph.sources.own_folder import C, E, F, N, Write, arrays, assert_equal, expected, load
 
 IDS = {f"split__{part}": np.arange(number, N, 3) for number, part in enumerate(("train", "val", "test"))}
 NO_MASKS = dict.fromkeys(("train_mask", "val_mask", "test_mask"))
@@ -43,6 +45,18 @@ def test_gzip(write: Write) -> None:
         (folder / f"{stem}.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
     assert_equal(load_after_typing(folder, 2), expected())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_matrix_market(write: Write, packed: bool) -> None:
+    folder, given = write(edges=None, labels=None), arrays()
+    ones = sp.coo_array((np.ones(E), tuple(given["edges"])), shape=(N, N)).astype(bool).tocoo()
+    scipy.io.mmwrite(folder / "edges.mtx", ones.astype(float))
+    scipy.io.mmwrite(folder / "labels.mtx", given["labels"][:, None])
+    if packed:
+        (folder / "edges.mtx.gz").write_bytes(gzip.compress((folder / "edges.mtx").read_bytes()))
+        (folder / "edges.mtx").unlink()
+    assert_equal(load_after_typing(folder, 3 if packed else 2), expected())
 
 
 @pytest.mark.parametrize(
