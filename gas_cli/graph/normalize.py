@@ -39,17 +39,18 @@ def normalize(adj: CSR, kind: str, self_loops: bool) -> CSR:
     return CSR(looped.rowptr, looped.col, torch.from_numpy(out), adj.num_cols, symmetric, attr_row=looped.attr_row)
 
 
-def check_weights(adj: CSR, kind: str) -> None:
-    """Raise `UserError` naming the first negative weight, unless `kind` is `none`: sums of such weights may be zero or negative, so that
-    dividing by them drops or inflates all messages of a node."""
+def check_weights(adj: CSR, kind: str, source: str = "") -> None:
+    """Raise `UserError` naming `source` and the first negative weight, unless `kind` is `none`: sums of such weights may be zero or
+    negative, so that dividing by them drops or inflates all messages of a node."""
     if kind == "none" or not adj.nnz or float(adj.value.min()) >= 0:
         return
     negative = (adj.value < 0).nonzero().view(-1)
     entry = int(negative[0])
     target = int(torch.searchsorted(adj.rowptr, entry, right=True)) - 1
+    first = f"{float(adj.value[entry]):g} from node {int(adj.col[entry])} to node {target}"
     raise UserError(
-        f"{negative.numel():,} edge(s) have a negative weight, the first is {float(adj.value[entry]):g} from node {int(adj.col[entry])} to "
-        f"node {target}: expected weights of at least 0, because model.normalization={kind} divides by their sums. "
+        f"{source}{': ' if source else ''}{negative.numel():,} edge(s) have a negative weight, the first is {first}: "
+        f"expected weights of at least 0, because model.normalization={kind} divides by their sums. "
         "Type model.normalization=none, which uses the weights as they are, or replace them in the file by absolute values."
     )
 

@@ -16,6 +16,6 @@ def remarks(graph: Graph, dataset: DatasetConfig, model: ModelConfig) -> list[st
     What the files were taken for was logged while they were read. Raises `UserError` for weights that the model's normalisation cannot
     take.
     """
-    check_weights(graph.adj, model.normalization)
+    check_weights(graph.adj, model.normalization, dataset.path if isinstance(dataset, FolderConfig) else graph.name)
     own = notes(graph) if isinstance(dataset, FolderConfig) else []
     return [*own, *unread(graph, model)]

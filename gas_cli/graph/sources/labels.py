@@ -151,13 +151,16 @@ def _told(labels: Table, classes: Classes) -> Classes:
 
 
 def check_labelled(labels: Table, splits: tuple[Split, ...]) -> None:
-    """Raises `UserError` for the first node in a split whose label is unknown."""
+    """One line on unknown labels. Raises `UserError` for the first node in a split that has none."""
     if labels.values.ndim == 2:
         return
     used = np.zeros(labels.values.shape[0], bool)
     for split in splits:
         used |= (split.train | split.val | split.test).numpy()
-    if (unknown := np.flatnonzero(used & (labels.values < 0))).size:
+    missing = labels.values < 0
+    if missing.any():
+        log.info("%s: %s node(s) have an unknown label (%s).", labels.path, f"{int(missing.sum()):,}", UNKNOWN)
+    if (unknown := np.flatnonzero(used & missing)).size:
         node = int(unknown[0])
         raise labels.wrong(
             node, f"node {node} has label -1 (unknown), but is in a split", f"Label it, or take it out of the split ({UNKNOWN})"

@@ -41,12 +41,14 @@ def test_num_classes_keeps_labels_and_reports_classes_without_nodes(write: Write
 
 
 @pytest.mark.parametrize("unknown", ["nan", "-1", '""', "NaN", "-1.0"])
-def test_nan_empty_and_minus_1_are_unknown(write: Write, unknown: str) -> None:
+def test_nan_empty_and_minus_1_are_unknown(write: Write, unknown: str, caplog: pytest.LogCaptureFixture) -> None:
     labels = [str(c) for c in arrays()["labels"]]
     labels[5] = unknown
     folder = write(labels=None, test_mask=arrays()["test_mask"] & (np.arange(N) != 5))
     (folder / "labels.csv").write_text("\n".join(labels) + "\n")
+    caplog.set_level("INFO", "gas_cli")
     graph = load(folder)
+    assert "labels.csv: 1 node(s) have an unknown label (-1, nan or an empty cell" in caplog.text
     assert int(graph.y[5]) == -1 and np.array_equal(np.delete(graph.y.numpy(), 5), np.delete(arrays()["labels"], 5))
     np.save(folder / "test_mask.npy", arrays()["test_mask"])
     with pytest.raises(
