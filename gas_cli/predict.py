@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 
 
 def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: str = "auto", checkpoint: str = "best") -> Path:
-    """Write `nodes` int64 [n] (ids as in the dataset) and `probabilities` float32 [n, C] to the .npz file `out`.
+    """Write `nodes` int64 [n] (ids as in the dataset), `probabilities` float32 [n, C] and `classes` [C], the dataset's label of each column
+    as text, to the .npz file `out`.
 
     `mode`: `exact` runs all layers on the whole graph, `history` only the last one on the checkpoint's histories. `nodes` is a .npy or text
     file of node ids; all nodes without it. Raises UserError for a folder, checkpoint or node file that does not fit.
@@ -61,7 +62,7 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
             f"{run}: the probabilities of node {wanted[int(bad[0])]} are NaN: its class scores overflow, so nothing was written. "
             "Check this node's features and those of its neighbours: they are much larger than in the training."
         )
-    return _write(out, wanted, values)
+    return _write(out, wanted, values, problem.graph.class_names)
 
 
 def _check_run(config: Config, problem: Problem, state: dict[str, Any], mode: str) -> None:
@@ -133,13 +134,14 @@ def _load_ids(path: Path) -> NDArray[Any]:
     return ids
 
 
-def _write(out: Path, nodes: NDArray[np.int64], values: Tensor) -> Path:
+def _write(out: Path, nodes: NDArray[np.int64], values: Tensor, class_names: tuple[str, ...]) -> Path:
+    classes = np.array(class_names or [str(c) for c in range(values.shape[1])])
     out = out if out.suffix == ".npz" else out.with_name(out.name + ".npz")
     temporary = out.with_name(out.name + ".tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            np.savez(file, nodes=nodes, probabilities=values.numpy())
+            np.savez(file, nodes=nodes, probabilities=values.numpy(), classes=classes)
         temporary.replace(out)
     except OSError as error:
         with contextlib.suppress(OSError):  # where it could not even be made

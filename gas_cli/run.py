@@ -21,6 +21,7 @@ from gas_cli.errors import NotStarted, UserError
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
+from gas_cli.graph.splits import numbered_split
 from gas_cli.lock import claimed
 from gas_cli.memory import RESIDENT, OnProcess, StagePeaks, release_free_memory, resident_bytes
 from gas_cli.model.registry import build_model, model_class
@@ -34,6 +35,7 @@ from gas_cli.report.memory import memory_line
 from gas_cli.report.outcome import combine, describe, is_result_of, result, seconds_before, summarized
 from gas_cli.report.progress import ProgressRecorder
 from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders
+from gas_cli.report.remarks import remarks
 from gas_cli.report.summary import read_summary, write_summary
 from gas_cli.train.checkpoint import load_checkpoint, naming
 from gas_cli.train.identity import check_same_run
@@ -90,6 +92,8 @@ def _loaded(config: Config, progress: bool, peaks: StagePeaks) -> Graph:
 
 def _prepare(graph: Graph, config: Config, progress: bool, peaks: StagePeaks) -> Problem:
     _check_evaluation(config, graph)
+    for line in remarks(graph, config.dataset, config.model):
+        log.info("%s", line)
     memory = Preparation(peaks.peaks["resident"])
     with peaks.stage("partition"):
         partition = _partition(graph, config, progress, memory.processes.__setitem__)
@@ -107,7 +111,6 @@ def _with_attributes_for(graph: Graph, model: ModelConfig) -> Graph:
     """The graph without its edge attributes where the model reads none: batches then carry none."""
     if graph.edge_dim == 0 or model_class(model).takes_edge_attr(model):
         return graph
-    log.info("model=%s does not read the %d attribute(s) of each edge.", model.name, graph.edge_dim)
     return replace(graph, edge_attr=None, adj=replace(graph.adj, attr_row=None))
 
 
@@ -173,11 +176,7 @@ def pick_device(name: str) -> torch.device:
 
 def pick_split(config: Config, problem: Problem, seed: int) -> Split:
     """The split with number `dataset.split`, or number `seed` modulo how many there are."""
-    splits = problem.graph.splits
-    number = config.dataset.split
-    if number >= len(splits):
-        raise UserError(f"dataset.split={number}: {problem.graph.name} has {len(splits)} split(s) from 0 on. Use -1 to follow the seed.")
-    return splits[seed % len(splits) if number < 0 else number]
+    return numbered_split(problem.graph, config.dataset.split, seed)
 
 
 def _run_all(config: Config, folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from gas_cli.config import history, model, partitioner, root, training
 from gas_cli.config.compose import DATASET_SCHEMAS, MODEL_SCHEMAS, config_directory
-from gas_cli.config.dataset import FOLDER_METRICS, DatasetConfig
+from gas_cli.config.dataset import ANSWERS, FOLDER_METRICS, DatasetConfig
 from gas_cli.config.model import ModelConfig
 from gas_cli.config.root import Config
 
@@ -29,6 +29,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "device": root.DEVICES,
     "precision": root.PRECISIONS,
     "dataset.metric": FOLDER_METRICS,
+    "dataset.header": ANSWERS,
+    "dataset.index": ANSWERS,
     "partitioner.name": partitioner.METHODS,
     "partitioner.order": partitioner.ORDERS,
     "model.normalization": model.NORMALIZATIONS,
@@ -73,7 +75,9 @@ MEANINGS = {
     "dataset.graph_seed": "Seed of the graph, independent of `seed`.",
     "dataset.path": "A folder as [own-graph.md](own-graph.md) describes it, or a .pt file with a PyG `Data`.",
     "dataset.undirected": "Add the reverse of every edge.",
-    "dataset.num_classes": "Classes C; 0 takes the largest label + 1.",
+    "dataset.num_classes": "Classes C, labels 0 to C-1; 0 takes the distinct labels as classes.",
+    "dataset.header": "Whether a first row 0, 1, 2… of a .csv numbers its columns; `auto` decides by all files together.",
+    "dataset.index": "Whether a first column 0, 1, 2… of a .csv numbers its rows; `auto` decides by all files together.",
     "dataset.metric": "`auto`: accuracy for one label per node, micro-F1 for several.",
     "dataset.num_train_graphs": "Graphs that train, where they are drawn.",
     "dataset.num_val_graphs": "Graphs that validate.",

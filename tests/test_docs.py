@@ -203,7 +203,8 @@ def test_every_gas_predict_command_is_understood(arguments: list[str], prepared:
 def test_every_gas_data_command_is_understood(arguments: list[str], prepared: dict[str, str]) -> None:
     from gas_cli.cli.data import parse
 
-    assert parse(filled(arguments, prepared)).path == prepared["DIR"]
+    dataset, _ = parse(filled(arguments, prepared))
+    assert dataset.path == prepared["DIR"]
 
 
 def shown_settings() -> list[str]:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import gas_cli
 from gas_cli.cli.environment import prepare_process
 from gas_cli.cli.exits import exit_code
-from gas_cli.config.compose import parse_settings
+from gas_cli.config.compose import compose_config, parse_settings
 from gas_cli.config.dataset import FolderConfig
+from gas_cli.config.model import ModelConfig
 from gas_cli.errors import UserError
 
+NOTE = "note: "
 HELP = """\
 gas-data: look at a graph of your own before training on it
 
-usage: gas-data check DIR [undirected=true] [num_classes=N] [metric=auto|accuracy|micro_f1|roc_auc]
+usage: gas-data check DIR [undirected=true] [num_classes=N] [metric=auto|accuracy|micro_f1|roc_auc] [model=NAME] [model.KEY=VALUE]
 
-Prints nodes, edges, degrees, components, features, label balance, homophily and splits as gas-train will see them; or, where something is
-wrong, the file, the row, the reason and the remedy. DIR is a folder of tables or a .pt file; docs/own-graph.md lists the files.
+Prints nodes, edges, degrees, components, features, label balance, homophily and splits as gas-train will see them, after the same notes as
+gas-train logs; or, where something is wrong, the file, the row, the reason and the remedy. DIR is a folder of tables or a .pt file;
+docs/own-graph.md lists the files. The model decides which edge weights are accepted and read (gcn unless you choose another).
 
 example
-  gas-data check my_graph && gas-train dataset=folder dataset.path=my_graph
+  gas-data check my_graph model=gat && gas-train dataset=folder dataset.path=my_graph model=gat
 
 exit codes: 0 the graph can be trained on, 1 failed unexpectedly, 2 something to mend, 130 interrupted"""
 
@@ -37,13 +42,14 @@ def command_line(argv: Sequence[str]) -> int:
     return exit_code("gas-data", lambda: _run(list(argv)))
 
 
-def parse(argv: Sequence[str]) -> FolderConfig:
-    """`check DIR key=value...` as settings; keys may be written as for gas-train, with `dataset.` in front."""
+def parse(argv: Sequence[str]) -> tuple[FolderConfig, ModelConfig]:
+    """`check DIR key=value...` as settings of the graph and the model; keys may be written as for gas-train, with `dataset.` in front."""
     if len(argv) < 2 or argv[0] != "check" or "=" in argv[1]:
         raise UserError(f"{' '.join(argv) or 'no command'!r} is not valid: expected check DIR. Type gas-data --help.")
-    settings = parse_settings(FolderConfig, [argument.removeprefix("dataset.") for argument in argv[2:]])
+    of_model = [argument for argument in argv[2:] if argument.startswith(("model=", "model."))]
+    settings = parse_settings(FolderConfig, [argument.removeprefix("dataset.") for argument in argv[2:] if argument not in of_model])
     settings.path = argv[1]
-    return settings
+    return settings, compose_config(["dataset=folder", *of_model]).model
 
 
 def _run(argv: list[str]) -> None:
@@ -53,8 +59,28 @@ def _run(argv: list[str]) -> None:
     if "--version" in argv:
         print(f"gas-data {gas_cli.__version__}")
         return
-    settings = parse(argv)
+    settings, model = parse(argv)
     from gas_cli.graph.describe import describe
     from gas_cli.graph.load import load_graph
+    from gas_cli.report.remarks import remarks
 
-    print(describe(load_graph(settings, progress=True)))
+    with _logged_as_notes():
+        graph = load_graph(settings, progress=True)
+    for line in remarks(graph, settings, model):
+        print(f"{NOTE}{line}")
+    print(describe(graph))
+
+
+@contextmanager
+def _logged_as_notes() -> Iterator[None]:
+    """What is logged while files are read goes to the output, as it goes to the log of gas-train."""
+    logger, handler = logging.getLogger("gas_cli"), logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter(f"{NOTE}%(message)s"))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)

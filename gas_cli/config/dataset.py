@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from gas_cli.config.checks import require, require_between, require_name, require_non_negative, require_positive
 
 FOLDER_METRICS = ("auto", "accuracy", "micro_f1", "roc_auc")
+ANSWERS = ("auto", "true", "false")
+MAX_CLASSES = 1_000_000
+"""Bound of `dataset.num_classes`: an output layer of more classes is a mistake, or ends without memory."""
 
 
 @dataclass
@@ -92,8 +95,9 @@ class ClusterConfig(DatasetConfig):
 class FolderConfig(DatasetConfig):
     """One's own graph (docs/own-graph.md): `path` is a folder of tables, or a .pt file with a PyG `Data`.
 
-    `undirected` adds the reverse of every edge. `num_classes` 0 takes the largest label + 1. `metric` `auto` is accuracy for one label
-    per node and micro-F1 for several.
+    `undirected` adds the reverse of every edge. `num_classes` 0 takes the distinct labels as classes. `metric` `auto` is accuracy for one
+    label per node and micro-F1 for several. `header` and `index` answer for text tables that can be read in two ways: whether a first row
+    0, 1, 2… numbers the columns, and whether a first column 0, 1, 2… numbers the rows; `auto` decides by all files together.
     """
 
     name: str = "folder"
@@ -101,8 +105,18 @@ class FolderConfig(DatasetConfig):
     undirected: bool = False
     num_classes: int = 0
     metric: str = "auto"
+    header: str = "auto"
+    index: str = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_non_negative("dataset.num_classes", self.num_classes)
+        require(
+            0 <= self.num_classes <= MAX_CLASSES,
+            "dataset.num_classes",
+            self.num_classes,
+            f"at most {MAX_CLASSES:,}, or 0 (the distinct labels)",
+        )
+        self.header, self.index = self.header.lower(), self.index.lower()  # a boolean of yaml or of the command line arrives as "True"
+        require(self.header in ANSWERS, "dataset.header", self.header, "one of " + ", ".join(ANSWERS))
+        require(self.index in ANSWERS, "dataset.index", self.index, "one of " + ", ".join(ANSWERS))
         require(self.metric in FOLDER_METRICS, "dataset.metric", self.metric, "one of " + ", ".join(FOLDER_METRICS))

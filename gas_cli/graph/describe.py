@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csgraph
 
 from gas_cli.graph.graph import Graph, Split
+from gas_cli.graph.topology import is_symmetric
 from gas_cli.ops.csr import CSR
 
 SHOWN_CLASSES = 20
@@ -15,7 +19,7 @@ ROWS_AT_A_TIME = 1 << 17
 
 
 def describe(graph: Graph) -> str:
-    """One `name: value` per line, then a note for each thing that is likely to be a mistake."""
+    """One `name: value` per line; `notes` are what is likely to be a mistake."""
     rows = [
         ("graph", graph.name),
         ("nodes", f"{graph.num_nodes:,}"),
@@ -27,8 +31,7 @@ def describe(graph: Graph) -> str:
         *_splits(graph),
     ]
     width = max(len(name) for name, _ in rows) + 1
-    lines = [f"{name + ':':<{width}} {value}" for name, value in rows]
-    return "\n".join([*lines, *(f"note: {note}" for note in notes(graph))])
+    return "\n".join(f"{name + ':':<{width}} {value}" for name, value in rows)
 
 
 def edge_homophily(graph: Graph) -> float:
@@ -46,26 +49,37 @@ def edge_homophily(graph: Graph) -> float:
 
 
 def notes(graph: Graph) -> list[str]:
-    """What is allowed, but seldom meant."""
-    found = []
-    if not graph.symmetric:
-        found.append("messages pass in one direction along some edges; dataset.undirected=true adds the reverse of every edge.")
+    """What is allowed, but seldom meant, in one line each."""
+    found = [*_direction_notes(graph), *_weight_notes(graph)]
     alone = int((_degrees(graph.adj) + np.bincount(graph.adj.col.numpy(), minlength=graph.num_nodes) == 0).sum())
     if alone:
         found.append(f"{alone:,} node(s) have no edge.")
     for number, split in enumerate(graph.splits):
         untrained = np.flatnonzero((_class_counts(graph, split.train.numpy()) == 0) & (_class_counts(graph) > 0))
         if untrained.size:
-            found.append(f"split {number} trains on no node of class {', '.join(map(str, untrained[:10].tolist()))}.")
+            names = (graph.class_names[c] if graph.class_names else str(c) for c in untrained[:10].tolist())
+            found.append(f"split {number} trains on no node of class {', '.join(names)}.")
             break  # one example tells
     return found
+
+
+def _direction_notes(graph: Graph) -> list[str]:
+    if graph.symmetric:
+        return []
+    if is_symmetric(replace(graph.adj, value=torch.ones_like(graph.adj.value))):
+        return ["the two directions of some edges have different weights; dataset.undirected=true gives both the larger one."]
+    return ["messages pass in one direction along some edges; dataset.undirected=true adds the reverse of every edge."]
+
+
+def _weight_notes(graph: Graph) -> list[str]:
+    counts = [(int((graph.adj.value < 0).sum()), "a negative weight"), (int((graph.adj.value == 0).sum()), "weight 0")]
+    return [f"{count:,} of the messages have {what}." for count, what in counts if count]
 
 
 def _edges(graph: Graph) -> str:
     kind = "every edge in both directions" if graph.symmetric else "directed"
     weight = graph.adj.value
-    low, high = (float(weight.min()), float(weight.max())) if weight.numel() else (1.0, 1.0)
-    weights = "no weights" if low == high == 1.0 else f"weights from {low:g} to {high:g}"
+    weights = f"weights from {float(weight.min()):g} to {float(weight.max()):g}" if graph.adj.weighted else "no weights"
     return f"{graph.num_edges:,} messages, {kind}, {weights}, {_edge_attributes(graph)}"
 
 
@@ -113,7 +127,8 @@ def _labels(graph: Graph) -> list[tuple[str, str]]:
         balance = ", ".join(f"{c}: {100 * counts[c] / graph.num_nodes:.1f} %" for c in order)
         return [("labels", f"{graph.num_classes}, {counts.sum() / graph.num_nodes:.2f} per node"), ("balance", balance + rest)]
     known = int(counts.sum())
-    balance = ", ".join(f"{c}: {counts[c]:,} ({100 * counts[c] / max(known, 1):.1f} %)" for c in order)
+    name = graph.class_names or tuple(map(str, range(graph.num_classes)))
+    balance = ", ".join(f"{name[c]}: {counts[c]:,} ({100 * counts[c] / max(known, 1):.1f} %)" for c in order)
     chance = float(np.square(counts / max(known, 1)).sum())
     return [
         ("classes", f"{graph.num_classes}; {graph.num_nodes - known:,} nodes without label"),

@@ -12,6 +12,7 @@ from torch import Tensor
 from gas_cli.errors import UserError
 from gas_cli.ops.csr import CSR
 
+SHOWN_CLASSES = 10
 VALUES_AT_A_TIME = 1 << 24
 
 Features = Tensor | CSR
@@ -43,6 +44,7 @@ class Graph:
                  both directions of an edge may share one; row e where adj has no `attr_row` (R = E then)
     x_row        int64 [N] or None: the row of x of each node. None means row i for node i; the permutation by parts sets it where x is
                  too large to be moved
+    class_names  what the source calls the C classes, in their order; () where class c is label c (or its column)
     """
 
     name: str
@@ -56,6 +58,7 @@ class Graph:
     inductive: bool = False
     edge_attr: Tensor | None = None
     x_row: Tensor | None = None
+    class_names: tuple[str, ...] = ()
 
     @property
     def num_nodes(self) -> int:
@@ -95,12 +98,21 @@ class Graph:
             "nodes": str(self.num_nodes),
             "feature columns": str(self.num_features),
             "classes": str(self.num_classes),
+            "class names": self._named_classes(),
             "edges": _digest(self.adj.rowptr, self.adj.col, self.adj.value),
             "features": _digest(*features),
             "edge attributes": _digest(*attributes),
             "labels": _digest(self.y),
             "masks": _digest(*(mask for split in self.splits for mask in (split.train, split.val, split.test))),
         }
+
+    def _named_classes(self) -> str:
+        """The names of the classes, for people where they are few: another file of labels may bring as many others."""
+        if not self.class_names:
+            return "labels from 0 on"
+        shown = ", ".join(self.class_names[:SHOWN_CLASSES])
+        rest = hashlib.blake2b("\0".join(self.class_names).encode(), digest_size=8).hexdigest()
+        return f"labels {shown}" if len(self.class_names) <= SHOWN_CLASSES else f"labels {shown} and others ({rest})"
 
     def validate(self) -> Graph:
         """Check every contract above; return self. Raises `UserError` naming the first offending entry."""
@@ -111,6 +123,7 @@ class Graph:
         if self.adj.nnz:
             low, high = int(self.adj.col.min()), int(self.adj.col.max())
             self._check(low >= 0 and high < n, f"has edges with node ids from {low} to {high}", f"ids from 0 to {n - 1}")
+        self._check(self.num_features > 0, "has no features", "at least one column")
         self._check_features()
         self._check_edge_attributes()
         self._check_labels()
@@ -168,6 +181,8 @@ class Graph:
         self._check(
             self.metric != "roc_auc" or binary, f"has {self.num_classes} classes and metric roc_auc", "two classes, or label columns"
         )
+        named = len(self.class_names)
+        self._check(named in (0, self.num_classes), f"has {named} names of classes", f"{self.num_classes} names, or none")
         if self.y.dim() == 2:
             columns = int(self.y.shape[1])
             self._check(columns == self.num_classes, f"has {columns} label columns", f"{self.num_classes} columns")

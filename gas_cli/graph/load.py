@@ -9,6 +9,7 @@ from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources import cluster, folder, graphsaint, npz, ogb, papers100m, planetoid, ppi, reddit, wikics
+from gas_cli.graph.splits import numbered_split
 
 Source = Callable[[DatasetConfig, bool], Graph]
 
@@ -46,10 +47,12 @@ def load_graph(config: DatasetConfig, progress: bool = False) -> Graph:
     """Load, download or generate the graph `config.name` and check it (`Graph.validate`).
 
     `progress` shows bars on a terminal while files are fetched and parsed. Raises `UserError` for an unknown name, missing files that
-    may not or cannot be downloaded, damaged files, and contents that break the contract of `Graph`.
+    may not or cannot be downloaded, damaged files, contents that break the contract of `Graph`, and a split that does not exist.
     """
     if config.name not in SOURCES:
         near = difflib.get_close_matches(config.name.lower().replace("_", "-"), SOURCES, n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise UserError(f"Dataset {config.name!r} is not known: {hint}expected one of {', '.join(SOURCES)}.")
-    return SOURCES[config.name](config, progress).validate()
+    graph = SOURCES[config.name](config, progress).validate()
+    numbered_split(graph, config.split, seed=0)  # a split that does not exist shows here, for every command, before minutes of partitioning
+    return graph

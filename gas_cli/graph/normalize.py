@@ -20,10 +20,11 @@ def normalize(adj: CSR, kind: str, self_loops: bool) -> CSR:
 
     A self-loop gets weight 1 and a node that already has one keeps it. A node without incoming weight gets zeros, never NaN. Edges keep
     their attributes (`attr_row`); an added self-loop has none of its own.
-    Raises `UserError` for another `kind`.
+    Raises `UserError` for another `kind`, and for negative weights where they are summed to degrees (`check_weights`).
     """
     if kind not in ("sym", "mean", "none"):
         raise UserError(f"Normalisation {kind!r} is not known: expected 'sym', 'mean' or 'none'.")
+    check_weights(adj, kind)
     looped = add_self_loops(adj) if kind == "sym" or self_loops else adj
     if kind == "none":
         return looped
@@ -36,6 +37,22 @@ def normalize(adj: CSR, kind: str, self_loops: bool) -> CSR:
         adjacency_kernels.scale_both(rowptr, col, value, _power(degree, -0.5).numpy(), out)
     symmetric = adj.symmetric and kind == "sym"
     return CSR(looped.rowptr, looped.col, torch.from_numpy(out), adj.num_cols, symmetric, attr_row=looped.attr_row)
+
+
+def check_weights(adj: CSR, kind: str, source: str = "") -> None:
+    """Raise `UserError` naming `source` and the first negative weight, unless `kind` is `none`: sums of such weights may be zero or
+    negative, so that dividing by them drops or inflates all messages of a node."""
+    if kind == "none" or not adj.nnz or float(adj.value.min()) >= 0:
+        return
+    negative = (adj.value < 0).nonzero().view(-1)
+    entry = int(negative[0])
+    target = int(torch.searchsorted(adj.rowptr, entry, right=True)) - 1
+    first = f"{float(adj.value[entry]):g} from node {int(adj.col[entry])} to node {target}"
+    raise UserError(
+        f"{source}{': ' if source else ''}{negative.numel():,} edge(s) have a negative weight, the first is {first}: "
+        f"expected weights of at least 0, because model.normalization={kind} divides by their sums. "
+        "Type model.normalization=none, which uses the weights as they are, or replace them in the file by absolute values."
+    )
 
 
 def add_self_loops(adj: CSR) -> CSR:

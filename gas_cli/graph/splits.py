@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gas_cli.errors import UserError
-from gas_cli.graph.graph import Split
+from gas_cli.graph.graph import Graph, Split
+
+
+def numbered_split(graph: Graph, number: int, seed: int) -> Split:
+    """The split with this number (`dataset.split`), or with number `seed` modulo how many there are where it is -1."""
+    splits = graph.splits
+    if number >= len(splits):
+        raise UserError(
+            f"dataset.split={number}: {graph.name} has {len(splits)} split(s), numbered from 0. Type dataset.split=-1 to follow the seed."
+        )
+    return splits[seed % len(splits) if number < 0 else number]
 
 
 def per_class_splits(

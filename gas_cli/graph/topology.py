@@ -29,7 +29,7 @@ def build_adjacency(
     """The adjacency of `num_nodes` nodes from directed edges.
 
     edge_index    integer [2, E], or the two rows apart: row 0 the source w and row 1 the target v of the message w → v
-    weights       float [E]; 1 for every edge where None
+    weights       numbers [E] of any type that float32 can hold; 1 for every edge where None
     symmetrise    also add v → w for every w → v
     number_edges  give the result `attr_row`: which of the E edges each entry comes from, for edge attributes
 
@@ -37,6 +37,7 @@ def build_adjacency(
     symmetrised graph equals its transpose, values included; `attr_row` is that of the first, and of the reverse edge only where an edge is
     not listed in its own direction. Raises `UserError` naming the first edge with an id outside 0..N-1 or a weight that is not finite.
     """
+    weights = None if weights is None else _as_float32(weights)
     _check_edges(edge_index, num_nodes, weights)
     source, target = (np.ascontiguousarray(ends, np.int32) for ends in edge_index)
     if weights is None and not number_edges:
@@ -63,6 +64,12 @@ def check_node_ids(edge_index: Ends, num_nodes: int, first: int = 0) -> None:
         f"Edge {first + position} joins nodes {source[position]} and {target[position]}: expected ids from 0 to {num_nodes - 1}. "
         f"Correct the edge list or the number of nodes."
     )
+
+
+def _as_float32(weights: FloatArray) -> NDArray[np.float32]:
+    """In the one type, byte order and layout that the kernels are compiled for."""
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and is refused as that
+        return np.ascontiguousarray(weights, np.float32)
 
 
 def _check_edges(edge_index: Ends, num_nodes: int, weights: FloatArray | None) -> None:

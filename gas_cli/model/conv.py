@@ -22,6 +22,11 @@ class Conv(Bipartite):
         assert isinstance(config, ConvConfig)
         return config.edge_attr and "edge_dim" in inspect.signature(_convolution(config).__init__).parameters
 
+    @classmethod
+    def takes_edge_weight(cls, config: ModelConfig) -> bool:
+        assert isinstance(config, ConvConfig)
+        return "edge_weight" in inspect.signature(_convolution(config).forward).parameters
+
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
         assert isinstance(config, ConvConfig)
         return _construct(config, in_channels, out_channels, self.edge_dim)

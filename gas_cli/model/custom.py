@@ -38,6 +38,11 @@ class Custom(Bipartite):
         named = {*inspect.signature(convolution.__init__).parameters, *inspect.signature(convolution.forward).parameters}
         return config.edge_attr and not named.isdisjoint(("edge_dim", "edge_attr"))
 
+    @classmethod
+    def takes_edge_weight(cls, config: ModelConfig) -> bool:
+        assert isinstance(config, CustomConfig)
+        return "edge_weight" in inspect.signature(user_class(config).forward).parameters
+
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
         assert isinstance(config, CustomConfig)
         check_edge_dim(config, "model.layer_args", config.layer_args, self.edge_dim)

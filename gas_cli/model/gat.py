@@ -53,6 +53,10 @@ class GAT(Stack):
     def takes_edge_attr(cls, config: ModelConfig) -> bool:
         return isinstance(config, GATConfig) and config.edge_attr
 
+    @classmethod
+    def takes_edge_weight(cls, config: ModelConfig) -> bool:
+        return False
+
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
         assert isinstance(config, GATConfig)
         last = index == config.num_layers - 1 and not config.linear

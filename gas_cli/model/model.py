@@ -82,6 +82,11 @@ class Model(nn.Module, ABC):
         """Whether edge attributes play a part in this architecture under `config`; batches carry none otherwise."""
         return False
 
+    @classmethod
+    def takes_edge_weight(cls, config: ModelConfig) -> bool:
+        """Whether the weights of the edges play a part in this architecture under `config`."""
+        return True
+
     def observe(self, adj: CSR) -> None:
         """Called once after construction with the adjacency of all nodes that training sees.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gas_cli.batch.batch import Block
-from gas_cli.config.model import PNAConfig, PNAJKConfig, StackConfig
+from gas_cli.config.model import ModelConfig, PNAConfig, PNAJKConfig, StackConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.batch_norm import BatchNorm
 from gas_cli.model.model import Drop, Rows, State, transform
@@ -52,6 +52,10 @@ class PNA(Stack):
         super().__init__(config, in_channels, out_channels, width=config.hidden_channels)
         self.aggregators, self.scalers = tuple(config.aggregators), tuple(config.scalers)
         self.register_buffer("degree_means", torch.full((2,), math.nan))  # (δ, d̄); scores are nan without `observe`
+
+    @classmethod
+    def takes_edge_weight(cls, config: ModelConfig) -> bool:
+        return False
 
     def observe(self, adj: CSR) -> None:
         degree = adj.rowptr.diff().double()

@@ -54,6 +54,11 @@ class CSR:
         own = sum(t.numel() * t.element_size() for t in (self.rowptr, self.col, self.value))
         return own + (self._transposed.nbytes if self._transposed is not None else 0)
 
+    @property
+    def weighted(self) -> bool:
+        """Whether any value differs from 1."""
+        return bool(self.nnz) and not bool((self.value.min() == 1) & (self.value.max() == 1))
+
     @cached_property
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]:
         """(rowptr, col, value) as compiled kernels take them; made once, for a layer of a small graph takes hardly longer than this."""

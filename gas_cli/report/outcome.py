@@ -75,6 +75,7 @@ def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> d
         "epochs": config.trainer.epochs,
         "num_nodes": graph.num_nodes,
         "num_edges": graph.num_edges,
+        **({"classes": list(graph.class_names)} if graph.class_names else {}),
         "num_parameters": sum(p.numel() for p in trainer.model.parameters()),
         "history_bytes": store.nbytes if store is not None else 0,
         "history_bytes_per_node": store.bytes_per_node if store is not None else 0,

@@ -67,12 +67,18 @@ def graph_changes(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str
 
 def check_applicable(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     """Raise UserError where a trained model cannot be applied to this graph: other feature columns, or other classes."""
+    before, now = saved["graph"].get("class names"), ours["graph"]["class names"]
     for key in SHAPING:
         if saved["graph"].get(key) != ours["graph"][key]:
             raise UserError(
                 f"the graph has {ours['graph'][key]} {key} and had {saved['graph'].get(key)} in training: the weights do not fit. "
                 "Put the dataset's files back."
             )
+    if before != now:
+        raise UserError(
+            f"the graph's classes are the {now}, and were the {before} in training: the scores would be given other names. "
+            "Put the dataset's files back."
+        )
 
 
 def _check_form(saved: Any, ours: Mapping[str, Any]) -> None:

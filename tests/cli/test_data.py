@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gas_cli.cli.data import command_line
+from gas_cli.cli.data import NOTE, command_line
+from gas_cli.config.compose import compose_config
+from gas_cli.errors import UserError
 
 
 @pytest.fixture
@@ -35,11 +37,10 @@ def test_settings_are_those_of_the_dataset(folder: Path, capsys: pytest.CaptureF
 
 def test_what_is_wrong_is_said_with_code_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "labels.npy").unlink()
-    (folder / "labels.csv").write_text("label\n" + "0\n" * 9)
+    (folder / "labels.csv").write_text("0\n" * 8 + "x\n")
     assert command_line(["check", str(folder)]) == 2
-    expected = (
-        f"gas-data: {folder}/labels.csv, row 0 (line 1): 'label' looks like a header. Delete that line: columns go by their position.\n"
-    )
+    remedy = "Expected numbers only: encode or remove the text; a node's id is its row in the labels, from 0"
+    expected = f"gas-data: {folder}/labels.csv, row 8 (line 9): 'x' in column 0 is no number. {remedy}.\n"
     assert capsys.readouterr() == ("", expected)
 
 
@@ -52,3 +53,127 @@ def test_wrong_arguments(argv: list[str], capsys: pytest.CaptureFixture[str]) ->
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line(["--help"]) == command_line(["--version"]) == 0
     assert "gas-data check" in capsys.readouterr().out
+
+
+def odd_folder(folder: Path) -> Path:
+    """Self-loops, parallel edges, weights (0 among them), one direction, nodes without edges, and a class without training nodes."""
+    np.save(folder / "edges.npy", np.array([[0, 0, 1, 2, 3, 3], [1, 1, 2, 2, 4, 5]]))
+    np.save(folder / "edge_weight.npy", np.array([1, 2, 0.5, 1, 0, 1], ">f2"))
+    np.save(folder / "edge_attr.npy", np.arange(6))
+    np.save(folder / "labels.npy", np.array([0, 1, 1, 0, 1, 2, 0, 1, 2]))
+    return folder
+
+
+def said_by_both(folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, *settings: str) -> str:
+    """The lines of gas-data check, which are those that gas-train logs; it then trains on the same graph."""
+    from gas_cli.run import prepare
+
+    assert command_line(["check", str(folder), *settings]) == 0
+    notes = [line.removeprefix(NOTE) for line in capsys.readouterr().out.splitlines() if line.startswith(NOTE)]
+    caplog.set_level("INFO", "gas_cli")
+    caplog.clear()
+    small = ["partitioner=random", "partitioner.num_parts=2", "trainer.batch_parts=1", "partitioner.cache=''"]
+    prepare(compose_config(["dataset=folder", f"dataset.path={folder}", *settings, *small]))
+    assert [record.getMessage() for record in caplog.records] == notes
+    return "\n".join(notes)
+
+
+def said_once(said: str, expected: str) -> bool:
+    return sum(expected in line for line in said.split("\n")) == 1
+
+
+@pytest.mark.parametrize("model", ["gcn", "gat", "pna", "gin"])
+@pytest.mark.parametrize("undirected", ["false", "true"])
+def test_check_and_train_say_the_same(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    model: str,
+    undirected: str,
+) -> None:
+    odd_folder(folder)
+    said = said_by_both(folder, capsys, caplog, f"dataset.undirected={undirected}", f"model={model}")
+    for expected in ("1 self-loop(s) dropped", "1 edge(s) dropped that were listed before", "have weight 0", "have no edge", "of class 2"):
+        assert expected in said
+    assert ("messages pass in one direction" in said) == (undirected == "false")
+    assert ("does not read the weights" in said) == (model in ("gat", "pna"))
+    assert ("does not read the 1 attribute(s)" in said) == (model != "gat")
+
+
+@pytest.mark.parametrize("model", ["gcn", "sage"])
+def test_check_and_train_refuse_the_same(folder: Path, capsys: pytest.CaptureFixture[str], model: str) -> None:
+    from gas_cli.run import prepare
+
+    np.save(folder / "edge_weight.npy", np.where(np.arange(9) == 4, -2.0, 1.0))
+    assert command_line(["check", str(folder), f"model={model}"]) == 2
+    message = capsys.readouterr().err.removeprefix("gas-data: ").strip()
+    with pytest.raises(UserError) as caught:
+        prepare(compose_config(["dataset=folder", f"dataset.path={folder}", f"model={model}"]))
+    found = f"{folder}: 1 edge(s) have a negative weight, the first is -2 from node 4 to node 5"
+    assert str(caught.value) == message and message.startswith(found)
+    assert command_line(["check", str(folder), f"model={model}", "model.normalization=none"]) == 0  # what the message recommends
+
+
+NOBODY, NODES = np.zeros(9, bool), np.arange(9)
+
+
+@pytest.mark.parametrize(
+    ("tables", "settings", "expected"),
+    [
+        ({}, ["dataset.num_classes=5"], ["labels.npy: 2 of 5 classes have no node, the first is class 3."]),
+        (
+            {"labels": np.eye(4, dtype=int)[NODES % 3]},
+            [],
+            ["every row has exactly one 1", "1 of 4 classes have no node, the first is class 3."],
+        ),
+        ({"labels": NODES * 0}, [], ["labels.npy: all nodes with a label are of one class, so there is nothing to learn"]),
+        ({"val_mask": NOBODY}, [], ["split 0 has no validation nodes, so the last evaluation counts as the best one."]),
+        ({"test_mask": NOBODY}, [], ["split 0 has no test nodes, so no test metric is measured."]),
+        ({"val_mask": NOBODY, "test_mask": NOBODY}, [], ["split 0 has no validation nodes", "split 0 has no test nodes"]),
+        ({"labels": NODES % 3 * 10**9 + 7}, [], ["the 3 distinct labels 7, 1000000007, 2000000007 are the classes 0 to 2, in this order."]),
+        ({"labels": (NODES > 2) + 7}, [], ["the 2 distinct labels 7, 8 are", "split 0 trains on no node of class 8."]),
+        (
+            {"features": NODES[:, None] + 2**24},
+            [],
+            ["features.npy: float32 rounds whole numbers beyond 2^24 = 16,777,216, of which there are 4"],
+        ),
+    ],
+)
+def test_check_and_train_say_the_same_of_labels_splits_and_features(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    tables: dict[str, np.ndarray],
+    settings: list[str],
+    expected: list[str],
+) -> None:
+    for stem, values in tables.items():
+        np.save(folder / f"{stem}.npy", values)
+    said = said_by_both(folder, capsys, caplog, *settings)
+    assert all(said_once(said, line) for line in expected), said
+
+
+def test_check_and_train_say_the_same_of_headers_and_indices(
+    folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for stem in ("edges", "labels"):
+        values = np.load(folder / f"{stem}.npy")
+        (folder / f"{stem}.npy").unlink()
+        np.savetxt(
+            folder / f"{stem}.csv", np.column_stack([np.arange(9), values.T]), "%d", ",", header=f",{stem}" * values.ndim, comments=""
+        )
+    said = said_by_both(folder, capsys, caplog)
+    assert said_once(said, "Read as a header: ") and said_once(
+        said, "Read as an index and left out: the first column of labels.csv, edges.csv"
+    )
+
+
+def test_a_split_that_does_not_exist_is_refused_by_both(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from gas_cli.cli import train
+
+    assert command_line(["check", str(folder), "split=99"]) == 2
+    checked = capsys.readouterr().err
+    assert train.command_line(["dataset=folder", f"dataset.path={folder}", "dataset.split=99", f"hydra.run.dir={tmp_path / 'run'}"]) == 2
+    assert capsys.readouterr().err.removeprefix("gas-train: ") == checked.removeprefix("gas-data: ")
+    assert "dataset.split=99: " in checked and "has 1 split(s), numbered from 0. Type dataset.split=-1 to follow the seed." in checked
+    assert command_line(["check", str(folder), "split=-1"]) == 0  # what the message recommends

@@ -125,13 +125,15 @@ def test_a_file_of_code_that_has_changed(tmp_path: Path, gas_train: Command, gas
 # -- of a graph that has changed ---------------------------------------------------------------------------------------------------
 
 
-def write_graph(folder: Path, nodes: int = 60, columns: int = 4, swap_splits: bool = False, other_label: bool = False) -> None:
+def write_graph(
+    folder: Path, nodes: int = 60, columns: int = 4, swap_splits: bool = False, other_label: bool = False, first: int = 0
+) -> None:
     """A folder of arrays: a ring in two classes, its first 60 nodes by thirds in train, val and test."""
     folder.mkdir(exist_ok=True)
     ids = np.arange(nodes)
     labels = (ids % 4 < 2).astype(np.int64)
     labels[5] ^= other_label
-    arrays = {"edges": np.stack([ids, (ids + 1) % nodes]), "labels": labels}
+    arrays = {"edges": np.stack([ids, (ids + 1) % nodes]), "labels": labels + first}
     arrays["features"] = np.cos(np.outer(ids, np.arange(1, columns + 1))).astype(np.float32)
     for third, name in enumerate(("test", "val", "train") if swap_splits else ("train", "val", "test")):
         arrays[f"{name}_mask"] = (ids % 3 == third) & (ids < 60)
@@ -181,6 +183,17 @@ def test_other_feature_columns(on_files: Path, tmp_path: Path, gas_train: Comman
     shutil.copytree(on_files / "run", tmp_path / "here")
     write_graph(on_files / "graph", columns=5)
     refused_by_both(tmp_path / "here", gas_train, gas_predict, "5 feature columns")
+    write_graph(on_files / "graph")
+
+
+def test_classes_of_other_names(on_files: Path, tmp_path: Path, gas_train: Command, gas_predict: Command) -> None:
+    """As many labels as before, which are other ones: a score would be given to a class that it was not trained for."""
+    shutil.copytree(on_files / "run", tmp_path / "here")
+    write_graph(on_files / "graph", first=7)
+    before = contents(tmp_path / "here")
+    assert_refused(gas_train("resume=here", "trainer.epochs=4"), "here/checkpoints/last.pt", "other class names")
+    assert_refused(gas_predict("run=here"), "labels 7, 8", "labels from 0 on", program="gas-predict")
+    assert contents(tmp_path / "here") == before
     write_graph(on_files / "graph")
 
 

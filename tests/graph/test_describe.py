@@ -64,6 +64,12 @@ def test_what_is_seldom_meant_is_noted() -> None:
     assert notes(make_graph(sp.csr_array(1 - np.eye(30)), seed=1)) == []
 
 
+def test_an_edge_with_two_weights_is_no_missing_direction() -> None:
+    matrix = sp.csr_array(np.array([[0.0, 1, 0], [2, 0, 1], [0, 1, 0]]))
+    said = " ".join(notes(make_graph(matrix, directed=True)))
+    assert "different weights" in said and "in one direction" not in said
+
+
 def test_edges_are_described_with_their_attributes() -> None:
     matrix = random_adjacency(20, 4, 0)
     assert value_of(make_graph(matrix), "edges").endswith("every edge in both directions, no weights, no attributes")

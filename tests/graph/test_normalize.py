@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from gas_cli.errors import UserError
-from gas_cli.graph.normalize import add_self_loops, normalize
+from gas_cli.graph.normalize import add_self_loops, check_weights, normalize
 from gas_cli.graph.topology import build_adjacency
 from gas_cli.ops.csr import CSR
 
@@ -100,3 +100,22 @@ def test_input_is_left_alone() -> None:
 def test_unknown_kind() -> None:
     with pytest.raises(UserError, match="'rw' is not known: expected 'sym', 'mean' or 'none'"):
         normalize(random_graph(0, True, False), "rw", self_loops=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_negative_weights_are_refused_where_they_are_summed(kind: str) -> None:
+    adj = build_adjacency(np.array([[0, 3, 1], [1, 1, 2]]), 4, np.array([1.0, -0.5, -1.0]), symmetrise=False)
+    if kind == "none":
+        assert torch.equal(normalize(adj, kind, self_loops=False).to_dense(), adj.to_dense())
+        return
+    for refuse in (lambda: check_weights(adj, kind), lambda: normalize(adj, kind, self_loops=True)):
+        with pytest.raises(
+            UserError, match=rf"2 edge\(s\) have a negative weight, the first is -0.5 from node 3 to node 1.*={kind} divides"
+        ):
+            refuse()
+
+
+@given(graphs, st.sampled_from(KINDS))
+def test_weights_of_zero_are_accepted(adj: CSR, kind: str) -> None:
+    adj.value[::2] = 0
+    assert bool(torch.isfinite(normalize(adj, kind, self_loops=False).value).all())

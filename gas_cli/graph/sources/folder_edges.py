@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gas_cli.errors import UserError
-from gas_cli.graph.sources.table import MATRIX, Table, find, need, read_matrix, read_table
+from gas_cli.graph.sources.folder_tables import Tables
+from gas_cli.graph.sources.scipy_matrix import merged, read_matrix
+from gas_cli.graph.sources.table import BEGINS_AT_1, MATRIX, Table, find, ids_from_0, need
 from gas_cli.graph.topology import build_adjacency
 from gas_cli.ops.csr import CSR
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,32 +37,46 @@ class Edges:
         if self.index.size and (int(self.index.min()) < 0 or int(self.index.max()) >= num_nodes):
             edge = int(np.flatnonzero(((self.index < 0) | (self.index >= num_nodes)).any(axis=0))[0])
             source, target = self.index[:, edge].tolist()
+            one_based = int(self.index.min()) == 1 and int(self.index.max()) == num_nodes
             raise self.table.wrong(
                 edge,
                 f"it joins nodes {source} and {target} of {num_nodes}",
-                f"Expected ids from 0 to {num_nodes - 1}, the rows of the labels",
+                f"Expected ids from 0 to {num_nodes - 1}, the rows of the labels{BEGINS_AT_1 if one_based else ''}",
+                ids_from_0(self.table, 2) if one_based else "",
             )
         weight = None if self.weight is None else self.weight.finite("weight").values
-        return build_adjacency(self.index, num_nodes, weight, symmetrise=undirected, number_edges=self.numbered)
+        adj = build_adjacency(self.index, num_nodes, weight, symmetrise=undirected, number_edges=self.numbered)
+        self._log_dropped(adj.nnz, undirected)
+        return adj
+
+    def _log_dropped(self, kept: int, undirected: bool) -> None:
+        loops = int(np.count_nonzero(self.index[0] == self.index[1]))
+        if loops:
+            log.info("%s: %s self-loop(s) dropped; models add their own where they use them.", self.table.path, f"{loops:,}")
+        repeated = self.index.shape[1] - loops - (kept // 2 if undirected else kept)
+        if repeated:
+            again = "listed before, in this or the other direction" if undirected else "listed before"
+            largest = "" if self.weight is None else "; the largest weight stays"
+            log.info("%s: %s edge(s) dropped that were %s%s.", self.table.path, f"{repeated:,}", again, largest)
 
 
-def read_adjacency(folder: Path, num_nodes: int, undirected: bool) -> tuple[CSR, Tensor | None]:
+def read_adjacency(folder: Path, tables: Tables, num_nodes: int, undirected: bool) -> tuple[CSR, Tensor | None]:
     """From `edges.*`, whose rows are source and target, and `edge_weight.*` where there is one; the attributes of `edge_attr.*`, if any,
     are float32 [E, D] in the order of the edges, to whose rows `CSR.attr_row` leads."""
     path = need(folder, "edges", MATRIX)
-    edges = _edges_of_matrix(path, num_nodes) if path.suffix == ".npz" else _edges_of_table(read_table(path))
-    attributes = _read_attributes(folder, edges)
-    edges = replace(_with_weights(folder, edges), numbered=attributes is not None)
+    edges = _edges_of_matrix(path, num_nodes) if path.suffix == ".npz" else _edges_of_table(tables.read(path))
+    attributes = _read_attributes(folder, tables, edges)
+    edges = replace(_with_weights(folder, tables, edges), numbered=attributes is not None)
     return edges.adjacency(num_nodes, undirected), attributes
 
 
-def _read_attributes(folder: Path, edges: Edges) -> Tensor | None:
+def _read_attributes(folder: Path, tables: Tables, edges: Edges) -> Tensor | None:
     path = find(folder, "edge_attr")
     if path is None:
         return None
     if edges.table.path.suffix == ".npz":
         raise UserError(f"{path}: the entries of {edges.table.path.name} have no order of rows. Write the edges as .npy, .csv or .parquet.")
-    return attribute_rows(read_table(path, np.float32), edges.index.shape[1])
+    return attribute_rows(tables.read(path, np.float32), edges.index.shape[1])
 
 
 def attribute_rows(table: Table, num_edges: int) -> Tensor:
@@ -70,46 +89,63 @@ def attribute_rows(table: Table, num_edges: int) -> Tensor:
         raise table.unfit(
             f"there are {values.shape[0]} rows of edge attributes for {num_edges} edges ({where})", "Expected one per edge, in their order"
         )
-    Table(table.path, values, table.rows).finite("edge attribute")
-    return torch.from_numpy(np.require(values, np.float32, "W"))
+    replace(table, values=values).finite("edge attribute")
+    return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
 
 
-def _with_weights(folder: Path, edges: Edges) -> Edges:
+def _with_weights(folder: Path, tables: Tables, edges: Edges) -> Edges:
     weights = find(folder, "edge_weight")
     if weights is None:
         return edges
     path = edges.table.path
     if edges.weight is not None:
         raise UserError(f"{weights}: {path.name} has weights of its own. Remove one of the two.")
-    table = read_table(weights)
+    table = tables.read(weights)
     flat = table.values.reshape(-1) if table.values.ndim == 2 and table.values.shape[1] == 1 else table.values
     if flat.shape != (edges.index.shape[1],):
         raise table.unfit(
             f"it has shape {flat.shape} for {edges.index.shape[1]} edges", "Expected one weight per edge, in the order of the edges"
         )
-    return replace(edges, weight=Table(weights, flat))
+    return replace(edges, weight=replace(table, values=flat))
 
 
 def _edges_of_table(table: Table) -> Edges:
     values = table.values
     if table.path.suffix == ".npy":
         if values.ndim != 2 or values.shape[0] != 2:
-            remedy = "Transpose it before numpy.save" if values.ndim == 2 and values.shape[1] == 2 else "Row 0 holds sources, row 1 targets"
-            raise table.unfit(f"it has shape {values.shape} where [2, E] was expected", remedy)
+            raise table.unfit(f"it has shape {values.shape} where [2, E] was expected", _remedy_for_shape(values.shape))
+        if values.dtype.kind == "b":
+            raise table.unfit("it holds true and false where node ids were expected", "Row 0 holds sources, row 1 targets, as integers")
         named = Table(table.path, values.T, "edge")
         return Edges(named, named.whole_numbers("node id").values.T, None)
     if values.shape[1] not in (2, 3):
         raise table.unfit(
             f"it has {values.shape[1]} columns", "Expected source, target and possibly weight; attributes belong into edge_attr"
         )
-    index = Table(table.path, values[:, :2]).whole_numbers("node id").values.T
-    return Edges(table, index, Table(table.path, values[:, 2]) if values.shape[1] == 3 else None)
+    index = replace(table, values=values[:, :2]).whole_numbers("node id").values.T
+    return Edges(table, index, replace(table, values=values[:, 2]) if values.shape[1] == 3 else None)
+
+
+def _remedy_for_shape(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2 and shape[1] == 2:
+        return "Transpose it before numpy.save"
+    if len(shape) == 2 and shape[0] == shape[1]:
+        return "If it is an adjacency matrix: scipy.sparse.save_npz('edges.npz', scipy.sparse.csr_array(matrix)), and remove edges.npy"
+    return "Row 0 holds sources, row 1 targets"
 
 
 def _edges_of_matrix(path: Path, num_nodes: int) -> Edges:
-    """Rows are sources; entries are weights, where they are not all 1."""
-    links = read_matrix(path).tocoo()
+    """Rows are sources; entries are weights, where they are not all 1; a stored zero is no edge."""
+    stored = read_matrix(path)
+    if stored.shape != (num_nodes, num_nodes):
+        table = Table(path, stored.data)
+        raise table.unfit(f"it joins {stored.shape[0]} by {stored.shape[1]} nodes where there are {num_nodes} labels", "Expected [N, N]")
+    log.info("%s: a matrix of scipy in %s form; rows are sources, columns targets.", path, stored.format.upper())
+    matrix = merged(stored, path)
+    entries = matrix.nnz
+    matrix.eliminate_zeros()
+    if zeros := entries - matrix.nnz:
+        log.info("%s: %s stored zero(s) are no edges.", path, f"{zeros:,}")
+    links = matrix.tocoo()
     table = Table(path, links.data, "entry")
-    if links.shape != (num_nodes, num_nodes):
-        raise table.unfit(f"it joins {links.shape[0]} by {links.shape[1]} nodes where there are {num_nodes} labels", "Expected [N, N]")
     return Edges(table, np.stack(links.coords), None if (links.data == 1).all() else table)

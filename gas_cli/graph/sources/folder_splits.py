@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +12,20 @@ from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Split
-from gas_cli.graph.sources.table import SUFFIXES, Table, find, read_table
+from gas_cli.graph.sources.folder_tables import Tables
+from gas_cli.graph.sources.table import BEGINS_AT_1, SUFFIXES, Table, find, ids_from_0
 
 PARTS = ("train", "val", "test")
 
 
-def read_splits(folder: Path, num_nodes: int) -> tuple[Split, ...]:
+def read_splits(folder: Path, tables: Tables, num_nodes: int) -> tuple[Split, ...]:
     """From `<part>_mask.*` [N] or [N, S] for S splits, or the ids in `split/<part>.*`; all three parts are needed.
 
     Raises `UserError` naming the file and row of an id that is out of range or listed twice, and of a mask's entry that is
     neither 0 nor 1; and the first node in two parts.
     """
-    masks = {part: read_mask(read_table(path), num_nodes) for part in PARTS if (path := _find(folder, part, "{}_mask"))}
-    lists = {part: _read_ids(read_table(path), num_nodes) for part in PARTS if (path := _find(folder / "split", part, "{}"))}
+    masks = {part: read_mask(tables.read(path), num_nodes) for part in PARTS if (path := _find(folder, part, "{}_mask"))}
+    lists = {part: _read_ids(_id_table(tables, path), num_nodes) for part in PARTS if (path := _find(folder / "split", part, "{}"))}
     if masks and lists:
         raise UserError(f"{folder} has both masks and lists of ids in split/. Remove one of the two.")
     found = masks or lists
@@ -43,12 +46,29 @@ def read_mask(table: Table, num_nodes: int) -> Table:
     """bool [N, S]."""
     values = table.values[:, None] if table.values.ndim == 1 else table.values
     if values.ndim != 2 or values.shape[0] != num_nodes:
-        raise table.unfit(f"it has shape {table.values.shape} for {num_nodes} nodes", "Expected one row per node; ids belong into split/")
+        raise table.unfit(
+            f"it has shape {table.values.shape} for {num_nodes} nodes",
+            "Expected one row per node; ids belong into split/",
+            _move_ids(table),
+        )
     bad = (values != 0) & (values != 1)
     if bad.any():
         row, column = np.argwhere(bad)[0].tolist()
-        raise table.wrong(row, f"{values[row, column]} is neither 0 nor 1", "Expected a mask; ids belong into split/")
-    return Table(table.path, values.astype(bool))
+        raise table.wrong(row, f"{values[row, column]} is neither 0 nor 1", "Expected a mask; ids belong into split/", _move_ids(table))
+    return replace(table, values=values.astype(bool))
+
+
+def _move_ids(table: Table) -> str:
+    """What to type where files of masks hold ids."""
+    if table.path.suffix == ".pt":
+        return "mask = torch.zeros(N, dtype=torch.bool); mask[ids] = True"
+    suffix, folder = table.path.suffix, shlex.quote(str(table.path.parent))
+    return f'(cd {folder} && mkdir -p split && for mask in *_mask{suffix}; do mv "$mask" "split/${{mask%_mask{suffix}}}{suffix}"; done)'
+
+
+def _id_table(tables: Tables, path: Path) -> Table:
+    """An empty file is a part without nodes."""
+    return tables.read(path) if path.stat().st_size else Table(path, np.empty(0))
 
 
 def _read_ids(table: Table, num_nodes: int) -> Table:
@@ -57,7 +77,9 @@ def _read_ids(table: Table, num_nodes: int) -> Table:
         raise table.unfit(f"it has {table.values.shape[1]} columns", "Expected one node id per row")
     ids = table.whole_numbers("node id").values.reshape(-1)
     if (bad := np.flatnonzero((ids < 0) | (ids >= num_nodes))).size:
-        raise table.wrong(int(bad[0]), f"there is no node {ids[bad[0]]}", f"Expected ids from 0 to {num_nodes - 1}")
+        one_based = int(ids.min()) >= 1 and int(ids.max()) == num_nodes
+        expected = f"Expected ids from 0 to {num_nodes - 1}{BEGINS_AT_1 if one_based else ''}"
+        raise table.wrong(int(bad[0]), f"there is no node {ids[bad[0]]}", expected, ids_from_0(table, 1) if one_based else "")
     first = np.full(num_nodes, ids.size)
     np.minimum.at(first, ids, np.arange(ids.size))
     if (again := np.flatnonzero(first[ids] < np.arange(ids.size))).size:
@@ -65,7 +87,7 @@ def _read_ids(table: Table, num_nodes: int) -> Table:
         raise table.wrong(row, f"node {ids[row]} is listed twice, in row {first[ids[row]]} as well", "Remove one of them")
     mask = np.zeros((num_nodes, 1), bool)
     mask[ids] = True
-    return Table(table.path, mask)
+    return replace(table, values=mask)
 
 
 def to_splits(parts: list[Table]) -> tuple[Split, ...]:

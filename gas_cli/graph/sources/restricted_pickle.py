@@ -29,7 +29,7 @@ class SparseState:
         return matrix
 
 
-def _encode(text: str, encoding: str) -> bytes:
+def encode_latin1(text: str, encoding: str) -> bytes:
     """What Python 3 writes for bytes in protocol 2; the general form would load any codec."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}, which no graph needs")
@@ -42,7 +42,7 @@ _ADMITTED: dict[tuple[str, str], Any] = {
     ("collections", "defaultdict"): collections.defaultdict,
     ("__builtin__", "list"): list,
     ("builtins", "list"): list,
-    ("_codecs", "encode"): _encode,
+    ("_codecs", "encode"): encode_latin1,
     ("scipy.sparse.csr", "csr_matrix"): SparseState,
     ("scipy.sparse._csr", "csr_matrix"): SparseState,
     # numpy's own constructor of unpickled arrays, whose module differs between versions

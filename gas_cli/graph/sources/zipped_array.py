@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gas_cli.graph.sources.npy_format import read_header
 from gas_cli.graph.sources.raw import damaged, reading
 
 
@@ -31,15 +32,15 @@ class ZippedArray:
     @classmethod
     def find(cls, path: Path, name: str) -> ZippedArray:
         with reading(path), _member(path, name) as stream:
-            shape, fortran_order, dtype = _header(stream)
-        if dtype.kind not in "biuf":
-            raise damaged(path, f"{name} holds {dtype} where numbers were expected")
-        return cls(path, name, shape, fortran_order, dtype)
+            header = read_header(stream)
+        if header.dtype.kind not in "biuf":
+            raise damaged(path, f"{name} holds {header.dtype} where numbers were expected")
+        return cls(path, name, header.shape, header.fortran_order, header.dtype)
 
     def pieces(self, start: int, stop: int, length: int) -> Iterator[NDArray[Any]]:
         """The stored entries [start, stop), `length` at a time (fewer in the last piece)."""
         with reading(self.path), _member(self.path, self.name) as stream:
-            _header(stream)
+            read_header(stream)
             stream.seek(start * self.dtype.itemsize, 1)
             for first in range(start, stop, length):
                 yield np.frombuffer(self._exactly(stream, min(length, stop - first)), self.dtype)
@@ -55,10 +56,3 @@ class ZippedArray:
 def _member(path: Path, name: str) -> Iterator[IO[bytes]]:
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as stream:
         yield stream
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran_order, dtype = read(stream)
-    return shape, fortran_order, dtype

@@ -18,6 +18,7 @@ from gas_cli.config.compose import compose_config
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources import table
+from gas_cli.graph.sources.text_table import Reading, read_text
 from gas_cli.ops.csr import CSR
 from tests.graph.sources.own_folder import E, F, N, Write, arrays, assert_equal, expected, load, save
 
@@ -171,7 +172,7 @@ def test_a_table_survives_csv(tmp_path_factory: pytest.TempPathFactory, rows: in
     path = tmp_path_factory.mktemp("table") / "features.csv"
     values = np.random.default_rng(seed).standard_normal((rows, 3)).astype(np.float32)
     save(path, values)
-    np.testing.assert_allclose(table.read_table(path, np.float32).values, values, rtol=1e-6)
+    np.testing.assert_allclose(read_text(path, np.float32).take(Reading()), values, rtol=1e-6)
 
 
 @pytest.mark.parametrize("model", ["gatv2", "transformer", "gcn"])

@@ -1,0 +1,70 @@
+"""All tables of a user's folder, its text tables read in the one way in which they fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from gas_cli.config.dataset import FolderConfig
+from gas_cli.errors import UserError
+from gas_cli.graph.sources.flavour import Known, Member, Role, Trait, settle
+from gas_cli.graph.sources.table import MATRIX, Table, find, read_table
+from gas_cli.graph.sources.text_table import read_text
+
+PARTS = ("train", "val", "valid", "test")
+ROLES: dict[str, Role] = {
+    "labels": "labels",
+    "features": "features",
+    "edges": "edges",
+    "edge_weight": "edge",
+    "edge_attr": "edge",
+    **dict.fromkeys((f"{part}_mask" for part in PARTS), "mask"),
+    **dict.fromkeys((f"split/{part}" for part in PARTS), "ids"),
+}
+FLOAT32 = ("features", "edge_attr")
+"""Tables that are only ever needed in float32."""
+
+
+class Tables:
+    """The tables of `folder`. Text tables are read at once, since each helps to understand the others; the rest when asked for.
+
+    Raises `UserError` for a text table that cannot be read, and for one that can be read in two ways where nothing decides.
+    """
+
+    def __init__(self, folder: Path, config: FolderConfig) -> None:
+        paths = dict(_paths(folder))
+        texts = {
+            stem: Member(read_text(path, np.float32 if stem in FLOAT32 else np.float64), ROLES[stem])
+            for stem, path in paths.items()
+            if path.suffix == ".csv" and path.stat().st_size
+        }
+        answers: dict[Trait, str] = {"header": config.header, "index": config.index}
+        readings = settle(texts, lambda: _known(paths), answers)
+        self._texts = {paths[stem]: member.text.table(readings[stem]) for stem, member in texts.items()}
+
+    def read(self, path: Path, dtype: type[np.generic] = np.float64) -> Table:
+        """The table in `path`, which is one of the folder's. Raises `UserError` as `read_table` and `read_text` do."""
+        if path in self._texts:
+            return self._texts[path]
+        if path.suffix == ".csv":
+            raise UserError(f"{path}: it is empty. Expected one line per row, numbers separated by commas.")
+        return read_table(path, dtype)
+
+
+def _paths(folder: Path) -> Iterator[tuple[str, Path]]:
+    for stem in ROLES:
+        place = folder / stem
+        path = find(place.parent, place.name, MATRIX)
+        if path is not None:
+            yield stem, path
+
+
+def _known(paths: dict[str, Path]) -> Known:
+    """From the .npy and .parquet files."""
+    others = {stem: path for stem, path in paths.items() if path.suffix in (".npy", ".parquet")}
+    rows = [read_table(path).values.shape[0] for stem, path in others.items() if ROLES[stem] in ("labels", "features", "mask")]
+    edges = read_table(others["edges"]).values if "edges" in others else None
+    count = None if edges is None or edges.ndim != 2 else edges.shape[1 if others["edges"].suffix == ".npy" else 0]
+    return Known(rows, count)

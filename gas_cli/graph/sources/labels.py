@@ -1,0 +1,188 @@
+"""Labels of a user's own graph, and the classes that they name."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gas_cli.config.dataset import MAX_CLASSES, FolderConfig
+from gas_cli.graph.graph import Split
+from gas_cli.graph.sources.table import Table
+
+log = logging.getLogger(__name__)
+
+MAX_DISTINCT = 10_000
+"""More distinct labels than this are classes only where `dataset.num_classes` says so."""
+FEW_DISTINCT = 50
+"""As many distinct labels are classes in a graph of any size; of more, each must have two nodes on average."""
+
+UNKNOWN = "-1, nan or an empty cell is an unknown label"
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Classes:
+    """`y` int64 [N] of 0..C-1 and -1 (unknown), or float32 [N, C] of zeros and ones; `names` of the C classes, () where class c is label
+    c."""
+
+    y: NDArray[Any]
+    num_classes: int
+    names: tuple[str, ...] = ()
+
+
+def read_labels(table: Table) -> Table:
+    """int64 [N] as given, -1 where unknown; or [N, C] of zeros and ones. Raises `UserError` for anything else, fractions among it."""
+    values = table.values[:, 0] if table.values.ndim == 2 and table.values.shape[1] == 1 else table.values
+    if values.ndim not in (1, 2):
+        raise table.unfit(f"it has shape {values.shape}", "Expected [N], or [N, C] of zeros and ones")
+    if values.ndim == 2:
+        return _zeros_and_ones(replace(table, values=values))
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), -1, values)
+        _check_whole(replace(table, values=values))
+    labels = replace(table, values=values).whole_numbers("class")
+    if (bad := np.flatnonzero(labels.values > np.iinfo(np.int64).max)).size:  # of unsigned integers; as int64 they would be negative
+        row = int(bad[0])
+        raise table.wrong(row, f"label {labels.values[row]} is out of range", f"Expected classes of at most 63 bits; {UNKNOWN}")
+    if (bad := np.flatnonzero(labels.values < -1)).size:
+        row = int(bad[0])
+        raise table.wrong(row, f"label {labels.values[row]} is out of range", f"Expected classes from 0 on; {UNKNOWN}")
+    return replace(labels, values=np.ascontiguousarray(labels.values.astype(np.int64)))
+
+
+def _check_whole(labels: Table) -> None:
+    values = labels.values
+    if (bad := np.flatnonzero(values != np.rint(values))).size:  # an infinite one equals itself: `whole_numbers` refuses it
+        row = int(bad[0])
+        raise labels.wrong(
+            row,
+            f"{values[row]:g} is no class: this looks like a regression target",
+            f"Expected whole numbers, for gas-train classifies; put the target into classes, such as quantiles. {UNKNOWN}",
+        )
+
+
+def _zeros_and_ones(table: Table) -> Table:
+    bad = (table.values != 0) & (table.values != 1)
+    if bad.any():
+        row, column = np.argwhere(bad)[0].tolist()
+        raise table.wrong(
+            row,
+            f"label {table.values[row, column]:g} is out of range",
+            "Expected 0 or 1 in each of several columns, or one column of classes, where -1 is unknown",
+        )
+    return replace(table, values=np.ascontiguousarray(table.values.astype(np.int64)))
+
+
+def classes_of(labels: Table, config: FolderConfig) -> Classes:
+    """The classes of what `read_labels` gave.
+
+    One label per node: the C distinct labels in ascending order are the classes 0..C-1; with `dataset.num_classes` labels are 0..C-1
+    themselves. Rows with exactly one 1 are one class per node, unless the metric asks for several labels. Raises `UserError` for labels
+    that are no classes, before anything of the size of C is allocated.
+    """
+    values = labels.values
+    if values.ndim == 2:
+        if config.num_classes not in (0, values.shape[1]):
+            raise labels.unfit(f"it has {values.shape[1]} columns where dataset.num_classes={config.num_classes}", "Correct either")
+        if config.metric not in ("auto", "accuracy") or not _one_hot(values):
+            return Classes(values.astype(np.float32), values.shape[1])
+        log.info(
+            "%s: every row has exactly one 1, so column c is class c, one per node; dataset.metric=micro_f1 keeps several labels per node.",
+            labels.path,
+        )
+        return _told(labels, Classes(values.argmax(axis=1), values.shape[1]))
+    if config.num_classes:
+        _check_range(labels, config.num_classes)
+        return _told(labels, Classes(values, config.num_classes))
+    return _told(labels, _distinct(labels))
+
+
+def _one_hot(values: NDArray[Any]) -> bool:
+    return bool((values.sum(axis=1) == 1).all())
+
+
+def _check_range(labels: Table, num_classes: int) -> None:
+    if (beyond := np.flatnonzero(labels.values >= num_classes)).size:
+        node = int(beyond[0])
+        raise labels.wrong(
+            node,
+            f"label {labels.values[node]} is out of range",
+            f"Expected 0 to {num_classes - 1} with dataset.num_classes={num_classes}; with 0 the distinct labels are the classes",
+        )
+
+
+def _distinct(labels: Table) -> Classes:
+    known = labels.values >= 0
+    distinct = np.unique(labels.values[known])
+    count, nodes = len(distinct), int(known.sum())
+    if count == 0:
+        raise labels.unfit("every label is unknown", f"Expected classes from 0 on; {UNKNOWN}")
+    if count > MAX_DISTINCT or (count > FEW_DISTINCT and 2 * count > nodes):
+        raise labels.unfit(
+            f"{count:,} distinct labels for {nodes:,} nodes: this looks like a regression target, or like ids",
+            f"Expected at most {MAX_DISTINCT:,} classes of two nodes or more on average. {_remedy(int(distinct[-1]) + 1)}",
+        )
+    if int(distinct[-1]) == count - 1:
+        return Classes(labels.values, count)
+    y = np.where(known, np.searchsorted(distinct, labels.values), -1)
+    names = tuple(map(str, distinct.tolist()))
+    shown = ", ".join(names if count <= SHOWN else (*names[: SHOWN - 2], "…", names[-1]))
+    log.info("%s: the %d distinct labels %s are the classes 0 to %d, in this order.", labels.path, count, shown, count - 1)
+    return Classes(y, count, names)
+
+
+def _remedy(num_classes: int) -> str:
+    classes = f"; if these are classes, type dataset.num_classes={num_classes}" if num_classes <= MAX_CLASSES else ""
+    return f"Put the target into fewer classes, such as quantiles{classes}"
+
+
+def _told(labels: Table, classes: Classes) -> Classes:
+    """The same, once classes without a node and a single class are reported."""
+    counts = np.bincount(classes.y[classes.y >= 0], minlength=classes.num_classes)
+    if (counts > 0).sum() == 1:
+        log.warning("%s: all nodes with a label are of one class, so there is nothing to learn (%s).", labels.path, UNKNOWN)
+    if (empty := np.flatnonzero(counts == 0)).size:
+        log.warning("%s: %d of %d classes have no node, the first is class %d.", labels.path, empty.size, classes.num_classes, empty[0])
+    return classes
+
+
+def check_labelled(labels: Table, splits: tuple[Split, ...]) -> None:
+    """One line on unknown labels. Raises `UserError` for the first node in a split that has none."""
+    if labels.values.ndim == 2:
+        return
+    used = np.zeros(labels.values.shape[0], bool)
+    for split in splits:
+        used |= (split.train | split.val | split.test).numpy()
+    missing = labels.values < 0
+    if missing.any():
+        log.info("%s: %s node(s) have an unknown label (%s).", labels.path, f"{int(missing.sum()):,}", UNKNOWN)
+    if (unknown := np.flatnonzero(used & missing)).size:
+        node = int(unknown[0])
+        raise labels.wrong(
+            node, f"node {node} has label -1 (unknown), but is in a split", f"Label it, or take it out of the split ({UNKNOWN})"
+        )
+
+
+def check_metric(labels: Table, classes: Classes, metric: str) -> str:
+    """The metric that `auto` means. Raises `UserError` for one that does not fit."""
+    several = classes.y.ndim == 2
+    if metric == "auto":
+        return "micro_f1" if several else "accuracy"
+    if metric != "roc_auc" and several != (metric == "micro_f1"):
+        raise labels.unfit(f"dataset.metric={metric} does not fit {'several labels' if several else 'one label'} per node", "Use auto")
+    return metric
+
+
+def report_empty_parts(source: object, splits: tuple[Split, ...]) -> None:
+    """One line where a split has no validation or no test nodes."""
+    for number, split in enumerate(splits):
+        if not bool(split.val.any()):
+            log.warning("%s: split %d has no validation nodes, so the last evaluation counts as the best one.", source, number)
+        if not bool(split.test.any()):
+            log.warning("%s: split %d has no test nodes, so no test metric is measured.", source, number)
+        if not bool(split.val.any() and split.test.any()):
+            return  # one example tells
