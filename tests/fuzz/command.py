@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import importlib
 import os
 import resource
@@ -140,3 +141,5 @@ def warm(folder: Path) -> None:
     train(folder / "run")
     for mode in ("exact", "history"):
         predict(folder / "run", mode, folder / "predictions.npz")
+    gc.collect()
+    gc.freeze()  # a child's collections would touch, and so copy, every page of what it shares with this process

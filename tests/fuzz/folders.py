@@ -20,6 +20,7 @@ SETTINGS = ("optimizer.schedule=cosine", "trainer.edge_dropout=0.1", "history.re
 EPOCHS = 3
 MORE = f"trainer.epochs={EPOCHS + 2}"
 PREDICTIONS = tuple((checkpoint, mode) for checkpoint in ("best", "last") for mode in ("exact", "history"))
+BEGINS_AGAIN = "No last.pt in here/checkpoints: the run begins again."
 FILES = ("config.yaml", "metrics.jsonl", "summary.json", "checkpoints/last.pt", "checkpoints/best.pt", "run.lock")
 
 
@@ -42,7 +43,10 @@ class Folders:
             self.predicted[checkpoint, mode] = np.load(place / "predictions.npz")["probabilities"]
         shutil.copytree(place / "here", place / "longer" / "here")
         completed(place / "longer", "gas-train", "resume=here", MORE)
-        self.weights = load_checkpoint(place / "longer" / "here" / "checkpoints" / "last.pt")["model"]
+        completed(place / "longer", "gas-train", *SMALL, *SETTINGS, MORE, "hydra.run.dir=anew")
+        self.continued, self.anew = (
+            load_checkpoint(place / "longer" / name / "checkpoints" / "last.pt")["model"] for name in ("here", "anew")
+        )
 
     def case(self, rng: Rng, folder: Path) -> tuple[str, Verdict]:
         here = folder / "here"
@@ -98,13 +102,14 @@ class Folders:
     def resume(self, folder: Path, before: dict[str, bytes]) -> Verdict:
         """Refused with nothing changed, or the weights of the undisturbed run."""
         here = folder / "here"
-        result = verdict(command(folder, "gas-train", "resume=here", MORE))
+        ending = command(folder, "gas-train", "resume=here", MORE)
+        result = verdict(ending)
         if result.outcome == REFUSED and (now := contents(here)) != before:
             changed = ", ".join(sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name)))
             return Verdict(SHORT, f"resume= is refused, and has changed {changed}: {result.why}")
         if result.outcome == SAME:
             weights = load_checkpoint(here / "checkpoints" / "last.pt")["model"]
-            if different := differences(weights, self.weights):
+            if different := differences(weights, self.anew if BEGINS_AGAIN in ending.out else self.continued):
                 return Verdict(SHORT, f"resume= ends with other weights, exit 0: {len(different)} tensors")
         return result
 
