@@ -15,7 +15,7 @@ else
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 endif
 
-.PHONY: help install lint types test test-gpu bench bench-gpu demo reproduce clean
+.PHONY: help install lint types test test-gpu fuzz bench bench-gpu demo reproduce clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ test: $(INSTALLED)  ## Run the tests, a process per core; at least 90 % of the l
 
 test-gpu: $(INSTALLED)  ## Run the tests that need a GPU (no network, no coverage)
 	$(PYTHON) -m pytest -m gpu -p no:cacheprovider
+
+# Cases go on where the report ends; SEED=S starts from case S instead (those of make test are 0 to 99).
+N ?= 500
+JOBS ?= 1
+fuzz: $(INSTALLED)  ## Run N more random cases of wrong input and kills on JOBS processes; report in benchmarks/results/fuzz.md
+	$(PYTHON) -m tests.fuzz --report --cases $(N) --jobs $(JOBS) $(if $(SEED),--seed $(SEED))
 
 bench: $(INSTALLED)  ## Measure on the CPU, in under an hour on two quiet cores; with QUICK=1 a part, in about two minutes
 	$(PYTHON) -m benchmarks.run --device cpu $(if $(QUICK),--quick) $(if $(GAS_DATA),--root $(GAS_DATA))

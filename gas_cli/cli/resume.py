@@ -35,7 +35,7 @@ def resume_run(target: str, arguments: Sequence[str]) -> float:
     check_unchanged(saved, config)  # `resume` does so too, after seconds of imports
     _log_to(folder)
     if not has_checkpoint(folder):
-        log.info("The run stopped before its first checkpoint: it begins again.")
+        log.info("No last.pt in %s: the run begins again.", folder / "checkpoints")
     from gas_cli.run import resume
 
     return guarded(folder, lambda: resume(folder, config), fresh=False)

@@ -5,11 +5,12 @@ Everything that can be known to be wrong is found by composing first, so that a 
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,8 @@ class Command:
 
 def prepare(argv: Sequence[str]) -> Command:
     """Compose what `argv` asks for once, without running it. Raises `UserError` for anything wrong with it."""
-    from hydra._internal.utils import get_args
-
     argv = with_open_settings(argv)
-    args = get_args(argv)
+    args = _parsed(argv)
     if args.cfg or args.info or args.shell_completion or args.hydra_help or args.help or args.experimental_rerun:
         return Command(list(argv), None)
     config_dirs = [_existing(args.config_dir)] if args.config_dir else []
@@ -69,6 +68,19 @@ def prepare(argv: Sequence[str]) -> Command:
         return Command([*_deferred(argv), "hydra.sweep.dir='" + folder.replace("'", "\\'") + "'"], Path(folder), jobs)
     to_config(_without_hydra(composed))
     return Command(list(argv), None)
+
+
+def _parsed(argv: Sequence[str]) -> Any:
+    """Hydra's flags and overrides. Its parser prints its usage and ends the process for what it does not know: a `UserError` instead."""
+    from hydra._internal.utils import get_args
+
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return get_args(argv)
+    except SystemExit as ending:
+        reason = said.getvalue().strip().rpartition("error: ")[2]
+        raise UserError(f"The command line is not valid: {reason}. Settings are key=value; gas-train --help shows the flags.") from ending
 
 
 def launch(command: Command, job: Job) -> None:

@@ -94,6 +94,7 @@ def _check_accepted(name: str, state: Tensor, unused: torch.Generator) -> None:
 
 
 def misfit(found: str, expected: str) -> NoReturn:
+    found = " ".join(found.split())  # a crafted value may be written over several lines
     raise UserError(
         f"the checkpoint does not fit this run: {found}, expected {expected}. Bring an intact checkpoint back, or start the run again."
     )

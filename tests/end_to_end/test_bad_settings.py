@@ -33,6 +33,8 @@ BEFORE_ANYTHING = [
     (["method=cluster_gcn", "evaluation.mode=history"], "method=cluster_gcn keeps no histories"),
     (["method=cluster_gcn", "trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
     (["dataset.num_communities=301"], "between 1 and dataset.num_nodes"),
+    (["-x"], "unrecognized arguments: -x. Settings are key=value"),
+    (["--cfg", "jobs"], "invalid choice: 'jobs'"),
     (["resume=nowhere"], "expected the folder of a run"),
 ]
 """(arguments, words of the message): found before a folder is made."""

@@ -231,6 +231,11 @@ TRAINING: list[tuple[str, Change, str]] = [
     ("not fused", lambda s: s["optimizer"]["adam"]["param_groups"][0].update(fused=False), "fused of the optimizer"),
     ("learning rate", lambda s: s["optimizer"]["adam"]["param_groups"][0].update(lr=1e9), "learning rate is 1000000000.0"),
     ("learning rate text", lambda s: s["optimizer"]["adam"]["param_groups"][0].update(lr="0.01"), "learning rate is 0.01"),
+    (
+        "option a table",
+        lambda s: s["optimizer"]["adam"]["param_groups"][0].update(eps=torch.eye(2)),
+        "tensor([[1., 0.], [0.,",
+    ),
     ("schedule", lambda s: s["optimizer"]["scheduler"].update(last_epoch=2), "moved 2 times"),
     ("schedule's method", lambda s: s["optimizer"]["scheduler"].update(step=1), "the schedule have 'step'"),
     ("epoch negative", lambda s: s["progress"].update(epoch=-3), "epoch -3, expected 1 or more"),
