@@ -78,8 +78,8 @@ class Trainer:
         groups = problem.evaluation_groups(self.epochs.batch_parts)
         self.evaluator = Evaluator(model, problem.graph, self.loader, groups, device, config.precision, self.stop.check)
         self.loss = Loss(config.trainer.loss_weighting, int(split.train.sum()))
-        self.monitor = None if self.store is None else Monitor(self.evaluator, self.store, self.loss.num_train)
         self.optimizer = Optimizer(model, config.optimizer, config.trainer.epochs)
+        self._monitor: Monitor | None = None  # it holds tables of all nodes: made where it is asked for
         self._losses: list[Tensor] = []  # of this epoch, not yet read from the device
         self._best_state: dict[str, Any] | None = None
 
@@ -240,11 +240,13 @@ class Trainer:
     def _measure(self) -> dict[str, Any]:
         """The errors of the histories as the epoch's steps left them, where this epoch is monitored."""
         config, progress = self.config.evaluation, self.progress
-        if self.monitor is None or not config.monitor or progress.epoch % config.monitor_every:
+        if self.store is None or not config.monitor or progress.epoch % config.monitor_every:
             return {}
         if progress.monitor is None:
             with self._stage("monitor"):
-                progress.monitor = self.monitor.measure(progress.step, self.epochs.all_groups(progress.epoch))
+                if self._monitor is None:
+                    self._monitor = Monitor(self.evaluator, self.store, self.loss.num_train)
+                progress.monitor = self._monitor.measure(progress.step, self.epochs.all_groups(progress.epoch))
         return {"monitor": progress.monitor}
 
     def _refresh_or_evaluate(self) -> Tensor | None:
