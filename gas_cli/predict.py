@@ -27,6 +27,7 @@ from gas_cli.train.evaluator import Evaluator
 from gas_cli.train.identity import check_applicable, check_same_settings, graph_changes, identity_of
 from gas_cli.train.loss import probabilities
 from gas_cli.train.problem import Problem
+from gas_cli.train.progress import check_best
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
     wanted = _read_nodes(nodes, problem.graph.num_nodes)
     with naming(path):
         _check_run(config, problem, state, mode)
+        if checkpoint == "best":
+            check_best(state.get("progress"))
         model, store = _restored(config, problem, state, mode, pick_device(device))
     scores = _scores(config, problem, model, store, pick_device(device))
     original = torch.empty_like(scores)

@@ -40,7 +40,7 @@ from gas_cli.train.assemble import make_trainer, pick_device
 from gas_cli.train.checkpoint import load_checkpoint, naming
 from gas_cli.train.identity import check_same_run
 from gas_cli.train.problem import Preparation, Problem
-from gas_cli.train.progress import Best, Progress
+from gas_cli.train.progress import Best, Progress, check_best
 from gas_cli.train.stop import termination_as_ctrl_c
 from gas_cli.train.trainer import Trainer, sums_usable
 
@@ -145,6 +145,7 @@ def _started(config: Config, problem: Problem, folder: Path, seed: int) -> tuple
         best = load_checkpoint(trainer.best_checkpoint)
         with naming(trainer.best_checkpoint):
             check_same_run(best.get("fingerprint"), trainer.identity)
+            check_best(best.get("progress"))
     with naming(trainer.last_checkpoint):
         recorded = Recorded.from_state_dict(state.get("recorded"), trainer.progress.epoch)
     return trainer, recorded_before(folder / "metrics.jsonl", recorded)

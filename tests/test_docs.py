@@ -73,6 +73,15 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         assert not anchor or anchor in anchors(path), target
 
 
+def test_the_tests_that_the_security_page_names_exist() -> None:
+    text = prose(ROOT / "docs" / "security.md")
+    links = re.findall(r"\]\(\.\./(tests/[\w/]+\.py)\)((?:,? `test_\w+`)+)", text)
+    named = [(file, test) for file, tests in links for test in re.findall(r"`(\w+)`", tests)]
+    assert len(named) == len(re.findall(r"`test_\w+`", text)) > 20
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}: {test}"
+
+
 def test_the_tree_lists_what_is_there() -> None:
     (tree,) = (block for block in blocks(README, "text") if block.startswith("gas_cli/"))
     listed, parents = set(), [ROOT]

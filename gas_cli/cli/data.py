@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import gas_cli
 from gas_cli.cli.environment import prepare_process
 from gas_cli.cli.exits import exit_code
+from gas_cli.cli.notes import NOTE, logged_as_notes
 from gas_cli.config.compose import compose_config, parse_settings
 from gas_cli.config.dataset import FolderConfig
 from gas_cli.config.model import ModelConfig
 from gas_cli.errors import UserError
 
-NOTE = "note: "
 HELP = """\
 gas-data: look at a graph of your own before training on it
 
@@ -64,23 +62,8 @@ def _run(argv: list[str]) -> None:
     from gas_cli.graph.load import load_graph
     from gas_cli.report.remarks import remarks
 
-    with _logged_as_notes():
+    with logged_as_notes():
         graph = load_graph(settings, progress=True)
     for line in remarks(graph, settings, model):
         print(f"{NOTE}{line}")
     print(describe(graph))
-
-
-@contextmanager
-def _logged_as_notes() -> Iterator[None]:
-    """What is logged while files are read goes to the output, as it goes to the log of gas-train."""
-    logger, handler = logging.getLogger("gas_cli"), logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter(f"{NOTE}%(message)s"))
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)

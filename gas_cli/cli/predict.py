@@ -10,6 +10,7 @@ from pathlib import Path
 import gas_cli
 from gas_cli.cli.environment import prepare_process
 from gas_cli.cli.exits import exit_code
+from gas_cli.cli.notes import logged_as_notes
 from gas_cli.config.checks import require
 from gas_cli.config.compose import parse_settings
 from gas_cli.config.root import DEVICES
@@ -79,5 +80,6 @@ def _run(argv: list[str]) -> None:
     from gas_cli.predict import predict
 
     nodes = Path(settings.nodes) if settings.nodes else None
-    predict(Path(settings.run), settings.mode, Path(settings.out), nodes, settings.device, settings.checkpoint)
+    with logged_as_notes():
+        predict(Path(settings.run), settings.mode, Path(settings.out), nodes, settings.device, settings.checkpoint)
     print(f"Wrote {settings.out}")

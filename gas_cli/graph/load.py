@@ -47,12 +47,20 @@ def load_graph(config: DatasetConfig, progress: bool = False) -> Graph:
     """Load, download or generate the graph `config.name` and check it (`Graph.validate`).
 
     `progress` shows bars on a terminal while files are fetched and parsed. Raises `UserError` for an unknown name, missing files that
-    may not or cannot be downloaded, damaged files, contents that break the contract of `Graph`, and a split that does not exist.
+    may not or cannot be downloaded, damaged files, too little memory, contents that break the contract of `Graph`, and a split that does
+    not exist.
     """
     if config.name not in SOURCES:
         near = difflib.get_close_matches(config.name.lower().replace("_", "-"), SOURCES, n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise UserError(f"Dataset {config.name!r} is not known: {hint}expected one of {', '.join(SOURCES)}.")
-    graph = SOURCES[config.name](config, progress).validate()
+    try:
+        graph = SOURCES[config.name](config, progress).validate()
+    except MemoryError as error:
+        where = getattr(config, "path", "") or config.root
+        raise UserError(
+            f"Dataset {config.name!r} in {where} needs more memory than this machine has, or a file in it is damaged and only seems to. "
+            "features.npy in float32 is not read into memory as a whole (docs/own-graph.md, Size)."
+        ) from error
     numbered_split(graph, config.split, seed=0)  # a split that does not exist shows here, for every command, before minutes of partitioning
     return graph

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import logging
 import sys
 import traceback
 from collections.abc import Iterator
@@ -18,10 +19,13 @@ import torch
 
 from gas_cli.errors import UserCodeError, UserError
 
+log = logging.getLogger(__name__)
+
 
 def load_module(name: str) -> ModuleType:
     """The module `name`: a file, executed once per content, or one that is installed. Its code runs."""
     if Path(name).suffix != ".py" and not Path(name).is_absolute():
+        log.info("model.module=%s is imported: its code runs.", name)
         with blaming(name, f"model.module={name}"):
             return importlib.import_module(name)
     try:
@@ -39,6 +43,7 @@ def _execute(path: str, source: bytes) -> ModuleType:
     module.__file__ = path
     sys.modules[module.__name__] = module  # where dataclasses and PyG look up the names that annotations use
     sys.path.append(folder)
+    log.info("model.module=%s is imported: its code runs.", path)
     try:
         with blaming(path, "while it is imported"):
             exec(compile(source, path, "exec"), module.__dict__)

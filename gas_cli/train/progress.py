@@ -91,6 +91,18 @@ class Progress:
         ]
 
 
+def check_best(state: Any) -> None:
+    """Raise UserError where a checkpoint with the progress `state` is not that of the best epoch, as best.pt has to be."""
+    _check_types("progress", state, Progress())
+    _check_types("best", state["best"], Best())
+    after, best = state["epoch"] - 1, state["best"]["epoch"]
+    if after != best or state["batch"]:
+        raise UserError(
+            f"it holds the state after epoch {after}, and the best is that of epoch {best}: another checkpoint is in the place of best.pt. "
+            "Put best.pt back, or move this file away: the run can then be continued, and predicted with by checkpoint=last."
+        )
+
+
 def _check_types(name: str, state: Any, like: Best | Progress) -> None:
     """The fields of `like`, each of its type; a whole number may stand for any number."""
     names = [item.name for item in fields(like)]

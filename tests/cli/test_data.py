@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gas_cli.cli.data import NOTE, command_line
+from gas_cli.cli.data import command_line
+from gas_cli.cli.notes import NOTE
 from gas_cli.config.compose import compose_config
 from gas_cli.errors import UserError
 

@@ -91,6 +91,15 @@ def test_no_secret_of_the_environment_enters_through_a_saved_file(monkeypatch: p
     assert "hunter2" not in str(caught.value)
 
 
+def test_no_setting_names_a_class_to_be_created(tmp_path: Path) -> None:
+    """Hydra's `_target_`: refused as any other key that is no setting."""
+    with pytest.raises(UserError, match="_target_"):
+        compose_config(["+model._target_=os.system"])
+    (tmp_path / "config.yaml").write_text("model: {name: gcn, _target_: os.system}\n")
+    with pytest.raises(UserError, match="_target_"):
+        load_config(tmp_path / "config.yaml")
+
+
 def test_own_configs_extend_the_shipped_ones(tmp_path: Path) -> None:
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "mine.yaml").write_text(

@@ -75,6 +75,19 @@ def test_the_best_state_in_the_place_of_the_last_one_goes_on(here: Path, runs: P
     assert differences(essence(here), essence(runs / "mine")) == []
 
 
+def test_the_last_state_in_the_place_of_the_best_one(tmp_path: Path, gas_train: Command, gas_predict: Command) -> None:
+    here = tmp_path / "here"
+    train(here, "trainer.epochs=3", "optimizer.lr=0")  # so that no epoch is better than the first
+    shutil.copy(here / "checkpoints" / "last.pt", here / "checkpoints" / "best.pt")
+    words = "here/checkpoints/best.pt", "the state after epoch 3", "the best is that of epoch 1"
+    before = contents(here)
+    assert_refused(gas_train("resume=here", "trainer.epochs=6"), *words)
+    assert_refused(gas_predict("run=here"), *words, program="gas-predict")
+    assert contents(here) == before
+    (here / "checkpoints" / "best.pt").unlink()
+    assert gas_predict("run=here", "checkpoint=last").code == gas_train("resume=here", "trainer.epochs=6").code == 0
+
+
 def test_a_second_run_in_a_used_folder_by_python(here: Path) -> None:
     from gas_cli.run import resume, run
 
@@ -170,7 +183,7 @@ def test_a_graph_that_has_changed(
     assert_refused(gas_train("resume=here", "trainer.epochs=4"), "here/checkpoints/last.pt", difference)
     assert_refused(gas_predict("run=here", "mode=history"), "mode=history", difference, program="gas-predict")
     outcome = gas_predict("run=here", "out=p.npz")
-    (said,) = [line for line in (outcome.out + outcome.err).splitlines() if "has changed" in line]
+    (said,) = [line for line in outcome.out.splitlines() if line.startswith("note: ") and "has changed" in line]
     assert outcome.code == 0 and difference in said
     probabilities = np.load(tmp_path / "p.npz")["probabilities"]
     assert probabilities.shape == (change.get("nodes", 60), 2) and np.isfinite(probabilities).all()

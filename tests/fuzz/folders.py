@@ -91,7 +91,7 @@ class Folders:
         checkpoint, mode = PREDICTIONS[int(rng.integers(len(PREDICTIONS)))]
         before = contents(folder / "here")
         result = verdict(command(folder, "gas-predict", "run=here", f"checkpoint={checkpoint}", f"mode={mode}"))
-        if contents(folder / "here") != before:
+        if changes(before, contents(folder / "here")):
             return Verdict(SHORT, "gas-predict has changed the run's folder")
         if result.outcome == SAME:
             found = np.load(folder / "predictions.npz")["probabilities"]
@@ -104,8 +104,8 @@ class Folders:
         here = folder / "here"
         ending = command(folder, "gas-train", "resume=here", MORE)
         result = verdict(ending)
-        if result.outcome == REFUSED and (now := contents(here)) != before:
-            changed = ", ".join(sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name)))
+        changed = changes(before, contents(here)) if result.outcome == REFUSED else ""
+        if changed:
             return Verdict(SHORT, f"resume= is refused, and has changed {changed}: {result.why}")
         if result.outcome == SAME:
             weights = load_checkpoint(here / "checkpoints" / "last.pt")["model"]
@@ -147,6 +147,11 @@ class Checkpoints(Folders):
             return f"{'/'.join(map(str, above))} is {value!r}", lambda s: at(s, above[:-1]).__setitem__(above[-1], value)
         name, value = other_leaf(rng, at(state, path))
         return name, lambda s: at(s, path[:-1]).__setitem__(path[-1], value)
+
+
+def changes(before: dict[str, bytes], now: dict[str, bytes]) -> str:
+    """The files that have changed, but for the lock, which every command takes and gives back."""
+    return ", ".join(sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name) and name != "run.lock"))
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import stat
 import zipfile
 from pathlib import Path
 
@@ -42,6 +43,26 @@ def test_absent_name(tmp_path: Path) -> None:
 def test_too_large(tmp_path: Path) -> None:
     archive = make_zip(tmp_path, {"toy/raw/a.csv": bytes(1000), "toy/split/b.csv": bytes(1000)})
     assert_refused(archive, tmp_path / "out", "2000 bytes, more than the 1999 allowed", max_bytes=1999)
+
+
+def test_a_size_that_is_a_lie(tmp_path: Path) -> None:
+    """No more is read than the archive announces, whatever follows."""
+    archive = make_zip(tmp_path, {"toy/raw/a.csv": bytes(5000), "toy/split/b.csv": b"2"})
+    small, large = (10).to_bytes(4, "little"), (5000).to_bytes(4, "little")
+    archive.write_bytes(archive.read_bytes().replace(large, small))
+    assert_refused(archive, tmp_path / "out", "toy.zip cannot be unpacked")
+
+
+def test_a_link_is_unpacked_as_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    archive = make_zip(tmp_path, {"toy/split/b.csv": b"2"})
+    link = zipfile.ZipInfo("toy/raw/a.csv")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr(link, "../../secret")
+    extract(archive, tmp_path / "out", NAMES)
+    found = tmp_path / "out" / "raw" / "a.csv"
+    assert not found.is_symlink() and found.read_text() == "../../secret"
 
 
 def test_not_a_zip(tmp_path: Path) -> None:

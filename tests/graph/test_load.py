@@ -54,6 +54,15 @@ def copied_dataset(name: str, real_data: Path, tmp_path: Path) -> Any:
     return getattr(datasets, family)(str(tmp_path), title)
 
 
+def test_a_graph_that_does_not_fit_into_memory_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(config: DatasetConfig, progress: bool) -> Graph:
+        raise MemoryError
+
+    monkeypatch.setitem(module.SOURCES, "cora", load)
+    with pytest.raises(UserError, match="'cora' in here needs more memory than this machine has"):
+        load_graph(DatasetConfig(name="cora", root="here"))
+
+
 @pytest.mark.parametrize("name", PYG)
 def test_real_dataset_equals_pyg(name: str, real_data: Path, tmp_path: Path) -> None:
     dataset = copied_dataset(name, real_data, tmp_path)

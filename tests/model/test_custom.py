@@ -205,6 +205,22 @@ def test_a_missing_file_and_a_missing_module_are_named(tmp_path):
         compose_config(["model=custom"])
 
 
+def test_the_log_says_whose_code_runs(write, tmp_path, monkeypatch, caplog, capsys):
+    from gas_cli.cli.predict import command_line
+    from gas_cli.model.user_code import _execute
+
+    caplog.set_level("INFO", "gas_cli")
+    path = write(SUM)
+    small = ["dataset.num_nodes=60", "partitioner=random", "partitioner.num_parts=2", "trainer.batch_parts=1", "partitioner.cache=''"]
+    run(compose_config(["model=custom", f"model.module={path}", "device=cpu", "trainer.epochs=1", *small]), tmp_path / "run")
+    said = f"model.module={path} is imported: its code runs."
+    assert caplog.messages.count(said) == 1
+    _execute.cache_clear()  # as in another process
+    monkeypatch.chdir(tmp_path)
+    assert command_line([f"run={tmp_path / 'run'}"]) == 0
+    assert f"note: {said}" in capsys.readouterr().out
+
+
 def test_an_installed_module_is_used_by_its_name(tmp_path, monkeypatch):
     (tmp_path / "package_of_mine").mkdir()
     (tmp_path / "package_of_mine" / "__init__.py").write_text("from package_of_mine.sums import Sum\n")

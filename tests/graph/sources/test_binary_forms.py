@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import warnings
@@ -274,6 +275,17 @@ def test_saved_objects_that_are_refused_name_key_and_remedy(tmp_path: Path, kind
     path = tmp_path / "mine.pt"
     torch.save(make(tensors(plain_graph(1, False), torch.int64, torch.float32, torch.bool)), path)
     assert expected in (message := one_message(path)) and str(path) in message
+
+
+def test_code_in_a_saved_graph_is_not_run(tmp_path: Path) -> None:
+    class Payload:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {tmp_path / 'owned'}",)
+
+    path = tmp_path / "mine.pt"
+    torch.save({**tensors(plain_graph(1, False), torch.int64, torch.float32, torch.bool), "more": Payload()}, path)
+    assert "more is of posix.system" in one_message(path)
+    assert not (tmp_path / "owned").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04", b"\x80\x02.", b"\x80\x04N.", bytes(5000)])
