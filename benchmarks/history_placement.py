@@ -51,17 +51,15 @@ def measure(overrides: list[str]) -> dict[str, Any]:
     import torch
 
     from gas_cli.config.compose import compose_config
-    from gas_cli.model.registry import build_model
-    from gas_cli.run import pick_split, prepare
-    from gas_cli.train.trainer import Trainer
+    from gas_cli.run import prepare
+    from gas_cli.train.assemble import make_trainer
 
     config = compose_config(
         [*GRAPHS["arxiv-size"], *MODELS["gcn"], "device=cuda", "evaluation.every=0", "trainer.shuffle=false", *overrides]
     )
     problem = prepare(config)
-    model = build_model(config.model, problem.graph.num_features, problem.graph.num_classes, 0)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, problem, pick_split(config, problem, 0), model, 0, torch.device("cuda"), Path(folder))
+        trainer = make_trainer(config, problem, Path(folder))
         seconds = []
         for _ in range(EPOCHS):
             torch.cuda.synchronize()

@@ -72,15 +72,12 @@ def make_trainer(case: str, method: str, root: Path) -> Any:
     import torch
 
     from gas_cli.config.compose import compose_config
-    from gas_cli.model.registry import build_model
-    from gas_cli.run import pick_split, prepare
-    from gas_cli.train.trainer import Trainer
+    from gas_cli.run import prepare
+    from gas_cli.train import assemble
 
     torch.set_num_threads(1)
     config = compose_config([*CASES[case], f"dataset.root={root}", f"method={method}", "device=cpu", "trainer.prefetch=0"])
-    problem = prepare(config)
-    model = build_model(config.model, problem.graph.num_features, problem.graph.num_classes, 0)
-    return Trainer(config, problem, pick_split(config, problem, 0), model, 0, torch.device("cpu"), Path(tempfile.mkdtemp()))
+    return assemble.make_trainer(config, prepare(config), Path(tempfile.mkdtemp()))
 
 
 def epoch_seconds(trainer: Any) -> float:

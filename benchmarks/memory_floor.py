@@ -13,18 +13,14 @@ if TYPE_CHECKING:
 
 def measure_floor(overrides: list[str]) -> dict[str, int]:
     """Bytes of what the case needs at once, by kind."""
-    import torch
-
     from gas_cli.config.compose import compose_config
-    from gas_cli.model.registry import build_model
-    from gas_cli.run import pick_split, prepare
-    from gas_cli.train.trainer import Trainer
+    from gas_cli.run import prepare
+    from gas_cli.train.assemble import make_trainer
 
     config = compose_config([*overrides, "trainer.prefetch=0"])
     problem = prepare(config)
-    model = build_model(config.model, problem.graph.num_features, problem.graph.num_classes, 0)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, problem, pick_split(config, problem, 0), model, 0, torch.device("cpu"), Path(folder))
+        trainer = make_trainer(config, problem, Path(folder))
         worst = measure_epoch(trainer)
     per_node = problem.graph.y.nbytes + problem.partition.node_perm.nbytes
     histories = 0 if trainer.store is None else trainer.store.nbytes

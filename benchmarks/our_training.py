@@ -17,9 +17,9 @@ from benchmarks.turns import device_seconds
 from gas_cli.config.compose import compose_config
 from gas_cli.config.root import Config
 from gas_cli.graph.load import load_graph
-from gas_cli.model.registry import build_model
 from gas_cli.partition.make import assign_parts
-from gas_cli.run import pick_device, pick_split, prepare
+from gas_cli.run import prepare
+from gas_cli.train import assemble
 from gas_cli.train.problem import Problem
 from gas_cli.train.trainer import Trainer
 
@@ -65,12 +65,7 @@ def peak(trainer: Trainer) -> int:
 
 def make_trainer(config: Config, problem: Problem, seed: int = 0) -> Trainer:
     """A trainer that keeps nothing."""
-    graph = problem.graph
-    torch.manual_seed(seed)
-    model = build_model(config.model, graph.num_features, graph.num_classes, seed, graph.edge_dim)
-    model.observe(problem.seen_adj)
-    folder = Path(tempfile.gettempdir()) / "nothing-is-written-here"
-    return Trainer(config, problem, pick_split(config, problem, seed), model, seed, pick_device(config.device), folder)
+    return assemble.make_trainer(config, problem, Path(tempfile.gettempdir()) / "nothing-is-written-here", seed)
 
 
 def clock_for(device: torch.device) -> Callable[[], float]:

@@ -19,8 +19,8 @@ from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.history.store import HistoryStore
 from gas_cli.model.model import Model
-from gas_cli.model.registry import build_model
-from gas_cli.run import pick_device, pick_split, prepare, run_folder
+from gas_cli.run import prepare, run_folder
+from gas_cli.train.assemble import make_model, pick_device, pick_split
 from gas_cli.train.checked import check_histories, check_weights
 from gas_cli.train.checkpoint import load_checkpoint, naming
 from gas_cli.train.evaluator import Evaluator
@@ -90,8 +90,7 @@ def _restored(
     config: Config, problem: Problem, state: dict[str, Any], mode: str, device: torch.device
 ) -> tuple[Model, HistoryStore | None]:
     """The trained model, and for `mode=history` its histories. Raises UserError where those of the checkpoint do not fit."""
-    graph = problem.graph
-    model = build_model(config.model, graph.num_features, graph.num_classes, config.seed, graph.edge_dim).to(device)
+    model = make_model(config, problem, config.seed).to(device)
     check_weights(state.get("model"), model.state_dict())
     model.load_state_dict(state["model"])
     if mode == "exact":

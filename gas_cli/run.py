@@ -18,10 +18,9 @@ from gas_cli.config.model import ModelConfig
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import NotStarted, UserError
-from gas_cli.graph.graph import Graph, Split
+from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
-from gas_cli.graph.splits import numbered_split
 from gas_cli.lock import claimed
 from gas_cli.memory import RESIDENT, OnProcess, StagePeaks, release_free_memory, resident_bytes
 from gas_cli.model.registry import build_model, model_class
@@ -37,6 +36,7 @@ from gas_cli.report.progress import ProgressRecorder
 from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders
 from gas_cli.report.remarks import remarks
 from gas_cli.report.summary import read_summary, write_summary
+from gas_cli.train.assemble import make_trainer, pick_device
 from gas_cli.train.checkpoint import load_checkpoint, naming
 from gas_cli.train.identity import check_same_run
 from gas_cli.train.problem import Preparation, Problem
@@ -134,12 +134,7 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
 
 def _started(config: Config, problem: Problem, folder: Path, seed: int) -> tuple[Trainer, Recorded]:
     """The trainer of a run where its last checkpoint left it, and what metrics.jsonl holds by then. Changes nothing in `folder`."""
-    device, graph = pick_device(config.device), problem.graph
-    split = pick_split(config, problem, seed)
-    torch.manual_seed(seed)
-    model = build_model(config.model, graph.num_features, graph.num_classes, seed, graph.edge_dim)
-    model.observe(problem.seen_adj)
-    trainer = Trainer(config, problem, split, model, seed, device, folder)
+    trainer = make_trainer(config, problem, folder, seed)
     if not trainer.last_checkpoint.exists():
         return trainer, Recorded()
     state = load_checkpoint(trainer.last_checkpoint)
@@ -163,21 +158,6 @@ def _check_epochs(config: Config, progress: Progress) -> None:
             f"trainer.epochs={config.trainer.epochs} is not valid with resume: the run has trained {progress.epochs_begun} epochs, and "
             f"none is taken back. Use trainer.epochs={progress.epochs_begun} or more, or start a shorter run in a new folder."
         )
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` takes CUDA where there is one. Raises UserError for `cuda` without a device."""
-    if name == "cuda" and not torch.cuda.is_available():
-        built = "this torch is built without CUDA" if torch.version.cuda is None else "torch sees no CUDA device"
-        raise UserError(f"device=cuda: {built}. Use device=cpu (or auto), or install a CUDA build of torch and check `nvidia-smi`.")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", torch.cuda.current_device())  # with its index, as tensors name their device
-
-
-def pick_split(config: Config, problem: Problem, seed: int) -> Split:
-    """The split with number `dataset.split`, or number `seed` modulo how many there are."""
-    return numbered_split(problem.graph, config.dataset.split, seed)
 
 
 def _run_all(config: Config, folder: Path) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from gas_cli.config.compose import compose_config
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.topology import build_adjacency
 from gas_cli.history.exchange import Exchange
-from gas_cli.model.registry import build_model
-from gas_cli.run import pick_device, pick_split, prepare_graph
+from gas_cli.run import prepare_graph
+from gas_cli.train.assemble import make_trainer, pick_device
 from gas_cli.train.problem import Problem
 from gas_cli.train.timed import TimedExchange
 from gas_cli.train.trainer import Trainer
@@ -93,8 +93,7 @@ def prepared(arguments: argparse.Namespace, ratio: float, folder: Path) -> dict[
         parts = ["partitioner=range", f"partitioner.num_parts={arguments.parts}", "partitioner.cache=''"]
         config = compose_config([*model, *history, *loop, *parts, f"device={device.type}"])
         problem = problem or prepare_graph(graph, config)
-        network = build_model(config.model, problem.graph.num_features, problem.graph.num_classes, 0)
-        trainers[name] = Trainer(config, problem, pick_split(config, problem, 0), network, 0, device, folder)
+        trainers[name] = make_trainer(config, problem, folder)
         trainers[name].epochs.loader = trainers["synchronous"].epochs.loader
     trainers[NOTHING].exchange = TimedExchange(NoTraffic(trainers[NOTHING].model.widths, device), trainers[NOTHING].clock)
     return trainers

@@ -21,8 +21,8 @@ from twins import real, twin
 from gas_cli.config.compose import compose_config
 from gas_cli.config.root import Config
 from gas_cli.graph.graph import Graph
-from gas_cli.model.registry import build_model
-from gas_cli.run import pick_device, pick_split, prepare_graph
+from gas_cli.run import prepare_graph
+from gas_cli.train.assemble import make_trainer, pick_device
 from gas_cli.train.problem import Problem
 from gas_cli.train.trainer import Trainer
 
@@ -104,9 +104,8 @@ def measure(case: Case, method: str, layers: int) -> dict[str, Any]:
 def parts(case: Case, method: str, layers: int) -> dict[str, Any]:
     """Full batch, Cluster-GCN and GAS: the trainer itself."""
     config, problem = case.config(method, layers), case.problem(method)
-    model = build_model(config.model, problem.graph.num_features, problem.graph.num_classes, 0)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, problem, pick_split(config, problem, 0), model, 0, case.device, Path(folder))
+        trainer = make_trainer(config, problem, Path(folder))
         peak = trainer_peak(trainer)
         used, needed = (loader.builder.build([0]).block for loader in (trainer.epochs.loader, trainer.loader))
         share = Share(used.num_targets + used.num_halo, needed.num_targets + needed.num_halo, used.num_edges, needed.num_edges)

@@ -147,6 +147,7 @@ def make_problem(graph: Graph, num_parts: int, model: ModelConfig, seed: int = 0
 def make_config(model: ModelConfig, num_parts: int = 4, batch_parts: int = 1, epochs: int = 3, **settings: object) -> Config:
     """A configuration by hand; `settings` are `group__name=value`."""
     config = Config(
+        device="cpu",
         dataset=DatasetConfig(name="test"),
         partitioner=PartitionerConfig(num_parts=num_parts, cache=""),
         model=model,

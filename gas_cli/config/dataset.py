@@ -54,9 +54,15 @@ class GeneratedConfig(DatasetConfig):
         super().__post_init__()
         require_positive("dataset.num_nodes", self.num_nodes)
         require_positive("dataset.average_degree", self.average_degree)
-        require(self.average_degree < self.num_nodes, "dataset.average_degree", self.average_degree, "less than dataset.num_nodes")
+        require_positive("dataset.num_communities", self.num_communities)
+        fewer = min(self.num_communities, max(1, self.num_nodes // 2))
         require(
-            1 <= self.num_communities <= self.num_nodes, "dataset.num_communities", self.num_communities, "between 1 and dataset.num_nodes"
+            self.average_degree < self.num_nodes and self.num_communities <= self.num_nodes,
+            "dataset.num_nodes",
+            self.num_nodes,
+            f"more nodes than dataset.average_degree={self.average_degree:g}, and at least dataset.num_communities={self.num_communities}. "
+            f"For a graph of this size type as well: dataset.average_degree={min(self.average_degree, self.num_nodes / 2):g} "
+            f"dataset.num_communities={fewer}",
         )
         require_positive("dataset.num_features", self.num_features)
         require_between("dataset.mixing", self.mixing, 0.0, 1.0)

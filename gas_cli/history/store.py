@@ -44,8 +44,8 @@ class HistoryStore:
         except (RuntimeError, MemoryError) as error:
             size = rows * width * self.dtype.itemsize / 2**30
             raise UserError(
-                f"history.placement={self.placement}: no room for a history of {rows} x {width} {self.dtype} ({size:.2f} GiB): "
-                f"{str(error).splitlines()[0]} Try history.placement=host or history.dtype=float16."
+                f"history.placement={self.placement}: no room for a history of {rows} x {width} {self.dtype} ({size:.2f} GiB). "
+                "Try history.placement=host, history.dtype=bfloat16 or a smaller model.hidden_channels."
             ) from error
 
     @property

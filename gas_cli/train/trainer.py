@@ -12,10 +12,6 @@ import torch
 from torch import Tensor
 
 from gas_cli.batch.batch import Batch
-from gas_cli.batch.builder import BatchBuilder
-from gas_cli.batch.cluster_builder import ClusterBuilder
-from gas_cli.batch.loader import BatchLoader, Builder
-from gas_cli.batch.side_stream import SideBuilder
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
 from gas_cli.graph.graph import Split
@@ -35,6 +31,7 @@ from gas_cli.train.epoch import EpochBatches
 from gas_cli.train.evaluator import Evaluator
 from gas_cli.train.identity import check_same_run, identity_of
 from gas_cli.train.lipschitz import make_penalty
+from gas_cli.train.loaders import graph_device, make_cluster_loader, make_loader
 from gas_cli.train.loss import Loss
 from gas_cli.train.monitor import Monitor
 from gas_cli.train.optimizer import Optimizer
@@ -72,14 +69,17 @@ class Trainer:
         with self.memory.stage("setup"):
             self.store = self._make_store()
             exchange = NoExchange(model.widths, device) if self.store is None else make_exchange(self.store, config.history.pipeline)
-            self.loader = self._make_loader()  # batches that hold every edge of their targets
+            sums = self._feature_sums()
+            self.graph_device = graph_device(config.trainer.graph_on, problem, sums, device)
+            self.loader = make_loader(config, problem, split, model, sums, device, self.graph_device)
         self.exchange: Exchange = TimedExchange(exchange, self.clock)
-        self.epochs = EpochBatches(config.trainer, self._training_loader(), problem.train_parts, seed, device, self.clock)
+        training = self.loader if config.method.name != "cluster_gcn" else make_cluster_loader(config, problem, split, device)
+        self.epochs = EpochBatches(config.trainer, training, problem.train_parts, seed, device, self.clock)
         groups = problem.evaluation_groups(self.epochs.batch_parts)
         self.evaluator = Evaluator(model, problem.graph, self.loader, groups, device, config.precision, self.stop.check)
         self.loss = Loss(config.trainer.loss_weighting, int(split.train.sum()))
-        self.monitor = None if self.store is None else Monitor(self.evaluator, self.store, self.loss.num_train)
         self.optimizer = Optimizer(model, config.optimizer, config.trainer.epochs)
+        self._monitor: Monitor | None = None  # it holds tables of all nodes: made where it is asked for
         self._losses: list[Tensor] = []  # of this epoch, not yet read from the device
         self._best_state: dict[str, Any] | None = None
 
@@ -91,34 +91,6 @@ class Trainer:
     def _feature_sums(self) -> Tensor | None:
         """A x, where every layer 0 of this training can read it: the same in each step, with nothing random before it."""
         return self.problem.feature_sums if self.model.sums_features and sums_usable(self.config) else None
-
-    def _make_loader(self) -> BatchLoader:
-        problem, sums = self.problem, self._feature_sums()
-        self.graph_device = where = graph_device(self.config.trainer.graph_on, problem, sums, self.device)
-        builder = BatchBuilder(
-            problem.graph,
-            problem.adj,
-            problem.partition,
-            self.split,
-            sums,
-            loss_blocks=self.model.ends_by_node,
-            sums_alone=self.model.reads_sums_alone,
-            device=where,
-        )
-        if where.type == "cuda":
-            return BatchLoader(SideBuilder(builder, where), self.config.trainer.prefetch)
-        return self._host_loader(builder)
-
-    def _training_loader(self) -> BatchLoader:
-        if self.config.method.name != "cluster_gcn":
-            return self.loader
-        model, problem = self.config.model, self.problem
-        return self._host_loader(ClusterBuilder(problem.graph, model.normalization, model.self_loops, problem.partition, self.split))
-
-    def _host_loader(self, builder: Builder) -> BatchLoader:
-        """Batches in page-locked memory where a GPU reads them."""
-        prepare: Callable[[Batch], Batch] = Batch.pin_memory if self.device.type == "cuda" else lambda batch: batch
-        return BatchLoader(builder, self.config.trainer.prefetch, prepare)
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -268,11 +240,13 @@ class Trainer:
     def _measure(self) -> dict[str, Any]:
         """The errors of the histories as the epoch's steps left them, where this epoch is monitored."""
         config, progress = self.config.evaluation, self.progress
-        if self.monitor is None or not config.monitor or progress.epoch % config.monitor_every:
+        if self.store is None or not config.monitor or progress.epoch % config.monitor_every:
             return {}
         if progress.monitor is None:
             with self._stage("monitor"):
-                progress.monitor = self.monitor.measure(progress.step, self.epochs.all_groups(progress.epoch))
+                if self._monitor is None:
+                    self._monitor = Monitor(self.evaluator, self.store, self.loss.num_train)
+                progress.monitor = self._monitor.measure(progress.step, self.epochs.all_groups(progress.epoch))
         return {"monitor": progress.monitor}
 
     def _refresh_or_evaluate(self) -> Tensor | None:
@@ -336,18 +310,6 @@ class Trainer:
         with self._stage("checkpoint"):
             self._save_best()
             save_checkpoint(self.last_checkpoint, self.state_dict())
-
-
-def graph_device(wanted: str, problem: Problem, sums: Tensor | None, device: torch.device) -> torch.device:
-    """Where batches are built. `auto`: on the device, where graph, features and their sums take at most a quarter of its free memory and
-    do not lie on the disk."""
-    if device.type == "cpu" or wanted == "host":
-        return torch.device("cpu")
-    if wanted == "auto":
-        nbytes = sum(problem.nbytes.values()) + (0 if sums is None else sums.numel() * sums.element_size())
-        free, _ = torch.cuda.mem_get_info(device)
-        return device if problem.graph.x_row is None and nbytes <= free // 4 else torch.device("cpu")
-    return device
 
 
 def sums_usable(config: Config) -> bool:

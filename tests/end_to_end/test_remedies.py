@@ -26,6 +26,7 @@ MISTAKES = [
     (TINY, ["partitioner=random", "method=cluster_gcn"]),
     (TINY, ["partitioner=random", "trainer.batch_parts=31"]),
     (("dataset.num_nodes=5", *TINY[1:]), ["partitioner=range"]),
+    (("trainer.epochs=1", "device=cpu", "partitioner.cache=''"), ["dataset.num_nodes=10"]),
     (SMALL, ["partitioner.num_parts=301"]),
     (SMALL, ["trainer.batch_parts=7"]),
     (SMALL, ["device=tpu"]),
@@ -45,6 +46,9 @@ MISTAKES = [
 
 def remedies(message: str) -> dict[str, str]:
     """The settings that a message suggests: `key=value` after the wrong one, or what is expected in place of its value."""
+    _, _, typed = message.partition("type as well: ")
+    if typed:
+        return dict(re.findall(r"([a-z_.]+)=([\d.]*\d)", typed))
     wrong, _, expected = message.partition(" is not valid: expected ")
     if expected:
         key = wrong.split()[-1].partition("=")[0]

@@ -70,7 +70,7 @@ def test_pinned_needs_cuda():
 
 
 def test_tables_that_do_not_fit_say_what_to_do():
-    with pytest.raises(UserError, match=r"history\.dtype=float16"):
+    with pytest.raises(UserError, match=r"no room .* GiB\)\. Try .*history\.dtype=bfloat16"):
         HistoryStore(1 << 46, (1 << 10,), torch.tensor([0, 1 << 46]), HistoryConfig(), CPU)
 
 

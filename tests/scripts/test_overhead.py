@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import overhead
@@ -45,6 +46,15 @@ def test_without_traffic_a_step_does_the_same_computation(tmp_path: Path) -> Non
         assert torch.equal(one, other)
     assert all(table.any() for table in synchronous.store.tables) and not any(table.any() for table in nothing.store.tables)
     assert isinstance(nothing.exchange, TimedExchange) and isinstance(nothing.exchange.inner, NoTraffic)
+
+
+@pytest.mark.parametrize("model", ["pna", "gat"])
+def test_models_that_look_at_the_graph_before_they_train_are_measured_too(model: str, tmp_path: Path) -> None:
+    """PNA's scalers come from the degrees that training sees: without them its loss is not finite."""
+    trainers = prepared(argparse.Namespace(**{**vars(arguments(tmp_path)), "model": model}), 1.0, tmp_path)
+    for trainer in trainers.values():
+        trainer.train_epoch()
+        assert math.isfinite(trainer.progress.loss) and trainer.progress.loss > 0
 
 
 def test_turns_are_timed_and_become_lines_and_a_figure(tmp_path: Path) -> None:

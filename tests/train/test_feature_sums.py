@@ -20,6 +20,7 @@ from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.report.recorder import read_metrics
 from gas_cli.run import _with_what_is_read, prepare_graph, train_once
+from gas_cli.train.assemble import make_trainer
 from gas_cli.train.drivers import forward, layerwise
 from gas_cli.train.loss import Loss
 from gas_cli.train.trainer import Trainer
@@ -121,8 +122,7 @@ def trainer_of(tmp_path: Path, model: ModelConfig, sparse: bool = False, **train
     config = make_config(model)
     config.trainer = replace(config.trainer, **trainer)
     problem = prepare_graph(graph, config)
-    network = build_model(model, graph.num_features, graph.num_classes, seed=0)
-    return Trainer(config, problem, graph.splits[0], network, 0, CPU, tmp_path)
+    return make_trainer(config, problem, tmp_path)
 
 
 def test_training_uses_them(tmp_path: Path):

@@ -16,9 +16,9 @@ from gas_cli.config.model import GCNConfig, GCNIIConfig, GINConfig, ModelConfig,
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.history.exchange import NoExchange
-from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.run import prepare_graph
+from gas_cli.train.assemble import make_trainer
 from gas_cli.train.drivers import forward
 from gas_cli.train.trainer import Trainer
 from tests.builders import in_original_order, make_config, make_graph, make_problem, random_adjacency
@@ -57,9 +57,7 @@ def graphs_apart(seed: int = 0, kept: int = KEPT) -> Graph:
 def fitted(graph: Graph, model: ModelConfig, folder: Path, **settings: object) -> tuple[Trainer, Records]:
     config = make_config(model, **{"num_parts": 5, "batch_parts": 2, "epochs": 3, "partitioner__name": "random", **settings})
     problem = prepare_graph(graph, config)
-    network = build_model(model, graph.num_features, graph.num_classes, seed=0)
-    network.observe(problem.seen_adj)
-    trainer = Trainer(config, problem, problem.graph.splits[0], network, 0, torch.device("cpu"), folder)
+    trainer = make_trainer(config, problem, folder)
     records = Records()
     trainer.fit(records)
     return trainer, records

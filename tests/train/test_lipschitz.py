@@ -20,6 +20,7 @@ from gas_cli.model.model import held_statistics, propagate
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.ops.gaussian import gaussian
+from gas_cli.train.assemble import make_trainer
 from gas_cli.train.drivers import forward
 from gas_cli.train.lipschitz import SITE, LipschitzPenalty
 from gas_cli.train.trainer import Trainer
@@ -103,7 +104,7 @@ def run(folder: Path, model: ModelConfig, weight: float, num_parts: int = 1, **s
     config = make_config(model, num_parts=num_parts, **settings)
     config.trainer.lipschitz = LipschitzConfig(weight=weight)
     problem = make_problem(graph, 1 if config.method.name == "full_batch" else num_parts, model)
-    trainer = Trainer(config, problem, problem.graph.splits[0], build_model(model, 5, 3, 0), 0, CPU, folder)
+    trainer = make_trainer(config, problem, folder)
     trainer.fit(Silent())
     return trainer
 

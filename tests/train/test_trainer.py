@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig, ModelConfig, SAGEConfig
 from gas_cli.config.training import LipschitzConfig
 from gas_cli.errors import Interrupted, UserError
-from gas_cli.model.registry import build_model
+from gas_cli.train.assemble import make_trainer
 from gas_cli.train.checkpoint import load_checkpoint
 from gas_cli.train.trainer import Trainer
 from tests.builders import MODEL_IDS, MODELS, in_original_order, make_config, make_graph, make_problem, random_adjacency
@@ -37,9 +37,7 @@ def trainer(tmp: Path, model: ModelConfig = GCN, num_parts: int = 6, sparse: boo
     if config.method.name == "full_batch":
         num_parts = 1
     problem = make_problem(graph, num_parts, model)
-    network = build_model(model, graph.num_features, graph.num_classes, seed)
-    network.observe(problem.seen_adj)
-    return Trainer(config, problem, problem.graph.splits[0], network, seed, torch.device("cpu"), tmp)
+    return make_trainer(config, problem, tmp, seed)
 
 
 def fitted(subject: Trainer) -> Records:
@@ -259,10 +257,11 @@ def on_cuda(folder, placement="device", graph_on="auto"):
     subject = trainer(folder, epochs=3)
     config = replace(
         subject.config,
+        device="cuda",
         history=replace(subject.config.history, placement=placement),
         trainer=replace(subject.config.trainer, graph_on=graph_on),
     )
-    return Trainer(config, subject.problem, subject.split, subject.model, 0, torch.device("cuda", 0), folder)
+    return make_trainer(config, subject.problem, folder)
 
 
 @pytest.mark.gpu

@@ -1,0 +1,61 @@
+"""Where the batches of a training come from: what builds them, and on which device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gas_cli.batch.batch import Batch
+from gas_cli.batch.builder import BatchBuilder
+from gas_cli.batch.cluster_builder import ClusterBuilder
+from gas_cli.batch.loader import BatchLoader, Builder
+from gas_cli.batch.side_stream import SideBuilder
+from gas_cli.config.root import Config
+from gas_cli.graph.graph import Split
+from gas_cli.model.model import Model
+from gas_cli.train.problem import Problem
+
+
+def graph_device(wanted: str, problem: Problem, sums: Tensor | None, device: torch.device) -> torch.device:
+    """Where batches are built. `auto`: on the device, where graph, features and their sums take at most a quarter of its free memory and
+    do not lie on the disk."""
+    if device.type == "cpu" or wanted == "host":
+        return torch.device("cpu")
+    if wanted == "auto":
+        nbytes = sum(problem.nbytes.values()) + (0 if sums is None else sums.numel() * sums.element_size())
+        free, _ = torch.cuda.mem_get_info(device)
+        return device if problem.graph.x_row is None and nbytes <= free // 4 else torch.device("cpu")
+    return device
+
+
+def make_loader(
+    config: Config, problem: Problem, split: Split, model: Model, sums: Tensor | None, device: torch.device, where: torch.device
+) -> BatchLoader:
+    """Batches that hold every edge of their targets, built on `where` for a training on `device`; `sums` is A x, if the model reads it."""
+    builder = BatchBuilder(
+        problem.graph,
+        problem.adj,
+        problem.partition,
+        split,
+        sums,
+        loss_blocks=model.ends_by_node,
+        sums_alone=model.reads_sums_alone,
+        device=where,
+    )
+    if where.type == "cuda":
+        return BatchLoader(SideBuilder(builder, where), config.trainer.prefetch)
+    return _host_loader(config, builder, device)
+
+
+def make_cluster_loader(config: Config, problem: Problem, split: Split, device: torch.device) -> BatchLoader:
+    """Batches of Cluster-GCN, built on the host."""
+    builder = ClusterBuilder(problem.graph, config.model.normalization, config.model.self_loops, problem.partition, split)
+    return _host_loader(config, builder, device)
+
+
+def _host_loader(config: Config, builder: Builder, device: torch.device) -> BatchLoader:
+    """Batches in page-locked memory where a GPU reads them."""
+    prepare: Callable[[Batch], Batch] = Batch.pin_memory if device.type == "cuda" else lambda batch: batch
+    return BatchLoader(builder, config.trainer.prefetch, prepare)
