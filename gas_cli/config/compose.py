@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gas_cli
+from gas_cli.config.arguments import check_arguments
 from gas_cli.config.dataset import ClusterConfig, DatasetConfig, FolderConfig, GeneratedConfig
 from gas_cli.config.model import (
     APPNPConfig,
@@ -122,6 +123,7 @@ def compose(overrides: list[str], config_dirs: Sequence[Path] = (), config_name:
     from gas_cli.config.jobs import register_job_folders
     from gas_cli.config.messages import translated
 
+    check_arguments(overrides)
     register_schemas()
     register_job_folders()
     extra = [f"hydra.searchpath=[{','.join(repr(str(folder.resolve())) for folder in config_dirs)}]"] if config_dirs else []
@@ -183,6 +185,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     from gas_cli.config.messages import translated
 
+    check_arguments(overrides)
     content = read_settings(path)
     with translated(f"{path}: "):
         saved = OmegaConf.create(content)
@@ -204,6 +207,7 @@ def parse_settings(schema: type[T], arguments: Sequence[str]) -> T:
         key, separator, _ = argument.partition("=")
         if not separator or key not in known:
             raise UserError(f"{argument!r} is not valid: expected key=value with one of {', '.join(known)}.{nearest(key, known)}")
+    check_arguments(arguments, schema)
     with translated():
         merged = OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.from_dotlist(list(arguments)))
         settings: T = OmegaConf.to_object(merged)  # type: ignore[assignment]

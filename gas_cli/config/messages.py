@@ -82,20 +82,21 @@ def nearest_setting(key: str) -> str:
     return f" Did you mean {' or '.join(meant)}?" if 0 < len(meant) <= 3 else ""
 
 
-def setting_names(node: type[Any] = Config, prefix: str = "") -> list[str]:
+def setting_names(node: type[Any] = Config) -> list[str]:
     """All dotted names of settings below a dataclass type, subclasses of its fields' types included."""
-    names: list[str] = []
+    return list(setting_types(node))
+
+
+def setting_types(node: type[Any] = Config, prefix: str = "") -> dict[str, Any]:
+    """The same names with the type of each."""
+    found: dict[str, Any] = {}
     for key, field_type in _field_types(node).items():
         if dataclasses.is_dataclass(field_type):
-            names += _names_of_choices(field_type, f"{prefix}{key}.")
+            for kind in _descendants(field_type):  # the settings of a group, whichever of its types is chosen
+                found |= setting_types(kind, f"{prefix}{key}.")
         else:
-            names.append(prefix + key)
-    return names
-
-
-def _names_of_choices(base: Any, prefix: str) -> list[str]:
-    """The settings of a group, whichever of its types is chosen."""
-    return list(dict.fromkeys(name for kind in _descendants(base) for name in setting_names(kind, prefix)))
+            found[prefix + key] = field_type
+    return found
 
 
 def _descendants(base: Any) -> list[Any]:

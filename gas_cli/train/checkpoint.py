@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"No checkpoint at {path}: expected a run's folder with checkpoints/{path.name} in it.")
     try:
         _check_archive(path)
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's remarks about kinds of tensors that no checkpoint has
+            state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler's bytes decide what is raised: any type of exception
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise _unreadable(path, reason) from error

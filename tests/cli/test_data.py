@@ -22,6 +22,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_number_is_no_answer_to_a_question_of_yes_or_no(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line(["check", str(tmp_path), "undirected=2"]) == 2
+    assert capsys.readouterr().err == "gas-data: undirected=2 is not valid: expected true or false.\n"
+
+
 def test_what_is_understood_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line(["check", str(folder)]) == 0
     out = capsys.readouterr().out

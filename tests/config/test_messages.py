@@ -26,6 +26,10 @@ from gas_cli.errors import UserError
         ("trainer.epochs=null", ["trainer.epochs=null", "a whole number"]),
         ("optimizer.lr=fast", ["optimizer.lr=fast", "a number"]),
         ("deterministic=maybe", ["deterministic=maybe", "true or false"]),
+        ("deterministic=2", ["deterministic=2", "true or false"]),
+        ("evaluation.monitor=-1", ["evaluation.monitor=-1", "true or false"]),
+        ("+model.batch_norm=0,3", ["model.batch_norm=0,3", "true or false"]),
+        ("partitioner=[random,range]", ["partitioner=[random,range]", "expected one name"]),
         ("trainer.epochs=-1", ["trainer.epochs=-1", "a whole number from 1 to"]),
         ("device=gpu", ["device=gpu", "auto, cpu, cuda"]),
         ("trainer.batch_parts=50", ["trainer.batch_parts=50", "at most partitioner.num_parts=40"]),
@@ -58,6 +62,11 @@ def test_messages_are_the_same_under_a_debugger(override: str, monkeypatch: pyte
             compose_config([override])
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize(("word", "value"), [("0", False), ("1", True), ("true", True), ("no", False)])
+def test_a_switch_takes_what_can_be_read_in_one_way(word: str, value: bool) -> None:
+    assert compose_config([f"deterministic={word}"]).deterministic is value
 
 
 def test_nearest_is_silent_without_a_near_choice() -> None:

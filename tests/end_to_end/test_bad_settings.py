@@ -32,7 +32,7 @@ BEFORE_ANYTHING = [
     (["method=full_batch", "evaluation.mode=history"], "keeps no histories"),
     (["method=cluster_gcn", "evaluation.mode=history"], "method=cluster_gcn keeps no histories"),
     (["method=cluster_gcn", "trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
-    (["dataset.num_communities=301"], "between 1 and dataset.num_nodes"),
+    (["dataset.num_communities=301"], "at least dataset.num_communities=301"),
     (["-x"], "unrecognized arguments: -x. Settings are key=value"),
     (["--cfg", "jobs"], "invalid choice: 'jobs'"),
     (["resume=nowhere"], "expected the folder of a run"),

@@ -232,6 +232,7 @@ TRAINING: list[tuple[str, Change, str]] = [
     ("moment expanded", lambda s: moments(s).update(exp_avg=torch.zeros(1, 1).expand(8, 8)), "share memory (strides [0, 0])"),
     ("moment overlapping", lambda s: moments(s).update(exp_avg=torch.zeros(15).as_strided((8, 8), (1, 1))), "share memory"),
     ("moment sparse", lambda s: moments(s).update(exp_avg=torch.eye(8).to_sparse()), "exp_avg of parameter 0"),
+    ("moment quantized", lambda s: moments(s).update(exp_avg=torch.quantize_per_tensor(torch.eye(8), 0.1, 0, torch.qint8)), "is qint8"),
     ("moment without values", lambda s: moments(s).update(exp_avg=torch.zeros(8, 8, device="meta")), "without values"),
     ("moment text", lambda s: moments(s).update(exp_avg="zeros"), "is a str"),
     ("moment NaN", lambda s: moments(s)["exp_avg"].fill_(NAN), "NaN or infinite"),

@@ -95,7 +95,9 @@ class Folders:
             return Verdict(SHORT, "gas-predict has changed the run's folder")
         if result.outcome == SAME:
             found = np.load(folder / "predictions.npz")["probabilities"]
-            if not np.array_equal(found, self.predicted[checkpoint, mode]):
+            # best.pt may stand in the place of last.pt: a message recommends it
+            allowed = [self.predicted[name, mode] for name in ("best", "last")[: 1 + (checkpoint == "last")]]
+            if not any(np.array_equal(found, one) for one in allowed):
                 return Verdict(SHORT, f"gas-predict checkpoint={checkpoint} mode={mode}: other probabilities, exit 0")
         return result
 
