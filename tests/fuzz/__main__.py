@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -55,6 +56,7 @@ def main() -> None:
 
 
 def run_reported(bench: Bench, seed: int | None, cases: int, jobs: int) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either signal leaves the report whole
     report = Report(RESULTS)
     first, written = report.next if seed is None else seed, time.monotonic()
     try:
@@ -66,6 +68,8 @@ def run_reported(bench: Bench, seed: int | None, cases: int, jobs: int) -> None:
             if time.monotonic() > written + WRITE_EVERY:
                 report.write()
                 written = time.monotonic()
+    except KeyboardInterrupt:
+        print("Stopped; make fuzz goes on from here.")
     finally:
         report.write()
 

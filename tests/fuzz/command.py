@@ -75,6 +75,8 @@ def wait(child: int) -> int:
 
 def _run(folder: Path, program: str, argv: tuple[str, ...], first: Preparation | None) -> None:
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as a shell starts a command, whatever the parent does with signals
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     for descriptor, name in ((1, "out.txt"), (2, "err.txt")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
