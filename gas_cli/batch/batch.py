@@ -102,6 +102,9 @@ def tensors(value: Any) -> Iterator[Tensor]:
     """Every tensor in a batch, its blocks and their matrices."""
     if isinstance(value, Tensor):
         yield value
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from tensors(each)
     elif isinstance(value, Batch | Block | CSR):
         for each in vars(value).values():  # fields, and what was computed from them and kept
             yield from tensors(each)

@@ -21,7 +21,8 @@ class CSR:
 
     Adjacency is stored by target: row v lists the sources w of the messages that v receives. `symmetric` promises that the
     matrix equals its transpose, values included, so that the backward pass can read the matrix itself. `attr_row` int64 [nnz], if any, is
-    the row of each edge in a table of edge attributes, -1 for an edge without; it stays with adjacencies on the host.
+    the row of each edge in a table of edge attributes, -1 for an edge without; it stays with adjacencies on the host. `pattern` is the
+    matrix of which this one is a copy with other values, where there is one.
     """
 
     rowptr: Tensor
@@ -31,6 +32,7 @@ class CSR:
     symmetric: bool = False
     _transposed: CSR | None = field(default=None, repr=False)
     attr_row: Tensor | None = field(default=None, repr=False)
+    pattern: CSR | None = field(default=None, repr=False)
 
     @property
     def num_rows(self) -> int:
@@ -107,9 +109,19 @@ class CSR:
 
     def _transposed_arrays(self) -> csr_tensors.Arrays:
         if self.col.is_cuda:
-            return csr_tensors.transpose(self.rowptr, self.col, self.value, self.num_cols)
+            rowptr, col, entry = (self.pattern or self)._transposed_pattern
+            return rowptr, col, self.value[entry]
         rowptr, col, value = (torch.from_numpy(a) for a in kernels.transpose(*self.arrays, self.num_cols))
         return rowptr, col, value
+
+    @cached_property
+    def _transposed_pattern(self) -> csr_tensors.Arrays:
+        """What all matrices of this pattern share: features after the dropout of each step, for one."""
+        return csr_tensors.transpose(self.rowptr, self.col, self.num_cols)
+
+    def with_values(self, value: Tensor) -> CSR:
+        """The same pattern with other values [nnz]."""
+        return CSR(self.rowptr, self.col, value, self.num_cols, pattern=self.pattern or self)
 
     @cached_property
     def transposed_entries(self) -> NDArray[np.int64]:

@@ -17,12 +17,15 @@ def row_ids(rowptr: Tensor, nnz: int) -> Tensor:
     return torch.repeat_interleave(rows, rowptr.diff(), output_size=nnz)
 
 
-def transpose(rowptr: Tensor, col: Tensor, value: Tensor, num_cols: int) -> Arrays:
-    """`kernels.transpose`: a stable sort by column keeps the rows ascending. Without a host synchronisation."""
+def transpose(rowptr: Tensor, col: Tensor, num_cols: int) -> Arrays:
+    """`kernels.transpose` for any values: rowptr and col of the transpose, and int64 [nnz] the entry that each of its entries is.
+
+    A stable sort by column keeps the rows ascending. Without a host synchronisation.
+    """
     ordered, entry = torch.sort(col, stable=True)
     columns = torch.arange(num_cols + 1, dtype=col.dtype, device=col.device)
     rows = row_ids(rowptr, col.numel()).to(col.dtype)
-    return torch.searchsorted(ordered, columns), rows[entry], value[entry]
+    return torch.searchsorted(ordered, columns), rows[entry], entry
 
 
 def gather_rows(rowptr: Tensor, col: Tensor, value: Tensor, index: Tensor) -> Arrays:

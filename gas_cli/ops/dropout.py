@@ -106,7 +106,7 @@ def mask_entries(x: CSR, mask: Mask) -> CSR:
         value = torch.empty_like(x.value)
         arguments = (*x.arrays, *mask.words(), mask.scale, value.numpy())
         over_rows(partial(kernels.dropout_sparse, *arguments), x.arrays[0], 1)
-    return CSR(x.rowptr, x.col, value, x.num_cols)
+    return x.with_values(value)
 
 
 def drop_entries(x: CSR, mask: Mask) -> CSR:

@@ -175,7 +175,7 @@ def back_by_tensors(grad: Tensor, chosen: Tensor, share: Tensor, columns: Column
 
 def _pattern(a: CSR, like: Tensor) -> CSR:
     """The matrix with weight 1 on every edge."""
-    return CSR(a.rowptr, a.col, (a.value != 0).to(like.dtype), a.num_cols)
+    return a.with_values((a.value != 0).to(like.dtype))
 
 
 def _edges(inner: CSR, outer: CSR) -> tuple[Tensor, Tensor]:

@@ -54,8 +54,9 @@ def test_whole_tensor_operations_equal_the_kernels(graph, data):
     a = CSR.from_scipy(graph[0])
     a.value = torch.arange(1.0, a.nnz + 1)
     index = torch.tensor(data.draw(st.lists(st.integers(0, a.num_rows - 1), max_size=8)), dtype=torch.int64)
+    rowptr, col, entry = csr_tensors.transpose(a.rowptr, a.col, a.num_cols)
     pairs = [
-        (csr_tensors.transpose(a.rowptr, a.col, a.value, a.num_cols), kernels.transpose(*a.arrays, a.num_cols)),
+        ((rowptr, col, a.value[entry]), kernels.transpose(*a.arrays, a.num_cols)),
         (csr_tensors.gather_rows(a.rowptr, a.col, a.value, index), kernels.gather_rows(*a.arrays, index.numpy())),
     ]
     for found, expected in pairs:
@@ -73,6 +74,8 @@ def test_cuda_rearranges_as_the_cpu_does():
         (on_gpu.only_rows(torch.tensor([3, 9]).cuda()), a.only_rows(torch.tensor([3, 9]))),
         (on_gpu.row_ranges([(2, 5), (9, 9), (15, 20)]), a.row_ranges([(2, 5), (9, 9), (15, 20)])),
     ]
+    other = torch.rand(a.nnz)
+    pairs.append((on_gpu.with_values(other.cuda()).transpose(), a.with_values(other).transpose()))
     for found, expected in pairs:
         assert found.device.type == "cuda" and found.shape == expected.shape
         for name in ("rowptr", "col", "value"):
