@@ -61,7 +61,7 @@ def damage_header(rng: Rng, data: bytes) -> tuple[str, bytes]:
     old, new = HEADERS[int(rng.integers(len(HEADERS)))]
     if old not in data[:128]:
         return "magic bytes changed", b"\x93NUMPX" + data[6:]
-    return f"header: {old.decode()} is {new.decode()}", data[:128].replace(old, new, 1) + data[128:]
+    return f"header: {old!r} is {new!r}", data[:128].replace(old, new, 1) + data[128:]
 
 
 HEADERS = (
@@ -97,7 +97,7 @@ def other_leaf(rng: Rng, value: Any) -> tuple[str, Any]:
 
 def _filled(number: float) -> Callable[[Tensor], Tensor]:
     def fill(tensor: Tensor) -> Tensor:
-        changed = tensor.clone()
+        changed = tensor.clone(memory_format=torch.contiguous_format)
         if changed.numel() and tensor.dtype != torch.bool:
             changed.view(-1)[changed.numel() // 2] = number if tensor.is_floating_point() else 250
         return changed

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 
 from tests.fuzz.cases import Bench, Result, kind_of
+from tests.fuzz.verdict import SHORT
 
 LONGEST = 3500
 """Bytes of a line: shorter ones than PIPE_BUF arrive whole, whoever else writes."""
@@ -35,11 +36,20 @@ def _forked(bench: Bench, numbers: range, pipe: int) -> int:
         try:
             own = bench.copy(str(os.getpid()))
             for number in numbers:
-                os.write(pipe, _line(own.run(kind_of(number), number)))
+                os.write(pipe, _line(_result(own, number)))
             code = 0
         finally:
             os._exit(code)
     return child
+
+
+def _result(bench: Bench, number: int) -> Result:
+    """A mistake in the harness is a short case too: the others go on."""
+    kind = kind_of(number)
+    try:
+        return bench.run(kind, number)
+    except RuntimeError as error:
+        return {"kind": kind, "seed": number, "what": "the harness", "outcome": SHORT, "why": f"{error}: {error.__cause__!r}"}
 
 
 def _line(result: Result) -> bytes:
