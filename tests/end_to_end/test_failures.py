@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-import gas_cli.run
+from gas_cli.train import assemble
 from gas_cli.train.checkpoint import load_checkpoint
 from tests.cli.conftest import job_folder
 from tests.end_to_end.conftest import Command
@@ -90,11 +90,11 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 def fail_with_seed(monkeypatch: pytest.MonkeyPatch, bad: int) -> None:
     """A mistake of ours that shows in one of several runs."""
-    build = gas_cli.run.build_model
+    build = assemble.build_model
 
     def build_or_fail(config: Any, num_features: int, num_classes: int, seed: int, *rest: Any) -> Any:
         if seed == bad:
             raise RuntimeError(f"seed {seed} cannot be had")
         return build(config, num_features, num_classes, seed, *rest)
 
-    monkeypatch.setattr(gas_cli.run, "build_model", build_or_fail)
+    monkeypatch.setattr(assemble, "build_model", build_or_fail)
