@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import typing
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ def translated(prefix: str = "") -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(prefix + str(error)) from error
-    except (HydraException, OmegaConfBaseException, ConfigLoadError, yaml.YAMLError, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, ConfigLoadError, yaml.YAMLError, ValueError, OverflowError) as error:
         raise UserError(prefix + explain(error)) from error
 
 
@@ -48,6 +49,9 @@ def explain(error: BaseException) -> str:
         return _unknown_choice(error)
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} is not a valid override: expected key=value, special characters quoted, as in \"key='~/a'\"."
+    if isinstance(error, OverflowError):
+        key = re.search(r"full_key: (\S+)", str(error))
+        return f"{key[1] if key else 'A setting'} has a number that is too large: expected one of at most 300 digits."
     if str(error).startswith("Config group override must be"):
         return "A group takes the name of one of its files, as in dataset=cora; the value of one override is not a name."
     return _bad_setting(cause) if cause is not None else _plain(str(error))

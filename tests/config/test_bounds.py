@@ -47,6 +47,12 @@ def test_numbers_are_finite_and_not_negative(key: str, value: str) -> None:
         compose_config([f"{key}={value}"])
 
 
+@pytest.mark.parametrize("key", FLOATS)
+def test_whole_numbers_beyond_floating_point_ones_are_one_message(key: str) -> None:
+    with pytest.raises(UserError, match=f"^{key} has a number that is too large"):
+        compose_config([f"{key}={'1' * 400}"])
+
+
 def test_the_last_of_several_runs_has_a_seed_too() -> None:
     with pytest.raises(UserError, match=f"from 0 to {2**63 - 3}"):
         compose_config(["runs=3", f"seed={2**63 - 2}"])
