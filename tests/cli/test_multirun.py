@@ -105,11 +105,11 @@ def test_a_sweep_is_continued_job_by_job(gas_train: Command, capfd: pytest.Captu
 
 def test_an_extended_sweep_gives_no_job_its_neighbours_folder(gas_train: Command) -> None:
     """Jobs have other numbers the second time, another order, other spellings: it is what they run that finds the folder."""
-    assert gas_train("-m", "hydra.sweep.dir=sweep", "seed=0,1", "model=gcn,sage") == 0
-    first = {(row["model"], row["seed"]): row["job"] for row in rows() if row["job"] != "mean"}
-    assert gas_train("-m", "hydra.sweep.dir=sweep", "model=appnp,sage,gcn", "seed=2,0,1", "optimizer.lr=0.0100") == 0
+    assert gas_train("-m", "hydra.sweep.dir=sweep", "seed=1", "model=gcn,sage") == 0
+    first = {(row["model"], "1"): row["job"] for row in rows()}
+    assert gas_train("-m", "hydra.sweep.dir=sweep", "model=appnp,sage,gcn", "seed=0,1", "optimizer.lr=0.0100") == 0
     second = {(row["model"], row["seed"]): (row["job"], row["val"]) for row in rows() if row["job"] != "mean"}
-    assert len(second) == 9 and all(second[key][0] == name for key, name in first.items())
+    assert len(second) == 6 and all(second[key][0] == name for key, name in first.items())
     assert all(val == str(0.5 + int(seed) / 100) for (_, seed), (_, val) in second.items())
     for (model, seed), (name, _) in second.items():
         config = load_config(Path("sweep", name, "config.yaml"))

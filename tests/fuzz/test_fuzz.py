@@ -14,7 +14,7 @@ from tests.fuzz.cases import KINDS, SHARES, Result
 from tests.fuzz.verdict import SHORT
 
 ROOT = Path(__file__).parents[2]
-CASES = 100
+CASES = 50
 
 
 @pytest.fixture(scope="module")
