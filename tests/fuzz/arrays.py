@@ -24,7 +24,7 @@ def other_array(rng: Rng, array: np.ndarray) -> tuple[str, np.ndarray]:
         return f"type {dtype}", _as_type(array, dtype)
     if name == "shape":
         shape = pick(rng, list(SHAPES))
-        return shape, SHAPES[shape](array)
+        return shape, SHAPES[shape](np.atleast_1d(array))  # a matrix's archive holds scalars
     value = VALUES[int(rng.integers(len(VALUES)))]
     whole = array.dtype.kind in "biu" and float(value).is_integer() and abs(value) < 2**63
     changed = array.astype(np.int64 if whole else np.float64)
