@@ -206,8 +206,10 @@ def _read_parquet(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
         raise UserError(f"{path}: reading it needs pyarrow. Type pip install 'gas-cli[parquet]', or save the table as .npy or .csv.")
     try:
         frame = pd.read_parquet(path, engine="pyarrow")
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+    except MemoryError:
+        raise
+    except Exception as error:  # pandas follows what the file says of its columns, and raises whatever comes of it
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
         raise UserError(f"{path}: it is no readable parquet file ({reason}). Write it again, or save the table as .npy or .csv.") from error
     for column in frame.columns:
         if frame[column].dtype.kind not in "biuf":

@@ -141,8 +141,14 @@ def test_unreadable_parquet(write: Write, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(UserError, match=rf"{path}: reading it needs pyarrow. Type pip install 'gas-cli\[parquet\]'"):
         load(folder)
     monkeypatch.undo()
-    pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
     with pytest.raises(UserError, match=rf"{path}: it is no readable parquet file .*Write it again"):
+        load(folder)
+    pd.DataFrame({"a": np.zeros(N)}).to_parquet(path)
+    table = parquet.read_table(path)
+    said = table.schema.metadata[b"pandas"].replace(b"numpy_type", b"numpy_typo")
+    parquet.write_table(table.replace_schema_metadata({b"pandas": said}), path)
+    with pytest.raises(UserError, match=rf"{path}: it is no readable parquet file \('numpy_type'\)"):
         load(folder)
     pd.DataFrame({"a": np.zeros(N), "b": ["x"] * N}).to_parquet(path)
     with pytest.raises(UserError, match=rf"{path}, row 0: 'x' in column 'b' is no number"):
