@@ -137,7 +137,7 @@ def _check_moments(saved: Any, parameters: list[nn.Parameter], progress: Progres
         check_tensor(f"step of parameter {number}", moments["step"], torch.zeros(()))
         for name in ("exp_avg", "exp_avg_sq"):
             check_tensor(f"{name} of parameter {number}", moments[name], parameters[number])
-        done = float(moments["step"])
+        done = float(moments["step"].detach())
         if not 0 <= done <= progress.step or done != math.floor(done):
             misfit(f"parameter {number} was updated {done:g} times", f"a whole number from 0 to {progress.step}")
         if bool((moments["exp_avg_sq"] < 0).any()):

@@ -350,6 +350,14 @@ def test_moments_that_share_memory_or_lie_in_another_order_train_as_their_copies
     assert differences(essence(here), essence(tmp_path / "there")) == []
 
 
+def test_moments_that_would_take_gradients_train_as_others_do_and_nothing_is_printed(here: Path, runs: Path, gas_train: Command) -> None:
+    craft(here / "checkpoints" / "last.pt", lambda state: [value.requires_grad_() for value in moments(state).values()])
+    shutil.copytree(runs / "mine", here.parent / "there")
+    outcomes = [gas_train(f"resume={name}", "trainer.epochs=6") for name in ("here", "there")]
+    assert [(outcome.code, outcome.err) for outcome in outcomes] == [(0, "")] * 2
+    assert differences(essence(here), essence(here.parent / "there")) == []
+
+
 @pytest.mark.parametrize("state", [[], "text", 3, None, torch.zeros(3), {1: 2}])
 def test_files_of_something_else(state: Any, here: Path, gas_train: Command, gas_predict: Command) -> None:
     torch.save(state, here / "checkpoints" / "last.pt")
