@@ -350,6 +350,7 @@ def test_moments_that_share_memory_or_lie_in_another_order_train_as_their_copies
     assert differences(essence(here), essence(tmp_path / "there")) == []
 
 
+@pytest.mark.filterwarnings("error:Converting a tensor")
 def test_moments_that_would_take_gradients_train_as_others_do_and_nothing_is_printed(here: Path, runs: Path, gas_train: Command) -> None:
     craft(here / "checkpoints" / "last.pt", lambda state: [value.requires_grad_() for value in moments(state).values()])
     shutil.copytree(runs / "mine", here.parent / "there")
