@@ -114,7 +114,7 @@ TENSORS: dict[str, Callable[[Tensor], Any]] = {
     "a row less": lambda t: t[:-1] if t.dim() else t[None],
     "a row more": lambda t: torch.cat([t, t[-1:]]) if t.dim() else torch.stack([t, t]),
     "no entries": lambda t: t.new_zeros(0),
-    "expanded": lambda t: t.reshape(-1)[:1].expand(t.shape) if t.numel() else t,
+    "expanded": lambda t: t.reshape(-1)[0].expand(t.shape) if t.numel() else t,
     "overlapping": lambda t: t.new_zeros(t.numel() + 1).as_strided(t.shape, [1] * t.dim()) if t.dim() > 1 else t[None],
     "strided": lambda t: torch.stack([t, t], -1)[..., 0],
     "sparse": lambda t: t.to_sparse() if t.dim() else t[None].to_sparse(),
