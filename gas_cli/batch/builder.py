@@ -65,7 +65,7 @@ class BatchBuilder:
         if data.edge_attr is not None and cut.attr_row is not None:
             attributes = edge_attributes(data.edge_attr, cut.attr_row, block.edge_target, block.num_targets)
             block = replace(block, edge_attr=attributes)
-        train_rows = _cut(data.train, ranges).nonzero().flatten()
+        train_rows = _cut(data.train, ranges).nonzero().flatten()  # host synchronisation on CUDA: of the thread that builds
         nobody = cut.halo[:0]
         return Batch(
             parts=tuple(parts),
@@ -101,7 +101,7 @@ class BatchBuilder:
 
 
 def loss_block(block: Block, targets: Tensor) -> Block | None:
-    """The messages of the `targets` int64 [k], ascending; None where they are more than a few of all."""
+    """The messages of the `targets` int64 [k], ascending; None where they are more than a few of all (host synchronisation on CUDA)."""
     received = (block.inner.rowptr.diff() + block.outer.rowptr.diff())[targets].sum()
     if int(received) >= FEW * block.num_edges:
         return None

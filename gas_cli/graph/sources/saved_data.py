@@ -77,7 +77,7 @@ def _array(tensor: Tensor) -> NDArray[Any] | None:
     except (TypeError, RuntimeError):
         try:
             array = tensor.float().numpy()
-        except (TypeError, RuntimeError, NotImplementedError):
+        except (TypeError, RuntimeError, NotImplementedError):  # torch, of a tensor without values (on `meta`, say)
             return None
     return array
 
