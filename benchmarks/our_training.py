@@ -18,9 +18,9 @@ from gas_cli.config.compose import compose_config
 from gas_cli.config.root import Config
 from gas_cli.graph.load import load_graph
 from gas_cli.partition.make import assign_parts
+from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare
 from gas_cli.train import assemble
-from gas_cli.train.problem import Problem
 from gas_cli.train.trainer import Trainer
 
 PHASES = ("batch", "pull", "compute", "push")

@@ -19,6 +19,7 @@ from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.history.store import HistoryStore
 from gas_cli.model.model import Model
+from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare, run_folder
 from gas_cli.train.assemble import make_model, pick_device, pick_split
 from gas_cli.train.checked import check_histories, check_weights
@@ -26,7 +27,6 @@ from gas_cli.train.checkpoint import load_checkpoint, naming
 from gas_cli.train.evaluator import Evaluator
 from gas_cli.train.identity import check_applicable, check_same_settings, graph_changes, identity_of
 from gas_cli.train.loss import probabilities
-from gas_cli.train.problem import Problem
 from gas_cli.train.progress import check_best
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def _restored(
     model.load_state_dict(state["model"])
     if mode == "exact":
         return model, None
-    store = problem.make_store(model.widths, config.history, device)
+    store = HistoryStore(problem.num_seen, model.widths[1:], problem.seen_ptr, config.history, device)
     check_histories(state.get("history"), store)
     store.load_state_dict(state["history"])
     return model, store

@@ -28,6 +28,7 @@ from gas_cli.partition.inductive import make_inductive_partition
 from gas_cli.partition.make import make_partition
 from gas_cli.partition.partition import Partition
 from gas_cli.partition.permute import permute_graph
+from gas_cli.prepared.problem import Preparation, Problem
 from gas_cli.report.curves import plot_curves
 from gas_cli.report.journal import Recorded, recorded_before
 from gas_cli.report.memory import memory_line
@@ -39,7 +40,6 @@ from gas_cli.report.summary import read_summary, write_summary
 from gas_cli.train.assemble import make_trainer, pick_device
 from gas_cli.train.checkpoint import load_checkpoint, naming
 from gas_cli.train.identity import check_same_run
-from gas_cli.train.problem import Preparation, Problem
 from gas_cli.train.progress import Best, Progress, check_best
 from gas_cli.train.stop import termination_as_ctrl_c
 from gas_cli.train.trainer import Trainer, sums_usable

@@ -18,9 +18,9 @@ from gas_cli.config.compose import compose_config
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.topology import build_adjacency
 from gas_cli.history.exchange import Exchange
+from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare_graph
 from gas_cli.train.assemble import make_trainer, pick_device
-from gas_cli.train.problem import Problem
 from gas_cli.train.timed import TimedExchange
 from gas_cli.train.trainer import Trainer
 

@@ -21,9 +21,9 @@ from twins import real, twin
 from gas_cli.config.compose import compose_config
 from gas_cli.config.root import Config
 from gas_cli.graph.graph import Graph
+from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare_graph
 from gas_cli.train.assemble import make_trainer, pick_device
-from gas_cli.train.problem import Problem
 from gas_cli.train.trainer import Trainer
 
 FANOUTS = (15, 10, 5, 5)

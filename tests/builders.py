@@ -28,7 +28,7 @@ from gas_cli.graph.normalize import normalize
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.partition import Partition, Quality
 from gas_cli.partition.permute import permute_graph
-from gas_cli.train.problem import Problem
+from gas_cli.prepared.problem import Problem
 
 MODELS: list[ModelConfig] = [
     GCNConfig(num_layers=3, hidden_channels=8),

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from gas_cli.batch.loader import epoch_groups
 from gas_cli.config.compose import compose_config, config_directory, load_config
 from gas_cli.config.root import Config
 from gas_cli.graph.sources.planetoid import FOLDERS
 from gas_cli.history.store import HistoryStore
+from gas_cli.partition.groups import epoch_groups
 from gas_cli.run import run
 from gas_cli.train.checkpoint import load_checkpoint
 from tests.end_to_end.runs import differences, lines

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gas_cli.memory import can_restart
-from gas_cli.train.problem import Problem
+from gas_cli.prepared.problem import Problem
 from gas_cli.train.trainer import Trainer
 
 KINDS = ("resident", "device", "processes", "data")

@@ -11,12 +11,12 @@ from typing import Any
 
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError, told
+from gas_cli.prepared.problem import Problem
 from gas_cli.report.memory import highest, largest, memory_summary
 from gas_cli.report.phases import summarize_records
 from gas_cli.report.recorder import read_metrics
 from gas_cli.report.results import combine_last, is_last, last_evaluation
 from gas_cli.report.summary import aggregate_runs, plain, read_summary, write_summary
-from gas_cli.train.problem import Problem
 from gas_cli.train.progress import Best
 from gas_cli.train.trainer import Trainer
 

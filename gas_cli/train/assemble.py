@@ -12,7 +12,7 @@ from gas_cli.graph.graph import Split
 from gas_cli.graph.splits import numbered_split
 from gas_cli.model.model import Model
 from gas_cli.model.registry import build_model
-from gas_cli.train.problem import Problem
+from gas_cli.prepared.problem import Problem
 from gas_cli.train.trainer import Trainer
 
 

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import torch
 
 from gas_cli.batch.batch import Batch
-from gas_cli.batch.loader import Batches, BatchLoader, epoch_groups
+from gas_cli.batch.loader import Batches, BatchLoader
 from gas_cli.batch.side_stream import SideStream, arrived
 from gas_cli.config.training import TrainerConfig
+from gas_cli.partition.groups import epoch_groups
 from gas_cli.train.clock import Clock
 
 KEPT_GROUPINGS = 64

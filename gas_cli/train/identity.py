@@ -14,7 +14,7 @@ from gas_cli.config.model import CustomConfig, ModelConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.model.user_code import load_module
-from gas_cli.train.problem import Problem
+from gas_cli.prepared.problem import Problem
 
 SHAPING = ("feature columns", "classes")
 """What a trained model cannot do without: its first and last weights have these shapes."""

@@ -15,7 +15,7 @@ from gas_cli.batch.side_stream import SideBuilder
 from gas_cli.config.root import Config
 from gas_cli.graph.graph import Split
 from gas_cli.model.model import Model
-from gas_cli.train.problem import Problem
+from gas_cli.prepared.problem import Problem
 
 
 def graph_device(wanted: str, problem: Problem, sums: Tensor | None, device: torch.device) -> torch.device:

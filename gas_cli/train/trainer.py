@@ -22,6 +22,7 @@ from gas_cli.memory import StagePeaks
 from gas_cli.model.model import Model
 from gas_cli.ops.dropout import Noise
 from gas_cli.ops.low_precision import low_precision
+from gas_cli.prepared.problem import Problem
 from gas_cli.train.checked import check_generators, check_histories, check_optimizer, check_weights
 from gas_cli.train.checkpoint import save_checkpoint
 from gas_cli.train.clock import Clock, memory_gauges
@@ -35,7 +36,6 @@ from gas_cli.train.loaders import graph_device, make_cluster_loader, make_loader
 from gas_cli.train.loss import Loss
 from gas_cli.train.monitor import Monitor
 from gas_cli.train.optimizer import Optimizer
-from gas_cli.train.problem import Problem
 from gas_cli.train.progress import Progress
 from gas_cli.train.stop import StopRequest
 from gas_cli.train.timed import TimedExchange
@@ -86,7 +86,7 @@ class Trainer:
     def _make_store(self) -> HistoryStore | None:
         if not self.config.method.keeps_histories:
             return None
-        return self.problem.make_store(self.model.widths, self.config.history, self.device)
+        return HistoryStore(self.problem.num_seen, self.model.widths[1:], self.problem.seen_ptr, self.config.history, self.device)
 
     def _feature_sums(self) -> Tensor | None:
         """A x, where every layer 0 of this training can read it: the same in each step, with nothing random before it."""

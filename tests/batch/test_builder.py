@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from gas_cli.batch.batch import tensors
 from gas_cli.batch.builder import BatchBuilder
-from gas_cli.batch.loader import epoch_groups
 from gas_cli.batch.side_stream import SideBuilder, arrived
 from gas_cli.config.model import GCNConfig
 from gas_cli.ops.csr import CSR
+from gas_cli.partition.groups import epoch_groups
 from tests.builders import adjacencies, make_graph, make_problem, random_adjacency
 
 CUDA = torch.device("cuda", 0)

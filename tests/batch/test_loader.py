@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from gas_cli.batch import loader as module
 from gas_cli.batch.builder import BatchBuilder
-from gas_cli.batch.loader import BatchLoader, epoch_groups
+from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.model import GCNConfig
+from gas_cli.partition.groups import epoch_groups
 from tests.builders import make_graph, make_problem, random_adjacency
 
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from gas_cli.batch.builder import BatchBuilder
-from gas_cli.batch.loader import epoch_groups
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.model import GCNConfig, GCNIIConfig
 from gas_cli.history.exchange import Exchange, SynchronousExchange
@@ -15,6 +14,7 @@ from gas_cli.history.pipeline import PipelinedExchange, make_exchange
 from gas_cli.history.store import HistoryStore
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
+from gas_cli.partition.groups import epoch_groups
 from gas_cli.train.drivers import forward
 from tests.builders import make_graph, make_problem, random_adjacency
 from tests.history.lanes import LateLanes

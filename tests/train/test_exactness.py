@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from live_bytes import LiveBytes
 
 from gas_cli.batch.builder import BatchBuilder
-from gas_cli.batch.loader import epoch_groups
 from gas_cli.config.history import HistoryConfig
 from gas_cli.graph.graph import Graph
 from gas_cli.history.exchange import Exchange, NoExchange, SynchronousExchange
 from gas_cli.history.store import HistoryStore
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
+from gas_cli.partition.groups import epoch_groups
+from gas_cli.prepared.problem import Problem
 from gas_cli.train.drivers import forward, last_layer, layerwise
 from gas_cli.train.loss import Loss
-from gas_cli.train.problem import Problem
 from tests.builders import MODEL_IDS, MODELS, adjacencies, in_original_order, make_graph, make_problem, random_adjacency
 
 CPU = torch.device("cpu")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
-from gas_cli.batch.loader import epoch_groups
-from gas_cli.config.history import HistoryConfig
 from gas_cli.graph.graph import Graph
-from gas_cli.history.store import HistoryStore
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.spmm import row_sums
+from gas_cli.partition.groups import epoch_groups
 from gas_cli.partition.partition import Partition
 
 
@@ -84,9 +80,10 @@ class Problem:
         """Parts that training visits; they come first. No part mixes seen and unseen nodes."""
         return int((self.partition.part_ptr < self.num_seen).sum())
 
-    def make_store(self, widths: Sequence[int], config: HistoryConfig, device: torch.device) -> HistoryStore:
-        """Empty histories of the nodes that training sees, for a model whose layers read `widths`."""
-        return HistoryStore(self.num_seen, widths[1:], self.partition.part_ptr[: self.train_parts + 1], config, device)
+    @property
+    def seen_ptr(self) -> Tensor:
+        """int64 [train_parts + 1]: where the parts that training visits begin and end."""
+        return self.partition.part_ptr[: self.train_parts + 1]
 
     def evaluation_groups(self, batch_parts: int) -> list[list[int]]:
         """Every part once, in batches that mix seen and unseen parts no more than training does."""
