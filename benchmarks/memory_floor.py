@@ -23,7 +23,7 @@ def measure_floor(overrides: list[str]) -> dict[str, int]:
         trainer = make_trainer(config, problem, Path(folder))
         worst = measure_epoch(trainer)
     per_node = problem.graph.y.nbytes + problem.partition.node_perm.nbytes
-    histories = 0 if trainer.store is None else trainer.store.nbytes
+    histories = 0 if trainer.histories is None else trainer.histories.nbytes
     data = problem.nbytes
     return {
         "graph": data["graph"] + per_node,
@@ -55,7 +55,7 @@ def known_tensors(trainer: Any) -> list[Any]:
     """What exists before a step and after it."""
     graph, adj = trainer.problem.graph, trainer.problem.adj
     x = [graph.x.rowptr, graph.x.col, graph.x.value] if hasattr(graph.x, "rowptr") else [graph.x]
-    tables = [] if trainer.store is None else trainer.store.tables
+    tables = [] if trainer.histories is None else [table.state() for table in trainer.histories]
     sums = [] if trainer.problem.feature_sums is None else [trainer.problem.feature_sums]
     masks = [mask for split in graph.splits for mask in (split.train, split.val, split.test)]
     return [*x, adj.rowptr, adj.col, adj.value, graph.y, trainer.problem.partition.node_perm, *tables, *sums, *masks]

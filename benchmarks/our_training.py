@@ -94,17 +94,17 @@ def batches(trainer: Trainer) -> dict[str, Any]:
         blocks = [builder.build(group).block for group in groups]
         seconds.append(now() - started)
         counts = sum(block.num_targets for block in blocks), sum(block.num_halo for block in blocks)
-    row = 0 if trainer.store is None else trainer.store.bytes_per_node
+    row = 0 if trainer.histories is None else trainer.histories.bytes_per_node
     moved = {"pulled": row * counts[1], "pushed": row * counts[0]}
     return {"building": statistics.median(seconds), "steps": len(groups), "targets": counts[0], "halo": counts[1], **moved}
 
 
 def evaluation(trainer: Trainer) -> dict[str, float]:
     """Seconds of an exact evaluation and of one from histories, with batches already built: the smallest of some."""
-    now, store = clock_for(trainer.device), trainer.store
+    now, histories = clock_for(trainer.device), trainer.histories
     ways: dict[str, Callable[[], Any]] = {"exact": trainer.evaluator.exact}
-    if store is not None and not trainer.problem.graph.inductive:
-        ways["history"] = lambda: trainer.evaluator.from_history(store)
+    if histories is not None and not trainer.problem.graph.inductive:
+        ways["history"] = lambda: trainer.evaluator.from_history(histories)
     seconds: dict[str, float] = {}
     for name, evaluate in ways.items():
         for _ in range(REPEATS - 1):
@@ -116,6 +116,6 @@ def evaluation(trainer: Trainer) -> dict[str, float]:
 
 def speed(trainer: Trainer) -> dict[str, float]:
     """The memory's `bandwidth` in bytes per second, where pulls and pushes use it and can be told from the computation."""
-    if trainer.store is None or trainer.device.type == "cuda":
+    if trainer.histories is None or trainer.device.type == "cuda":
         return {}
     return {"bandwidth": measure_bandwidth(trainer.device, clock_for(trainer.device), rounds=3)}

@@ -88,14 +88,16 @@ def mark_lanes(trainer: Trainer) -> None:
     import torch
 
     from gas_cli.ops.nvrtc import Kernel
+    from gas_cli.tables.streamed import StreamedTable
+    from gas_cli.tables.streams import CudaStreams
 
     streams: dict[str, Any] = {COMPUTE: torch.cuda.current_stream()}
     side = getattr(trainer.loader.builder, "side", None) or trainer.epochs.side
     if side is not None:
         streams[BATCH] = side.stream
-    lanes = getattr(getattr(trainer.exchange, "inner", None), "lanes", None)
-    if lanes is not None:
-        streams |= lanes.streams
+    for table in trainer.histories or ():
+        if isinstance(table, StreamedTable) and isinstance(table.streams, CudaStreams):
+            streams |= {PULL: table.streams.streams["read"], PUSH: table.streams.streams["write"]}
     for lane, stream in streams.items():
         with torch.cuda.stream(stream):
             name = MARK + lane

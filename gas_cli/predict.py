@@ -17,12 +17,13 @@ from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.compose import load_config
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
-from gas_cli.history.store import HistoryStore
+from gas_cli.method.make import make_method
 from gas_cli.model.model import Model
 from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare, run_folder
+from gas_cli.tables.histories import Histories
 from gas_cli.train.assemble import make_model, pick_device, pick_split
-from gas_cli.train.checked import check_histories, check_weights
+from gas_cli.train.checked import check_weights
 from gas_cli.train.checkpoint import load_checkpoint, naming
 from gas_cli.train.evaluator import Evaluator
 from gas_cli.train.identity import check_applicable, check_same_settings, graph_changes, identity_of
@@ -44,8 +45,8 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
         raise UserError(f"run={run} holds {config.runs} runs: choose one of them, such as run={run / run_folder(0)}.")
     path = run / "checkpoints" / f"{checkpoint}.pt"
     state = load_checkpoint(path)
-    if mode == "history" and not config.method.keeps_histories:
-        raise UserError(f"mode=history: this run was trained with method={config.method.name}, which keeps no histories. Use mode=exact.")
+    if mode == "history":
+        config.method.require_histories("mode", mode, "exact")
     problem = prepare(config, progress=True)
     if mode == "history" and problem.graph.inductive:
         raise UserError(f"mode=history: {problem.graph.name} is inductive, and only its training nodes have histories. Use mode=exact.")
@@ -54,8 +55,8 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
         _check_run(config, problem, state, mode)
         if checkpoint == "best":
             check_best(state.get("progress"))
-        model, store = _restored(config, problem, state, mode, pick_device(device))
-    scores = _scores(config, problem, model, store, pick_device(device))
+        model, histories = _restored(config, problem, state, mode, pick_device(device))
+    scores = _scores(config, problem, model, histories, pick_device(device))
     original = torch.empty_like(scores)
     original[problem.partition.node_perm] = scores  # back into the dataset's order
     values = probabilities(original[torch.from_numpy(wanted)], problem.multilabel)
@@ -86,27 +87,25 @@ def _check_run(config: Config, problem: Problem, state: dict[str, Any], mode: st
         log.warning("The graph has changed since the training (%s): predicting for it as it is now.", ", ".join(changes))
 
 
-def _restored(
-    config: Config, problem: Problem, state: dict[str, Any], mode: str, device: torch.device
-) -> tuple[Model, HistoryStore | None]:
+def _restored(config: Config, problem: Problem, state: dict[str, Any], mode: str, device: torch.device) -> tuple[Model, Histories | None]:
     """The trained model, and for `mode=history` its histories. Raises UserError where those of the checkpoint do not fit."""
     model = make_model(config, problem, config.seed).to(device)
     check_weights(state.get("model"), model.state_dict())
     model.load_state_dict(state["model"])
     if mode == "exact":
         return model, None
-    store = HistoryStore(problem.num_seen, model.widths[1:], problem.seen_ptr, config.history, device)
-    check_histories(state.get("history"), store)
-    store.load_state_dict(state["history"])
-    return model, store
+    method = make_method(config, problem, pick_split(config, problem, config.seed), model, device)
+    method.check(state.get("method"))
+    method.load_state_dict(state["method"])
+    return model, method.histories
 
 
-def _scores(config: Config, problem: Problem, model: Model, store: HistoryStore | None, device: torch.device) -> Tensor:
+def _scores(config: Config, problem: Problem, model: Model, histories: Histories | None, device: torch.device) -> Tensor:
     builder = BatchBuilder(problem.graph, problem.adj, problem.partition, pick_split(config, problem, config.seed))
     groups = problem.evaluation_groups(min(config.trainer.batch_parts, problem.train_parts))
     loader = BatchLoader(builder, config.trainer.prefetch)
     evaluator = Evaluator(model, problem.graph, loader, groups, device, config.precision, lambda: None)
-    return evaluator.exact() if store is None else evaluator.from_history(store)
+    return evaluator.exact() if histories is None else evaluator.from_history(histories)
 
 
 def _read_nodes(path: Path | None, num_nodes: int) -> NDArray[np.int64]:

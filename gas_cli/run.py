@@ -15,7 +15,6 @@ import torch
 from gas_cli.config.compose import load_config, save_config
 from gas_cli.config.continued import check_unchanged, has_checkpoint
 from gas_cli.config.model import ModelConfig
-from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import NotStarted, UserError
 from gas_cli.graph.graph import Graph
@@ -23,6 +22,7 @@ from gas_cli.graph.load import load_graph
 from gas_cli.graph.normalize import normalize
 from gas_cli.lock import claimed
 from gas_cli.memory import RESIDENT, OnProcess, StagePeaks, release_free_memory, resident_bytes
+from gas_cli.method.make import method_class
 from gas_cli.model.registry import build_model, model_class
 from gas_cli.partition.inductive import make_inductive_partition
 from gas_cli.partition.make import make_partition
@@ -174,7 +174,7 @@ def _run_all(config: Config, folder: Path) -> dict[str, Any]:
 def _with_what_is_read(config: Config, problem: Problem) -> Problem:
     """A x in the place of the features, where training and its evaluations read nothing else."""
     graph = problem.graph
-    if config.method.name == "cluster_gcn" or not sums_usable(config):
+    if not method_class(config.method).reads_sums or not sums_usable(config):
         return problem
     if not build_model(config.model, graph.num_features, graph.num_classes, config.seed, graph.edge_dim).reads_sums_alone:
         return problem
@@ -240,9 +240,10 @@ def _write_first(config: Config, folder: Path) -> None:
 
 
 def _partition(graph: Graph, config: Config, progress: bool, on_process: OnProcess) -> Partition:
+    partitioner = config.method.partitioner(config.partitioner)
     if graph.inductive:
-        return make_inductive_partition(graph.adj, graph.splits[0].train, _partitioner(config), progress, on_process)
-    return make_partition(graph.adj, _partitioner(config), progress, on_process)
+        return make_inductive_partition(graph.adj, graph.splits[0].train, partitioner, progress, on_process)
+    return make_partition(graph.adj, partitioner, progress, on_process)
 
 
 def _check_evaluation(config: Config, graph: Graph) -> None:
@@ -255,16 +256,8 @@ def _check_evaluation(config: Config, graph: Graph) -> None:
 
 def _check_batch_parts(config: Config, num_parts: int) -> None:
     """A file decides on its own how many parts there are, so only now can its number be checked."""
-    if config.partitioner.name == "file" and config.method.has_parts and config.trainer.batch_parts > num_parts:
-        given = f"trainer.batch_parts={config.trainer.batch_parts}"
-        raise UserError(f"{given} is not valid: expected at most the {num_parts} parts of {config.partitioner.file}.")
-
-
-def _partitioner(config: Config) -> PartitionerConfig:
-    """Full batch is the case of one part."""
-    if config.method.has_parts:
-        return config.partitioner
-    return replace(config.partitioner, name="range", num_parts=1, file="", cache="")
+    if config.partitioner.name == "file":
+        config.method.check_parts(config.trainer.batch_parts, num_parts, f"the {{}} parts of {config.partitioner.file}")
 
 
 @contextlib.contextmanager
@@ -304,10 +297,10 @@ def _log_problem(problem: Problem) -> None:
 
 
 def _log_placement(trainer: Trainer) -> None:
-    store = trainer.store
-    if store is not None:
-        size = f"{store.bytes_per_node} bytes per node, {store.nbytes / 2**20:.1f} MiB in total"
-        log.info("Histories: %s (%s, %s).", size, str(store.dtype).removeprefix("torch."), store.placement)
+    histories = trainer.histories
+    if histories is not None:
+        size = f"{histories.bytes_per_node} bytes per node, {histories.nbytes / 2**20:.1f} MiB in total"
+        log.info("Histories: %s (%s, %s).", size, str(histories.dtype).removeprefix("torch."), histories.placement)
     if trainer.device.type == "cuda":
         on_device = trainer.graph_device.type == "cuda"
         log.info("Batches are built %s.", "on the device, out of a copy of the graph there" if on_device else "on the host, and copied")

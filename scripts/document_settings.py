@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from gas_cli.config import history, model, partitioner, root, training
-from gas_cli.config.compose import DATASET_SCHEMAS, MODEL_SCHEMAS, config_directory
+from gas_cli.config.compose import DATASET_SCHEMAS, METHOD_SCHEMAS, MODEL_SCHEMAS, config_directory
 from gas_cli.config.dataset import ANSWERS, FOLDER_METRICS, DatasetConfig
+from gas_cli.config.method import MethodConfig
 from gas_cli.config.model import ModelConfig
 from gas_cli.config.root import Config
 
@@ -40,7 +41,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.jump": model.JUMPS,
     "history.placement": history.PLACEMENTS,
     "history.dtype": history.DTYPES,
-    "method.name": training.METHODS,
+    "method.name": tuple(METHOD_SCHEMAS),
     "optimizer.schedule": training.SCHEDULES,
     "trainer.loss_weighting": training.LOSS_WEIGHTINGS,
     "evaluation.mode": training.EVALUATION_MODES,
@@ -196,6 +197,8 @@ def _schemas(group: str) -> list[tuple[str, type[Any]]]:
         return [("", DatasetConfig), *DATASET_SCHEMAS.items()]
     if group == "model":
         return [("", ModelConfig), *MODEL_SCHEMAS.items()]
+    if group == "method":
+        return [("", MethodConfig), *METHOD_SCHEMAS.items()]
     return [("", type(getattr(Config(), group)))]
 
 

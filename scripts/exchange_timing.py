@@ -17,11 +17,11 @@ from gas_cli.batch.batch import Batch
 from gas_cli.config.compose import compose_config
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.topology import build_adjacency
-from gas_cli.history.exchange import Exchange
+from gas_cli.method.method import Link
+from gas_cli.model.model import Rows
 from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare_graph
 from gas_cli.train.assemble import make_trainer, pick_device
-from gas_cli.train.timed import TimedExchange
 from gas_cli.train.trainer import Trainer
 
 NOTHING = "none"
@@ -31,7 +31,7 @@ FEATURES, CLASSES = 64, 10
 PHASES = ("pull", "push", "compute")
 
 
-class NoTraffic(Exchange):
+class NoTraffic(Link):
     """Halo rows that are already where they are needed: zeros, made once for each batch. The computation is that of a GAS step."""
 
     def __init__(self, widths: tuple[int, ...], device: torch.device) -> None:
@@ -42,17 +42,14 @@ class NoTraffic(Exchange):
     def begin(self, batch: Batch, upcoming: Batch | None) -> None:
         self._batch = batch
 
-    def push(self, layer: int, rows: Tensor) -> None:
-        """Nothing is stored."""
-
-    def pull(self, layer: int) -> Tensor:
+    def between(self, layer: int, h: Tensor) -> Rows:
         key = (self._batch.parts, layer)
         if key not in self._rows:
             self._rows[key] = torch.zeros(self._batch.block.num_halo, self.widths[layer], device=self.device)
-        return self._rows[key]
+        return Rows(h, self._rows[key])
 
     def end(self, step: int) -> None:
-        """Nothing was pushed."""
+        """Nothing was stored."""
 
     def flush(self) -> None:
         """No traffic."""
@@ -95,7 +92,7 @@ def prepared(arguments: argparse.Namespace, ratio: float, folder: Path) -> dict[
         problem = problem or prepare_graph(graph, config)
         trainers[name] = make_trainer(config, problem, folder)
         trainers[name].epochs.loader = trainers["synchronous"].epochs.loader
-    trainers[NOTHING].exchange = TimedExchange(NoTraffic(trainers[NOTHING].model.widths, device), trainers[NOTHING].clock)
+    trainers[NOTHING].link = NoTraffic(trainers[NOTHING].model.widths, device)
     return trainers
 
 
@@ -144,6 +141,6 @@ def batch_counts(trainer: Trainer) -> dict[str, Any]:
         "targets": statistics.fmean(block.num_targets for block in blocks),
         "halo": statistics.fmean(block.num_halo for block in blocks),
     }
-    assert trainer.store is not None
-    row = sum(trainer.model.widths[1:]) * trainer.store.dtype.itemsize
+    assert trainer.histories is not None
+    row = trainer.histories.bytes_per_node
     return {**mean, "bytes": row * (mean["targets"] + mean["halo"])}

@@ -109,7 +109,7 @@ def parts(case: Case, method: str, layers: int) -> dict[str, Any]:
         peak = trainer_peak(trainer)
         used, needed = (loader.builder.build([0]).block for loader in (trainer.epochs.loader, trainer.loader))
         share = Share(used.num_targets + used.num_halo, needed.num_targets + needed.num_halo, used.num_edges, needed.num_edges)
-        histories = 0 if trainer.store is None else trainer.store.nbytes
+        histories = 0 if trainer.histories is None else trainer.histories.nbytes
         counts = {"targets": used.num_targets, "halo": used.num_halo, "parts": problem.partition.num_parts}
         return {"peak": peak, "histories": histories, **asdict(share), **counts}
 
@@ -120,7 +120,7 @@ def trainer_peak(trainer: Trainer) -> int:
         return cuda_peak(trainer.train_epoch, trainer.device)
     counter = LiveBytes()
     counter.count([list(trainer.model.parameters()), list(trainer.model.buffers())])
-    counter.ignore([] if trainer.store is None else trainer.store.tables)
+    counter.ignore([] if trainer.histories is None else [table.state() for table in trainer.histories])
     loader = trainer.epochs.loader
     trainer.epochs.loader = UncountedLoader(loader, counter, copied)  # type: ignore[assignment]
     with counter:

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import torch
 from hypothesis import strategies as st
 
+from gas_cli.config.compose import METHOD_SCHEMAS
 from gas_cli.config.dataset import DatasetConfig
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.model import (
@@ -29,6 +30,7 @@ from gas_cli.ops.csr import CSR
 from gas_cli.partition.partition import Partition, Quality
 from gas_cli.partition.permute import permute_graph
 from gas_cli.prepared.problem import Problem
+from gas_cli.tables.histories import Histories
 
 MODELS: list[ModelConfig] = [
     GCNConfig(num_layers=3, hidden_channels=8),
@@ -160,8 +162,14 @@ def make_config(model: ModelConfig, num_parts: int = 4, batch_parts: int = 1, ep
         group, _, name = key.partition("__")
         target, attribute = (getattr(config, group), name) if name else (config, group)
         assert hasattr(target, attribute), key
-        setattr(target, attribute, value)
+        setattr(target, attribute, METHOD_SCHEMAS[value]() if key == "method" else value)
     return config
+
+
+def rows_of(histories: Histories) -> list[torch.Tensor]:
+    """The rows of every table, in the order of the layers."""
+    histories.flush()
+    return [table.state() for table in histories]
 
 
 def in_original_order(problem: Problem, rows: torch.Tensor) -> torch.Tensor:

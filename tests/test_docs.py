@@ -19,8 +19,8 @@ from gas_cli.config.compose import MODEL_SCHEMAS, compose_config, parse_settings
 from gas_cli.config.messages import EXTRAS
 from gas_cli.config.root import Config
 from gas_cli.graph.load import SOURCES, dataset_names
-from gas_cli.history.store import HistoryStore
 from gas_cli.model.registry import build_model
+from gas_cli.tables.histories import make_histories
 from tests.cli.conftest import gas_train  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -128,7 +128,7 @@ def test_a_models_row_states_the_bytes_of_its_histories(model: str, settings: li
     config = compose_config([f"model={model}", *settings, *own])
     nodes, features, classes = 6, 7, 40
     widths = build_model(config.model, features, classes, 0).widths
-    store = HistoryStore(nodes, widths[1:], torch.tensor([0, nodes]), config.history, torch.device("cpu"))
+    store = make_histories(widths[1:], torch.tensor([0, nodes]), config.history, torch.device("cpu"))
     formula, number = history_cells()[model]
     letters = {"D": config.model.hidden_channels, "L": config.model.num_layers, "C": classes, "heads": getattr(config.model, "heads", 0)}
     stated = eval(formula.replace("·", "*"), {"__builtins__": {}}, letters)
@@ -265,7 +265,7 @@ def test_the_recipe_for_a_graph_trains_and_predicts(tmp_path: Path, monkeypatch:
 def test_the_recipe_for_a_layer_gives_a_model_that_every_driver_agrees_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained by the recipe with histories; then layer-wise inference in parts equals one full-batch forward pass."""
     from gas_cli.batch.builder import BatchBuilder
-    from gas_cli.history.exchange import NoExchange
+    from gas_cli.method.method import Alone
     from gas_cli.ops.dropout import Noise
     from gas_cli.train.drivers import forward
     from tests.builders import in_original_order, make_graph, make_problem, random_adjacency
@@ -279,7 +279,7 @@ def test_the_recipe_for_a_layer_gives_a_model_that_every_driver_agrees_on(tmp_pa
     whole, parts = (make_problem(original, count, names["config"].model) for count in (1, 5))
     batch = BatchBuilder(whole.graph, whole.adj, whole.partition, whole.graph.splits[0]).build([0])
     with torch.no_grad():
-        expected = in_original_order(whole, forward(model, batch, NoExchange(model.widths, torch.device("cpu")), Noise.off()))
+        expected = in_original_order(whole, forward(model, batch, Alone(), Noise.off()))
     torch.testing.assert_close(in_original_order(parts, layerwise_scores(model, parts)), expected, rtol=1e-4, atol=1e-5)
 
 

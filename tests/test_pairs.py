@@ -14,9 +14,9 @@ import torch
 from gas_cli.config.compose import compose_config, config_directory, load_config
 from gas_cli.config.root import Config
 from gas_cli.graph.sources.planetoid import FOLDERS
-from gas_cli.history.store import HistoryStore
 from gas_cli.partition.groups import epoch_groups
 from gas_cli.run import run
+from gas_cli.tables.ages import Ages
 from gas_cli.train.checkpoint import load_checkpoint
 from tests.end_to_end.runs import differences, lines
 from tests.graph.conftest import fake_npz, fake_ogb, fake_planetoid
@@ -77,13 +77,13 @@ def shrunk(published: Config) -> list[str]:
 def pushes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], int]]:
     """Which parts had their histories written, and at which step, in order."""
     noted: list[tuple[list[int], int]] = []
-    mark = HistoryStore.mark_pushed
+    mark = Ages.mark
 
-    def note(store: HistoryStore, parts: Sequence[int], step: int) -> None:
+    def note(ages: Ages, parts: Sequence[int], step: int) -> None:
         noted.append((list(parts), step))
-        mark(store, parts, step)
+        mark(ages, parts, step)
 
-    monkeypatch.setattr(HistoryStore, "mark_pushed", note)
+    monkeypatch.setattr(Ages, "mark", note)
     monkeypatch.setattr("gas_cli.run.plot_curves", lambda metrics, out: False)
     return noted
 
@@ -106,7 +106,7 @@ def test_a_published_pair_trains_two_steps(
     everything = list(range(summary["partition"]["train_parts"]))
     first, second = epoch_groups(len(everything), config.trainer.batch_parts, True, config.seed, 1)[:2]
     assert pushes == [(everything, 0), (first, 0), (second, 1), (everything, 2)], "filled, two batches, refreshed"
-    tables = load_checkpoint(folder / "checkpoints" / "last.pt")["history"]["tables"]
+    tables = load_checkpoint(folder / "checkpoints" / "last.pt")["method"]["histories"]["tables"]
     assert len(tables) == published.model.num_layers - 1
     assert all(torch.isfinite(table).all() and table.any() for table in tables)
     changed = {setting.partition("=")[0] for setting in smaller}

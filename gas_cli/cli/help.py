@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 from gas_cli.config.compose import config_directory
-from gas_cli.config.own_models import registered_models
+from gas_cli.config.own_models import REGISTRIES, registered
 
 GROUPS = ("dataset", "partitioner", "model", "history", "method", "optimizer", "trainer", "evaluation", "logger", "experiment")
 
@@ -53,7 +53,8 @@ def train_help() -> str:
     """The whole text."""
     width = max(map(len, GROUPS))
     choices = {group: _choices(config_directory() / group) for group in GROUPS}
-    choices["model"] += sorted(registered_models().schemas)
+    for group in REGISTRIES:
+        choices[group] += sorted(registered(group).schemas)
     lines = [_wrapped(f"  {group:<{width}}  ", ", ".join(names)) for group, names in choices.items()]
     return TEXT.format(groups="\n".join(lines))
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import gas_cli
 from gas_cli.config.arguments import check_arguments
 from gas_cli.config.dataset import ClusterConfig, DatasetConfig, FolderConfig, GeneratedConfig
+from gas_cli.config.method import ClusterGCNConfig, FullBatchConfig, GASConfig, MethodConfig
 from gas_cli.config.model import (
     APPNPConfig,
     ConvConfig,
@@ -28,7 +29,7 @@ from gas_cli.config.model import (
     PNAJKConfig,
     SAGEConfig,
 )
-from gas_cli.config.own_models import locate_module, registered_models
+from gas_cli.config.own_models import REGISTRIES, locate_module, registered
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
@@ -55,6 +56,8 @@ DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {  # every other name: Dataset
     "folder": FolderConfig,
     "cluster": ClusterConfig,
 }
+METHOD_SCHEMAS: dict[str, type[MethodConfig]] = {"gas": GASConfig, "full_batch": FullBatchConfig, "cluster_gcn": ClusterGCNConfig}
+SCHEMAS: dict[str, dict[str, Any]] = {"model": MODEL_SCHEMAS, "method": METHOD_SCHEMAS}
 OPEN_SETTINGS = ("model.conv_args.", "model.layer_args.")  # their keys are those of the chosen convolution
 MOST_BYTES, DEEPEST = 200_000, 20
 """Of a saved file of settings, which has 3 kB and 4 levels."""
@@ -77,10 +80,12 @@ def register_schemas() -> None:
     from omegaconf import OmegaConf
 
     _register_shipped()
-    for name, model in _registered().items():
-        node = OmegaConf.structured(model)
-        node.name = name
-        ConfigStore.instance().store(group="model", name=name, node=node)
+    for group in REGISTRIES:
+        for name, schema in registered(group).schemas.items():
+            if name not in SCHEMAS[group]:  # the shipped ones keep their names
+                node = OmegaConf.structured(schema)
+                node.name = name
+                ConfigStore.instance().store(group=group, name=name, node=node)
 
 
 @functools.cache
@@ -93,18 +98,15 @@ def _register_shipped() -> None:
     root = OmegaConf.structured(Config)
     root.dataset = MISSING  # their types depend on the choice; the chosen file brings its schema
     root.model = MISSING
+    root.method = MISSING
     store.store(name="schema", node=root)
     for name, dataset in {"named": DatasetConfig, **DATASET_SCHEMAS}.items():
         node = OmegaConf.structured(dataset)
         node.root = DEFAULT_ROOT
         store.store(group="schema/dataset", name=name, node=node)
-    for name, model in MODEL_SCHEMAS.items():
-        store.store(group="schema/model", name=name, node=OmegaConf.structured(model))
-
-
-def _registered() -> dict[str, type[ModelConfig]]:
-    """Models of installed packages; the shipped ones keep their names."""
-    return {name: model for name, model in registered_models().schemas.items() if name not in MODEL_SCHEMAS}
+    for group, schemas in SCHEMAS.items():
+        for name, schema in schemas.items():
+            store.store(group=f"schema/{group}", name=name, node=OmegaConf.structured(schema))
 
 
 def compose_config(overrides: Sequence[str] = (), config_dirs: Sequence[Path] = ()) -> Config:
@@ -266,14 +268,15 @@ def _check_extent(path: Path, text: str) -> None:
 
 
 def _schema_of(saved: Any) -> Any:
-    """The root schema with the dataset's and the model's types chosen by their names in `saved`."""
+    """The root schema with the types of dataset, model and method chosen by their names in `saved`."""
     from omegaconf import OmegaConf
 
-    model = OmegaConf.select(saved, "model.name")
-    models = {**MODEL_SCHEMAS, **_registered()}
-    if model not in models:
-        raise UserError(f"model.name={model} is unknown: expected one of {', '.join(models)}.")
     schema = OmegaConf.structured(Config)
     schema.dataset = OmegaConf.structured(DATASET_SCHEMAS.get(str(OmegaConf.select(saved, "dataset.name")), DatasetConfig))
-    schema.model = OmegaConf.structured(models[model])
+    for group in REGISTRIES:
+        name = OmegaConf.select(saved, f"{group}.name")
+        known = registered(group).schemas | SCHEMAS[group]
+        if name not in known:
+            raise UserError(f"{group}.name={name} is unknown: expected one of {', '.join(known)}.")
+        schema[group] = OmegaConf.structured(known[name])
     return schema

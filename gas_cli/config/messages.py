@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gas_cli.config.own_models import registered_models
+from gas_cli.config.own_models import registered
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 
@@ -116,8 +116,8 @@ def _unknown_choice(error: Any) -> str:
         return _plain(str(error))
     if group == "hydra/launcher" and name in EXTRAS:
         return f"hydra/launcher={name} is not installed: pip install 'gas-cli[{EXTRAS[name]}]'."
-    if group == "model" and name in registered_models().failures:
-        return f"model={name} is registered by an installed package, but cannot be used: {registered_models().failures[name]}."
+    if name in registered(group).failures:
+        return f"{group}={name} is registered by an installed package, but cannot be used: {registered(group).failures[name]}."
     return f"{group}={name} is unknown.{nearest(name, options)} Choices: {', '.join(options) or 'none'}."
 
 

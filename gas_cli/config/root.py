@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from gas_cli.config.checks import MAX_SEED, require, require_whole
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
 from gas_cli.config.history import HistoryConfig
+from gas_cli.config.method import GASConfig, MethodConfig
 from gas_cli.config.model import GCNConfig, ModelConfig
 from gas_cli.config.partitioner import PartitionerConfig
-from gas_cli.config.training import EvaluationConfig, LoggerConfig, MethodConfig, OptimizerConfig, TrainerConfig
+from gas_cli.config.training import EvaluationConfig, LoggerConfig, OptimizerConfig, TrainerConfig
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
@@ -24,7 +25,7 @@ class Config:
     partitioner: PartitionerConfig = field(default_factory=PartitionerConfig)
     model: ModelConfig = field(default_factory=GCNConfig)
     history: HistoryConfig = field(default_factory=HistoryConfig)
-    method: MethodConfig = field(default_factory=MethodConfig)
+    method: MethodConfig = field(default_factory=GASConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -41,27 +42,10 @@ class Config:
         require_whole("seed", self.seed, 0, MAX_SEED - (self.runs - 1))
         require(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
         require(self.precision in PRECISIONS, "precision", self.precision, "one of " + ", ".join(PRECISIONS))
-        require(
-            not self.method.has_parts or self.trainer.batch_parts <= self.partitioner.num_parts,
-            "trainer.batch_parts",
-            self.trainer.batch_parts,
-            f"at most partitioner.num_parts={self.partitioner.num_parts}",
-        )
+        self.method.check(self)
         require(
             self.trainer.lipschitz.weight == 0 or self.model.num_layers > 2,
             "trainer.lipschitz.weight",
             self.trainer.lipschitz.weight,
             f"0 with model.num_layers={self.model.num_layers}: regularised are the hidden layers but the first, so there have to be three",
-        )
-        require(
-            self.method.keeps_histories or self.evaluation.mode == "exact",
-            "evaluation.mode",
-            self.evaluation.mode,
-            f"exact: method={self.method.name} keeps no histories",
-        )
-        require(
-            self.method.keeps_histories or not self.evaluation.monitor,
-            "evaluation.monitor",
-            "true",
-            f"false: method={self.method.name} keeps no histories to measure",
         )

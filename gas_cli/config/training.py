@@ -1,12 +1,11 @@
-"""Settings of the groups `method`, `optimizer`, `trainer`, `evaluation` and `logger`."""
+"""Settings of the groups `optimizer`, `trainer`, `evaluation` and `logger`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gas_cli.config.checks import MAX_COUNT, require, require_between, require_name, require_non_negative, require_positive, require_whole
+from gas_cli.config.checks import MAX_COUNT, require, require_between, require_non_negative, require_positive, require_whole
 
-METHODS = ("gas", "full_batch", "cluster_gcn")
 SCHEDULES = ("none", "cosine", "step", "plateau")
 LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
 EVALUATION_MODES = ("exact", "history")
@@ -15,28 +14,6 @@ GRAPH_PLACEMENTS = ("auto", "device", "host")
 MAX_EPOCHS = 1_000_000
 MAX_PREFETCH = 1_000
 """Batches ahead, each in memory."""
-
-
-@dataclass
-class MethodConfig:
-    """`gas`: mini-batches with historical embeddings; `full_batch`: one batch that holds the whole graph; `cluster_gcn`: mini-batches
-    without the edges that leave them.
-    """
-
-    name: str = "gas"
-
-    def __post_init__(self) -> None:
-        require_name("method.name", self.name)
-        require(self.name in METHODS, "method", self.name, "one of " + ", ".join(METHODS))
-
-    @property
-    def keeps_histories(self) -> bool:
-        return self.name == "gas"
-
-    @property
-    def has_parts(self) -> bool:
-        """Whether a step sees some of the parts, instead of one part that is the graph."""
-        return self.name != "full_batch"
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 from typing import Any
 
@@ -124,13 +123,3 @@ def _named(config: CustomConfig, value: Any, known: list[str]) -> type[Any]:
     raise UserError(
         f"model.layer={config.layer} is no class of torch.nn.Module in {config.module}.{hint} It defines: {', '.join(known) or 'none'}."
     )
-
-
-def registered_class(config: ModelConfig) -> type[Model]:
-    """The class that a registered model's settings name in `implementation`. Raises `UserError` where it cannot be had."""
-    name, _, attribute = config.implementation.partition(":")
-    with blaming(name, f"model={config.name}, registered as {config.implementation}"):
-        found = getattr(importlib.import_module(name), attribute)
-    if not (inspect.isclass(found) and issubclass(found, Model)):
-        raise UserError(f"model={config.name}: {config.implementation} is not a class below gas_cli.model.model.Model.")
-    return found

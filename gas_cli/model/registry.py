@@ -20,7 +20,7 @@ from gas_cli.config.model import (
 from gas_cli.errors import UserError
 from gas_cli.model.appnp import APPNP
 from gas_cli.model.conv import Conv
-from gas_cli.model.custom import custom_class, registered_class
+from gas_cli.model.custom import custom_class
 from gas_cli.model.gat import GAT
 from gas_cli.model.gcn import GCN
 from gas_cli.model.gcnii import GCNII
@@ -28,6 +28,7 @@ from gas_cli.model.gin import GIN
 from gas_cli.model.model import Model
 from gas_cli.model.pna import PNA, PNAJK
 from gas_cli.model.sage import SAGE
+from gas_cli.model.user_code import implementation
 
 BUILDERS: dict[type[ModelConfig], type[Model]] = {
     GCNConfig: GCN,
@@ -61,7 +62,7 @@ def model_class(config: ModelConfig) -> type[Model]:
     if isinstance(config, CustomConfig):
         return custom_class(config)
     if config.implementation:
-        return registered_class(config)
+        return implementation(config.implementation, Model, f"model={config.name}")  # type: ignore[type-abstract]
     builder = BUILDERS.get(type(config))
     if builder is None:
         known = ", ".join(sorted(c().name for c in BUILDERS))

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from gas_cli.errors import UserCodeError, UserError
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -53,6 +54,16 @@ def _execute(path: str, source: bytes) -> ModuleType:
     finally:
         sys.path.remove(folder)
     return module
+
+
+def implementation(where: str, base: type[T], what: str) -> type[T]:
+    """The class below `base` at `where`, as in `my_package.models:MyModel`, for the setting `what`. Raises `UserError` without one."""
+    name, _, attribute = where.partition(":")
+    with blaming(name, f"{what}, registered as {where}"):
+        found = getattr(importlib.import_module(name), attribute)
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        raise UserError(f"{what}: {where} is not a class below {base.__module__}.{base.__qualname__}.")
+    return found
 
 
 def classes_of(module: ModuleType) -> dict[str, type[torch.nn.Module]]:

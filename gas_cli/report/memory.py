@@ -18,7 +18,7 @@ def memory_summary(problem: Problem, trainer: Trainer) -> dict[str, Any]:
 
     `cumulative` says that the system does not restart peaks: each is then the largest until the end of its stage.
     """
-    peaks, histories = trainer.memory.peaks, 0 if trainer.store is None else trainer.store.nbytes
+    peaks, histories = trainer.memory.peaks, 0 if trainer.histories is None else trainer.histories.nbytes
     return {
         "cumulative": not can_restart(),
         "resident": {**problem.memory.stages, **peaks["resident"]},

@@ -63,7 +63,7 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
 
 def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> dict[str, Any]:
     """The part of the summary that is known before the first epoch."""
-    graph, partition, store = problem.graph, problem.partition, trainer.store
+    graph, partition, histories = problem.graph, problem.partition, trainer.histories
     return {
         "status": "running",
         "dataset": config.dataset.name,
@@ -77,9 +77,9 @@ def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> d
         "num_edges": graph.num_edges,
         **({"classes": list(graph.class_names)} if graph.class_names else {}),
         "num_parameters": sum(p.numel() for p in trainer.model.parameters()),
-        "history_bytes": store.nbytes if store is not None else 0,
-        "history_bytes_per_node": store.bytes_per_node if store is not None else 0,
-        "history_placement": store.placement if store is not None else "none",
+        "history_bytes": histories.nbytes if histories is not None else 0,
+        "history_bytes_per_node": histories.bytes_per_node if histories is not None else 0,
+        "history_placement": histories.placement if histories is not None else "none",
         "memory": memory_summary(problem, trainer),
         "partition": {
             "num_parts": partition.num_parts,

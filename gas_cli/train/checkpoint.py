@@ -15,8 +15,8 @@ import torch
 from gas_cli.errors import UserError
 from gas_cli.train.structure import unexpected
 
-FORMAT = 2
-"""2: with the run's identity and its place in metrics.jsonl. 1 was that of 0.1.0."""
+FORMAT = 3
+"""3: histories are part of the method's state. 2: with the run's identity and its place in metrics.jsonl. 1 was that of 0.1.0."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -12,9 +12,9 @@ from gas_cli.batch.batch import Batch
 from gas_cli.batch.loader import BatchLoader
 from gas_cli.batch.side_stream import arrived
 from gas_cli.graph.graph import Graph, Split
-from gas_cli.history.store import HistoryStore
 from gas_cli.model.model import Model
 from gas_cli.ops.low_precision import low_precision
+from gas_cli.tables.histories import Histories
 from gas_cli.train.drivers import last_layer, layerwise
 from gas_cli.train.metrics import make_metric
 
@@ -41,15 +41,15 @@ class Evaluator:
         self.metric = make_metric(graph.metric)
         self.groups = groups
 
-    def exact(self, refresh: HistoryStore | None = None) -> Tensor:
-        """Exact scores [N, C]; with `refresh`, that store's histories become exact on the way."""
+    def exact(self, refresh: Histories | None = None) -> Tensor:
+        """Exact scores [N, C]; with `refresh`, those histories become exact on the way."""
         with self.evaluating():
             return layerwise(self.model, self.batches, self.graph.num_nodes, self.device, refresh)
 
-    def from_history(self, store: HistoryStore) -> Tensor:
+    def from_history(self, histories: Histories) -> Tensor:
         """Approximate scores [N, C] from the stored inputs of the last layer."""
         with self.evaluating():
-            return last_layer(self.model, self.batches, self.graph.num_nodes, store)
+            return last_layer(self.model, self.batches, self.graph.num_nodes, histories)
 
     def measure(self, scores: Tensor, split: Split) -> dict[str, float]:
         """The graph's metric for `train`, `val` and `test`."""

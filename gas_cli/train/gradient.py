@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from gas_cli.batch.batch import Batch
 from gas_cli.batch.builder import cut_rows
-from gas_cli.history.store import HistoryStore
 from gas_cli.model.model import Model, Rows, State
 from gas_cli.ops.dropout import Noise
+from gas_cli.tables.histories import Histories
+from gas_cli.tables.table import Pending
 from gas_cli.train.distribution import short
 from gas_cli.train.drivers import Batches, start
 from gas_cli.train.loss import Loss
@@ -29,7 +30,7 @@ def gradients(objective: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     return list(found)
 
 
-def full_gradient(model: Model, batches: Batches, exact: HistoryStore, loss: Loss) -> list[Tensor]:
+def full_gradient(model: Model, batches: Batches, exact: Histories, loss: Loss) -> list[Tensor]:
     """The gradient of the full-batch loss by every trained parameter: layer by layer from the last one, batch by batch.
 
     `exact` holds the exact inputs of layers 1..L-1. Each layer is computed again on them, and what its output's gradient gives for its
@@ -72,7 +73,7 @@ def _objective(model: Model, index: int, batch: Batch, inputs: _Inputs, above: d
 class _Inputs:
     """What layer `index` reads of one batch, as leaves of a new graph of operations."""
 
-    def __init__(self, model: Model, index: int, batch: Batch, exact: HistoryStore) -> None:
+    def __init__(self, model: Model, index: int, batch: Batch, exact: Histories) -> None:
         self.batch = batch
         self.layers = [*range(1, index)] if model.joins_outputs else []
         self.layers += [index] if index else []
@@ -81,9 +82,8 @@ class _Inputs:
         if index == 0 or model.uses_initial:
             self.rows, self.state = start(model, batch, Noise.off(), with_halo=index == 0)
         if index > 0:
-            positions = torch.cat([torch.arange(*bounds) for bounds in batch.ranges])
-            targets = [exact.pull(layer, positions).requires_grad_() for layer in self.layers]
-            halo = exact.pull(index, batch.halo).requires_grad_()
+            targets = [_leaf(exact[layer].read(batch.ranges)) for layer in self.layers]
+            halo = _leaf(exact[index].read(batch.halo))
             self.leaves = [*targets, halo]
             self.rows = Rows(targets[-1], halo)
             first = self.state.initial if model.uses_initial else targets[-1]
@@ -101,6 +101,10 @@ class _Inputs:
                 tables[layer][begin:stop] += piece[offset : offset + stop - begin].cpu()
                 offset += stop - begin
         tables[self.layers[-1]].index_add_(0, self.batch.halo.cpu(), found[-1].cpu())
+
+
+def _leaf(rows: Pending) -> Tensor:
+    return rows.wait().detach().requires_grad_()
 
 
 def bias(mean: list[Tensor], full: list[Tensor], names: list[str]) -> dict[str, object]:

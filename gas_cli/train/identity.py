@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gas_cli.config.continued import fixed_settings
-from gas_cli.config.model import CustomConfig, ModelConfig
+from gas_cli.config.model import CustomConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.model.user_code import load_module
@@ -21,11 +21,11 @@ SHAPING = ("feature columns", "classes")
 
 
 def identity_of(config: Config, problem: Problem, seed: int) -> dict[str, Any]:
-    """settings: those that a continued run may not change; code: a hash of the file of the user's model, '' without one; graph: the
-    fingerprints of graph and partition. Plain text throughout, so that a difference can be shown."""
+    """settings: those that a continued run may not change; code: a hash of the files of the user's model and method, '' without any;
+    graph: the fingerprints of graph and partition. Plain text throughout, so that a difference can be shown."""
     return {
         "settings": fixed_settings(replace(config, runs=1, seed=seed)),
-        "code": _code(config.model),
+        "code": _code(config),
         "graph": dict(problem.fingerprints),
     }
 
@@ -54,7 +54,8 @@ def check_same_settings(saved: Any, ours: Mapping[str, Any]) -> None:
             )
     if saved["code"] != ours["code"]:
         raise UserError(
-            "the file of the model's code (model.module) has changed since the checkpoint was written. Put it back, or start a new run."
+            "the file of the model's code (model.module) or of the method's has changed since the checkpoint was written. "
+            "Put it back, or start a new run."
         )
 
 
@@ -90,12 +91,10 @@ def _check_form(saved: Any, ours: Mapping[str, Any]) -> None:
         raise UserError("the checkpoint does not say which run it is of: it is damaged. Bring an intact copy back, or start the run again.")
 
 
-def _code(config: ModelConfig) -> str:
-    """The hash of the file behind `model.module`, or behind the class that a package registers."""
-    if isinstance(config, CustomConfig):
-        module = load_module(config.module)
-    elif config.implementation:
-        module = importlib.import_module(config.implementation.partition(":")[0])
-    else:
-        return ""
-    return hashlib.blake2b(Path(module.__file__).read_bytes(), digest_size=16).hexdigest() if module.__file__ else ""
+def _code(config: Config) -> str:
+    """The hash of the files behind `model.module` and behind the classes that packages register; '' without any."""
+    modules = [load_module(config.model.module)] if isinstance(config.model, CustomConfig) else []
+    names = [part.implementation.partition(":")[0] for part in (config.model, config.method)]
+    modules += [importlib.import_module(name) for name in names if name and not name.startswith("gas_cli.")]
+    content = b"".join(Path(module.__file__).read_bytes() for module in modules if module.__file__)
+    return hashlib.blake2b(content, digest_size=16).hexdigest() if content else ""

@@ -21,7 +21,9 @@ class Loss:
         self.weighting, self.num_train = weighting, num_train
 
     def __call__(self, scores: Tensor, batch: Batch, num_batches: int) -> Tensor:
-        """Scalar loss of scores [B, C]; the batch has at least one training node."""
+        """Scalar loss of scores [B, C]; 0 for a batch without training nodes."""
+        if batch.num_train == 0:
+            return scores.float().sum() * 0.0  # with the scores' graph of operations, for methods that send gradients along it
         scores, y = scores.index_select(0, batch.train_rows).float(), batch.y.index_select(0, batch.train_rows)
         mean = F.cross_entropy(scores, y) if y.dim() == 1 else F.binary_cross_entropy_with_logits(scores, y)
         if self.weighting == "batch_mean":

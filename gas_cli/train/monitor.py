@@ -7,7 +7,7 @@ dropout noise of that step besides its age. See docs/error-monitor.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from torch import Tensor
 
 from gas_cli.batch.batch import Batch
 from gas_cli.config.history import HistoryConfig
-from gas_cli.history.store import HistoryStore
+from gas_cli.method.method import Link
+from gas_cli.tables.histories import Histories, make_histories
 from gas_cli.train.bound import Bound, exceeded, history_shares
 from gas_cli.train.distribution import Groups, by_age, by_decile, summarize, summarize_low
 from gas_cli.train.evaluator import Evaluator
@@ -47,20 +48,20 @@ class Monitor:
     few epochs: an exact pass forward and backward, and a pass over the batches. Of an inductive graph it measures what training sees.
     """
 
-    def __init__(self, evaluator: Evaluator, store: HistoryStore, num_train: int) -> None:
-        self.evaluator, self.store, self.model = evaluator, store, evaluator.model
-        self.num_nodes, self.device = store.num_nodes, evaluator.device
+    def __init__(self, evaluator: Evaluator, histories: Histories, make_link: Callable[[Histories], Link], num_train: int) -> None:
+        self.evaluator, self.histories, self.make_link, self.model = evaluator, histories, make_link, evaluator.model
+        self.num_nodes, self.device = histories.num_nodes, evaluator.device
         self.loss = Loss("full_batch", num_train)  # the bias of histories alone, not that of the weighting
-        num_parts = store.part_ptr.numel() - 1
-        self._part = torch.repeat_interleave(torch.arange(num_parts), store.part_ptr.diff())
+        num_parts = histories.part_ptr.numel() - 1
+        self._part = torch.repeat_interleave(torch.arange(num_parts), histories.part_ptr.diff())
         self._degrees = by_decile(evaluator.graph.adj.rowptr[: self.num_nodes + 1].diff())
         self._seen = [group for group in evaluator.groups if max(group) < num_parts]
 
     def measure(self, step: int, groups: list[list[int]]) -> dict[str, Any]:
         """Everything about the state after `step` steps, JSON-safe; `groups` are the parts of each batch, every part in one of them."""
-        ages = by_age(self.store.ages(step)[self._part])
+        ages = by_age(self.histories.ages.at(step)[self._part])
         with self.evaluator.evaluating():
-            exact = HistoryStore(self.num_nodes, self.store.widths, self.store.part_ptr, HistoryConfig(placement="host"), self.device)
+            exact = make_histories(self.histories.widths, self.histories.part_ptr, HistoryConfig(placement="host"), self.device)
             scores = self.evaluator.exact(refresh=exact)[: self.num_nodes]
             layers = [self._histories(layer, exact) for layer in range(1, self.model.num_layers)] + [_scores_layer(scores)]
             found, batches = self._batches(exact, scores, layers, groups)
@@ -77,25 +78,25 @@ class Monitor:
 
     # -- measuring -----------------------------------------------------------------------------------------------------------------
 
-    def _histories(self, layer: int, exact: HistoryStore) -> _Layer:
+    def _histories(self, layer: int, exact: Histories) -> _Layer:
         """What is known of a layer's histories before any batch is computed."""
         result = _empty_layer(self.num_nodes)
         for start in range(0, self.num_nodes, ROWS_AT_A_TIME):
             rows = slice(start, min(start + ROWS_AT_A_TIME, self.num_nodes))
-            history, h = self.store.tables[layer - 1][rows].cpu().float(), exact.tables[layer - 1][rows]
+            history, h = (table.read([(rows.start, rows.stop)]).wait().cpu() for table in (self.histories[layer], exact[layer]))
             result.norm[rows], result.history[rows] = h.norm(dim=1), (history - h).norm(dim=1)
             result.cosine[rows] = torch.nn.functional.cosine_similarity(history, h, dim=1)
         return result
 
     def _batches(
-        self, exact: HistoryStore, scores: Tensor, layers: list[_Layer], groups: list[list[int]]
+        self, exact: Histories, scores: Tensor, layers: list[_Layer], groups: list[list[int]]
     ) -> tuple[list[Tensor], dict[str, Any]]:
         """Every batch as a step would compute it now: fills closeness, staleness and cap of `layers`; the summed gradient, and figures."""
         weights, bound = list(parameters(self.model).values()), Bound(self.model)
         total = [torch.zeros_like(weight) for weight in weights]
         figures: list[tuple[float, float, float]] = []
         for batch in self.evaluator.batches_of(groups):
-            step = probe(self.model, batch, self.store, self.loss, weights)
+            step = probe(self.model, batch, self.histories, self.make_link, self.loss, weights)
             add(total, step.gradient)
             self._compare(batch, step, exact, scores, layers)
             if bound.known:
@@ -108,15 +109,15 @@ class Monitor:
         names = ("halo", "cut_edges", "history_share")
         return total, {"count": len(figures), **{name: summarize(column) for name, column in zip(names, columns, strict=True)}}
 
-    def _compare(self, batch: Batch, step: Step, exact: HistoryStore, scores: Tensor, layers: Sequence[_Layer]) -> None:
+    def _compare(self, batch: Batch, step: Step, exact: Histories, scores: Tensor, layers: Sequence[_Layer]) -> None:
         """Closeness of the batch's targets in every layer, and how far their histories are from what would be pushed now."""
         positions = _positions(batch)
         for index, (layer, output) in enumerate(zip(layers, step.outputs, strict=True)):
             last = index == len(layers) - 1
-            h = scores[positions].to(self.device) if last else exact.pull(index + 1, positions)
+            h = scores[positions].to(self.device) if last else exact[index + 1].read(batch.ranges).wait()
             layer.closeness[positions] = (output - h).norm(dim=1).cpu()
             if not last:
-                layer.staleness[positions] = (self.store.pull(index + 1, positions) - output).norm(dim=1).cpu()
+                layer.staleness[positions] = (self.histories[index + 1].read(batch.ranges).wait() - output).norm(dim=1).cpu()
 
     # -- describing ----------------------------------------------------------------------------------------------------------------
 

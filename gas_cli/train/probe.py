@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gas_cli.batch.batch import Batch
-from gas_cli.history.exchange import Exchange
-from gas_cli.history.store import HistoryStore
+from gas_cli.method.method import Link
 from gas_cli.model.model import Model
 from gas_cli.ops.dropout import Noise
+from gas_cli.tables.histories import Histories
+from gas_cli.tables.table import Pending, Table, Where
 from gas_cli.train.drivers import forward
 from gas_cli.train.gradient import gradients
 from gas_cli.train.loss import Loss
-
-
-class ReadingExchange(Exchange):
-    """Reads histories as a step does, and keeps what a step would push instead of storing it."""
-
-    def __init__(self, store: HistoryStore) -> None:
-        self.store = store
-        self.pushed: list[Tensor] = []
-        self._batch: Batch
-
-    def begin(self, batch: Batch, upcoming: Batch | None) -> None:
-        self._batch, self.pushed = batch, []
-
-    def push(self, layer: int, rows: Tensor) -> None:
-        self.pushed.append(rows.detach())
-
-    def pull(self, layer: int) -> Tensor:
-        return self.store.pull(layer, self._batch.halo)
-
-    def end(self, step: int) -> None:
-        """No age changes."""
-
-    def flush(self) -> None:
-        """No traffic."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +32,42 @@ class Step:
     gradient: list[Tensor]
 
 
-def probe(model: Model, batch: Batch, store: HistoryStore, loss: Loss, weights: list[nn.Parameter]) -> Step:
+class _Kept(Table):
+    """A table that is read as it is; what is written to it is kept aside."""
+
+    def __init__(self, table: Table) -> None:
+        self.num_rows, self.width, self.dtype, self.table = table.num_rows, table.width, table.dtype, table
+        self.written: Tensor
+
+    def read(self, where: Where, ready: Any = None) -> Pending:
+        return self.table.read(where, ready)
+
+    def write(self, where: Where, rows: Tensor) -> None:
+        self.written = rows.detach().float()
+
+    def flush(self) -> None:
+        """Nothing was written."""
+
+    def state(self) -> Tensor:
+        return self.table.state()
+
+
+def probe(
+    model: Model, batch: Batch, histories: Histories, make_link: Callable[[Histories], Link], loss: Loss, weights: list[nn.Parameter]
+) -> Step:
     """Forward and backward on the histories as they are, in the mode that the model is in, without dropout by node."""
-    exchange = ReadingExchange(store)
-    exchange.begin(batch, None)
+    kept: list[_Kept] = []
+
+    def keep(table: Table) -> Table:
+        kept.append(_Kept(table))
+        return kept[-1]
+
+    link = make_link(histories.map(keep))
+    link.begin(batch, None)
     with torch.set_grad_enabled(batch.num_train > 0):
-        scores = forward(model, batch, exchange, Noise.off())
+        scores = forward(model, batch, link, Noise.off())
         if batch.num_train > 0:
             gradient = gradients(loss(scores, batch, 1), list(weights))
         else:
             gradient = [torch.zeros_like(weight) for weight in weights]
-    return Step([rows.float() for rows in [*exchange.pushed, scores.detach()]], gradient)
+    return Step([*(table.written for table in kept), scores.detach().float()], gradient)

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from gas_cli.batch.batch import Batch
+from gas_cli.batch.make import graph_device, make_loader
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
 from gas_cli.graph.graph import Split
-from gas_cli.history.exchange import Exchange, NoExchange
-from gas_cli.history.pipeline import make_exchange
-from gas_cli.history.store import HistoryStore
 from gas_cli.memory import StagePeaks
+from gas_cli.method.make import make_method
 from gas_cli.model.model import Model
 from gas_cli.ops.dropout import Noise
 from gas_cli.ops.low_precision import low_precision
 from gas_cli.prepared.problem import Problem
-from gas_cli.train.checked import check_generators, check_histories, check_optimizer, check_weights
+from gas_cli.tables.histories import Histories
+from gas_cli.train.checked import check_generators, check_optimizer, check_weights
 from gas_cli.train.checkpoint import save_checkpoint
 from gas_cli.train.clock import Clock, memory_gauges
 from gas_cli.train.drivers import forward
@@ -32,13 +32,11 @@ from gas_cli.train.epoch import EpochBatches
 from gas_cli.train.evaluator import Evaluator
 from gas_cli.train.identity import check_same_run, identity_of
 from gas_cli.train.lipschitz import make_penalty
-from gas_cli.train.loaders import graph_device, make_cluster_loader, make_loader
 from gas_cli.train.loss import Loss
 from gas_cli.train.monitor import Monitor
 from gas_cli.train.optimizer import Optimizer
 from gas_cli.train.progress import Progress
 from gas_cli.train.stop import StopRequest
-from gas_cli.train.timed import TimedExchange
 
 BEST_IN_MEMORY_BYTES = 256 << 20
 """Up to this size the best state waits in memory for the next checkpoint; a larger one is written as soon as it is found."""
@@ -51,10 +49,9 @@ class Recorder(Protocol):
 
 
 class Trainer:
-    """Trains one model on one split: GAS with histories, full batch when the partition has one part, or Cluster-GCN; `store` is None
-    without histories.
+    """Trains one model on one split by the method of the configuration.
 
-    State is `progress`, the model, the optimizer and the store; all else derives from the configuration, so that `state_dict` and
+    State is `progress`, the model, the optimizer and the method; all else derives from the configuration, so that `state_dict` and
     `restore` are the whole of a resume.
     """
 
@@ -67,14 +64,13 @@ class Trainer:
         self._recorded: Callable[[], dict[str, Any]] = dict
         self.model = model.to(device)
         with self.memory.stage("setup"):
-            self.store = self._make_store()
-            exchange = NoExchange(model.widths, device) if self.store is None else make_exchange(self.store, config.history.pipeline)
+            self.method = make_method(config, problem, split, model, device)
             sums = self._feature_sums()
             self.graph_device = graph_device(config.trainer.graph_on, problem, sums, device)
-            self.loader = make_loader(config, problem, split, model, sums, device, self.graph_device)
-        self.exchange: Exchange = TimedExchange(exchange, self.clock)
-        training = self.loader if config.method.name != "cluster_gcn" else make_cluster_loader(config, problem, split, device)
-        self.epochs = EpochBatches(config.trainer, training, problem.train_parts, seed, device, self.clock)
+            shortcuts = {"loss_blocks": model.ends_by_node, "sums_alone": model.reads_sums_alone}
+            self.loader = make_loader(problem, split, sums, config.trainer.prefetch, device, self.graph_device, **shortcuts)
+        self.link = self.method.link(self.histories, self.clock.phase)
+        self.epochs = EpochBatches(config.trainer, self.method.loader(self.loader), problem.train_parts, seed, device, self.clock)
         groups = problem.evaluation_groups(self.epochs.batch_parts)
         self.evaluator = Evaluator(model, problem.graph, self.loader, groups, device, config.precision, self.stop.check)
         self.loss = Loss(config.trainer.loss_weighting, int(split.train.sum()))
@@ -83,10 +79,10 @@ class Trainer:
         self._losses: list[Tensor] = []  # of this epoch, not yet read from the device
         self._best_state: dict[str, Any] | None = None
 
-    def _make_store(self) -> HistoryStore | None:
-        if not self.config.method.keeps_histories:
-            return None
-        return HistoryStore(self.problem.num_seen, self.model.widths[1:], self.problem.seen_ptr, self.config.history, self.device)
+    @property
+    def histories(self) -> Histories | None:
+        """Those of the method, where it keeps some."""
+        return self.method.histories
 
     def _feature_sums(self) -> Tensor | None:
         """A x, where every layer 0 of this training can read it: the same in each step, with nothing random before it."""
@@ -135,22 +131,22 @@ class Trainer:
                 del batch, upcoming  # before the next one is waited for: that is a batch less in memory
                 self.progress.batch += 1
                 self.stop.check()
-            self.exchange.flush()
+            self.link.flush()
             self._settle_losses()
 
     def _train_step(self, batch: Batch, upcoming: Batch | None, num_batches: int) -> None:
-        """One batch: forward with histories, backward, update. A batch without training nodes only renews its histories."""
+        """One batch: forward, backward, update. A batch that the method does not learn from only renews histories."""
         noise = Noise(self.seed, self.progress.step)
-        penalty = make_penalty(self.config.trainer.lipschitz, noise)
+        learns, penalty = self.method.learns_from(batch), make_penalty(self.config.trainer.lipschitz, noise)
         with self.clock.phase("compute"):
-            self.exchange.begin(batch, upcoming)
+            self.link.begin(batch, upcoming)
             if self.config.trainer.edge_dropout > 0:
                 batch = drop_edges(batch, self.config.trainer.edge_dropout, noise)
-            with torch.set_grad_enabled(batch.num_train > 0), self._precision():
-                scores = forward(self.model, batch, self.exchange, noise, penalty, for_loss=True)
-            if batch.num_train > 0:
+            with torch.set_grad_enabled(learns), self._precision():
+                scores = forward(self.model, batch, self.link, noise, penalty, for_loss=True)
+            if learns:
                 self._update(penalty.onto(self.loss(scores, batch, num_batches)))
-            self.exchange.end(self.progress.step)
+            self.link.end(self.progress.step)
             self.progress.step += 1
 
     def _precision(self) -> AbstractContextManager[Any]:
@@ -185,7 +181,7 @@ class Trainer:
     def _overflow(self) -> str:
         """What to type where float16 histories overflowed under weights that are of an ordinary size; else empty."""
         largest = torch.finfo(torch.float16).max
-        if self.store is None or self.store.dtype != torch.float16 or not any(bool(table.isinf().any()) for table in self.store.tables):
+        if self.histories is None or self.histories.dtype != torch.float16 or not self.histories.overflowed():
             return ""
         if not all(bool((weights.abs() < largest).all()) for weights in self.model.parameters()):
             return ""  # the weights diverged first
@@ -198,8 +194,8 @@ class Trainer:
         """Measure errors, refresh and evaluate where due, step the schedule; the epoch's record, and whether it is the best so far."""
         progress = self.progress
         record: dict[str, Any] = {"epoch": progress.epoch, "step": progress.step, "loss": progress.loss, "lr": self.optimizer.lr}
-        if self.store is not None:
-            record["history_age"] = float(self.store.ages(progress.step).float().mean())
+        if self.histories is not None:
+            record["history_age"] = float(self.histories.ages.at(progress.step).float().mean())
         record |= self._measure()
         scores = self._refresh_or_evaluate()
         improved = False
@@ -230,22 +226,22 @@ class Trainer:
 
     def _refresh(self) -> Tensor | None:
         """Make every history exact under the current weights; the exact scores come with it."""
-        if self.store is None:
+        if self.histories is None:
             return None
         with self._stage("refresh"):
-            scores = self.evaluator.exact(refresh=self.store)
-            self.store.mark_pushed(range(self.problem.train_parts), self.progress.step)
+            scores = self.evaluator.exact(refresh=self.histories)
+            self.histories.ages.mark(range(self.problem.train_parts), self.progress.step)
         return scores
 
     def _measure(self) -> dict[str, Any]:
         """The errors of the histories as the epoch's steps left them, where this epoch is monitored."""
         config, progress = self.config.evaluation, self.progress
-        if self.store is None or not config.monitor or progress.epoch % config.monitor_every:
+        if self.histories is None or not config.monitor or progress.epoch % config.monitor_every:
             return {}
         if progress.monitor is None:
             with self._stage("monitor"):
                 if self._monitor is None:
-                    self._monitor = Monitor(self.evaluator, self.store, self.loss.num_train)
+                    self._monitor = Monitor(self.evaluator, self.histories, self.method.link, self.loss.num_train)
                 progress.monitor = self._monitor.measure(progress.step, self.epochs.all_groups(progress.epoch))
         return {"monitor": progress.monitor}
 
@@ -257,8 +253,8 @@ class Trainer:
         if not evaluate or refreshed is not None:
             return refreshed if evaluate else None
         with self._stage("evaluate"):
-            if self.config.evaluation.mode == "history" and self.store is not None:
-                return self.evaluator.from_history(self.store)
+            if self.config.evaluation.mode == "history" and self.histories is not None:
+                return self.evaluator.from_history(self.histories)
             return self.evaluator.exact()
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------------------
@@ -269,7 +265,7 @@ class Trainer:
             "recorded": self._recorded(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "history": self.store.state_dict() if self.store is not None else {},
+            "method": self.method.state_dict(),
             "progress": self.progress.state_dict(),
             "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None},
         }
@@ -280,12 +276,11 @@ class Trainer:
         progress = Progress.from_state_dict(state.get("progress"), len(self.epochs.groups(1)))
         check_weights(state.get("model"), self.model.state_dict())
         check_optimizer(state.get("optimizer"), self.optimizer, progress)
-        check_histories(state.get("history"), self.store, progress.step)
+        self.method.check(state.get("method"), progress.step)
         check_generators(state.get("rng"), self.device)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.store is not None:
-            self.store.load_state_dict(state["history"])
+        self.method.load_state_dict(state["method"])
         self.progress = progress
         torch.set_rng_state(state["rng"]["cpu"])
         if self.device.type == "cuda" and state["rng"]["cuda"] is not None:  # of the run's device, whichever number it has by now
@@ -293,7 +288,7 @@ class Trainer:
 
     def _keep_best(self) -> None:
         with self._stage("checkpoint"):
-            if self.store is None or self.store.nbytes <= BEST_IN_MEMORY_BYTES:
+            if self.histories is None or self.histories.nbytes <= BEST_IN_MEMORY_BYTES:
                 self._best_state = _copy(self.state_dict())
             else:
                 save_checkpoint(self.best_checkpoint, self.state_dict())
@@ -305,7 +300,7 @@ class Trainer:
 
     def _save(self) -> None:
         """Write last.pt, and best.pt before it: whatever last.pt says is best is then on the disk."""
-        self.exchange.flush()
+        self.link.flush()
         self._settle_losses()
         with self._stage("checkpoint"):
             self._save_best()

@@ -17,6 +17,7 @@ from benchmarks.pyg_models import build
 from benchmarks.racers import our_racer
 from gas_cli.config.compose import compose_config
 from gas_cli.graph.load import load_graph
+from gas_cli.model.model import Rows
 from gas_cli.model.registry import build_model
 from gas_cli.run import prepare
 
@@ -69,23 +70,20 @@ def test_traffic_is_that_of_the_exchange() -> None:
     assert seconds["load"] > 0 and seconds["metis"] > 0 and seconds["rest"] > 0
     trainer = make_trainer(config, problem)
     moved = {"pulled": 0, "pushed": 0}
-    exchange: Any = trainer.exchange.inner  # type: ignore[attr-defined]
-    pull, push = exchange.pull, exchange.push
+    between = trainer.link.between
 
-    def counted_pull(layer: int) -> torch.Tensor:
-        rows: torch.Tensor = pull(layer)
-        moved["pulled"] += rows.nbytes
+    def counted(layer: int, h: torch.Tensor) -> Rows:
+        moved["pushed"] += h.nbytes
+        rows = between(layer, h)
+        assert isinstance(rows.halo, torch.Tensor)
+        moved["pulled"] += rows.halo.nbytes
         return rows
 
-    def counted_push(layer: int, rows: torch.Tensor) -> None:
-        moved["pushed"] += rows.nbytes
-        push(layer, rows)
-
-    exchange.pull, exchange.push = counted_pull, counted_push
+    trainer.link.between = counted  # type: ignore[method-assign]
     trainer.train_epoch()
-    counted = batches(trainer)
-    assert {name: counted[name] for name in moved} == moved and moved["pulled"] > 0
-    assert counted["targets"] == 300 and counted["steps"] == 3 and counted["building"] > 0
+    planned = batches(trainer)
+    assert {name: planned[name] for name in moved} == moved and moved["pulled"] > 0
+    assert planned["targets"] == 300 and planned["steps"] == 3 and planned["building"] > 0
 
 
 def test_a_cached_partition_takes_metis_no_time(tmp_path: Path) -> None:

@@ -64,11 +64,11 @@ def test_overrides_on_top_of_a_saved_configuration(tmp_path: Path) -> None:
         ("trainer: [1,", "is not valid yaml"),
         ("- 1\n- 2\n", "expected a mapping"),
         ("", "not a run's configuration"),
-        ("model: {name: gcn}\nfoo: 1\n", "foo is not a setting"),
+        ("method: {name: gas}\nmodel: {name: gcn}\nfoo: 1\n", "foo is not a setting"),
         ("model: {name: graphormer}\n", "model.name=graphormer is unknown"),
-        ("model: {name: gcn}\ntrainer: {epochs: many}\n", "trainer.epochs=many is not valid: expected a whole number"),
-        ("model: {name: gcn}\ndataset: {name: cora}\ntrainer: {epochs: -1}\n", "trainer.epochs=-1 is not valid"),
-        ("model: {name: gcn}\ndevice: ${oc.env:HOME}\n", "interpolation"),
+        ("method: {name: gas}\nmodel: {name: gcn}\ntrainer: {epochs: many}\n", "trainer.epochs=many is not valid: expected a whole number"),
+        ("method: {name: gas}\nmodel: {name: gcn}\ndataset: {name: cora}\ntrainer: {epochs: -1}\n", "trainer.epochs=-1 is not valid"),
+        ("method: {name: gas}\nmodel: {name: gcn}\ndevice: ${oc.env:HOME}\n", "interpolation"),
     ],
 )
 def test_a_damaged_saved_configuration_is_refused(content: str, message: str, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_missing_saved_configuration_is_named(tmp_path: Path) -> None:
 
 def test_no_secret_of_the_environment_enters_through_a_saved_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SECRET", "hunter2")
-    (tmp_path / "c.yaml").write_text("model: {name: gcn}\ndataset: {name: cora, root: '${oc.env:SECRET}'}\n")
+    (tmp_path / "c.yaml").write_text("method: {name: gas}\nmodel: {name: gcn}\ndataset: {name: cora, root: '${oc.env:SECRET}'}\n")
     with pytest.raises(UserError) as caught:
         load_config(tmp_path / "c.yaml")
     assert "hunter2" not in str(caught.value)
@@ -95,7 +95,7 @@ def test_no_setting_names_a_class_to_be_created(tmp_path: Path) -> None:
     """Hydra's `_target_`: refused as any other key that is no setting."""
     with pytest.raises(UserError, match="_target_"):
         compose_config(["+model._target_=os.system"])
-    (tmp_path / "config.yaml").write_text("model: {name: gcn, _target_: os.system}\n")
+    (tmp_path / "config.yaml").write_text("method: {name: gas}\nmodel: {name: gcn, _target_: os.system}\n")
     with pytest.raises(UserError, match="_target_"):
         load_config(tmp_path / "config.yaml")
 

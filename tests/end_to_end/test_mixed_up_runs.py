@@ -263,7 +263,7 @@ TRAINING: list[tuple[str, Change, str]] = [
     ("best metric", lambda s: s["progress"]["best"].update(test=7.0), "numbers from 0 to 1"),
     ("best a list", lambda s: s["progress"].update(best=[1]), "progress.best is a list"),
     ("counter missing", lambda s: s["progress"].pop("step"), "progress is not valid"),
-    ("pushed later", lambda s: s["history"]["pushed_at"].fill_(99), "steps that were not done"),
+    ("pushed later", lambda s: s["method"]["histories"]["written_at"].fill_(99), "steps that were not done"),
     ("generator short", lambda s: s["rng"].update(cpu=torch.zeros(3, dtype=torch.uint8)), "generator is uint8 [3]"),
     ("generator of zeros", lambda s: s["rng"]["cpu"].zero_(), "generator is not valid"),
     ("device's generator a list", lambda s: s["rng"].update(cuda=[]), "device's generator is a list"),
@@ -316,12 +316,12 @@ def test_what_is_neither_continued_nor_predicted_with(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s["history"]["tables"].pop(), "the histories are 0 tables"),
-        (lambda s: s["history"].update(tables="none"), "the histories are a str"),
-        (lambda s: s["history"]["tables"][0].fill_(NAN), "history of layer 1 has NaN"),
-        (lambda s: s["history"].update(tables=[torch.zeros(1, 1).expand(300, 8)]), "share memory"),
-        (lambda s: s["history"].update(tables=[torch.zeros(300, 8).half()]), "is float16"),
-        (lambda s: s["history"].pop("pushed_at"), "lack pushed_at"),
+        (lambda s: s["method"]["histories"]["tables"].pop(), "the histories are 0 tables"),
+        (lambda s: s["method"]["histories"].update(tables="none"), "the histories are a str"),
+        (lambda s: s["method"]["histories"]["tables"][0].fill_(NAN), "history of layer 1 has NaN"),
+        (lambda s: s["method"]["histories"].update(tables=[torch.zeros(1, 1).expand(300, 8)]), "share memory"),
+        (lambda s: s["method"]["histories"].update(tables=[torch.zeros(300, 8).half()]), "is float16"),
+        (lambda s: s["method"]["histories"].pop("written_at"), "lack written_at"),
     ],
 )
 def test_histories_that_do_not_fit(change: Change, message: str, here: Path, gas_train: Command, gas_predict: Command) -> None:

@@ -22,7 +22,7 @@ from gas_cli.config.model import (
     SAGEConfig,
 )
 from gas_cli.graph.graph import Graph
-from gas_cli.history.exchange import NoExchange
+from gas_cli.method.method import Alone
 from gas_cli.model.model import Model
 from gas_cli.model.registry import build_model
 from gas_cli.ops.attention import edge_softmax
@@ -46,7 +46,7 @@ def scores_of(model: Model, config: ModelConfig, graph: Graph) -> torch.Tensor:
     model.observe(problem.adj)
     batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
     with torch.no_grad():
-        return in_original_order(problem, forward(model, batch, NoExchange(model.widths, torch.device("cpu")), Noise.off()))
+        return in_original_order(problem, forward(model, batch, Alone(), Noise.off()))
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> None:

@@ -12,7 +12,7 @@ import torch
 from exchange_timing import NOTHING, NoTraffic, batch_counts, epoch, prepared, time_in_turns
 
 from gas_cli.errors import UserError
-from gas_cli.train.timed import TimedExchange
+from tests.builders import rows_of
 
 
 def arguments(work: Path) -> argparse.Namespace:
@@ -44,8 +44,8 @@ def test_without_traffic_a_step_does_the_same_computation(tmp_path: Path) -> Non
     assert synchronous.progress.loss == nothing.progress.loss
     for one, other in zip(synchronous.model.parameters(), nothing.model.parameters(), strict=True):
         assert torch.equal(one, other)
-    assert all(table.any() for table in synchronous.store.tables) and not any(table.any() for table in nothing.store.tables)
-    assert isinstance(nothing.exchange, TimedExchange) and isinstance(nothing.exchange.inner, NoTraffic)
+    assert all(rows.any() for rows in rows_of(synchronous.histories)) and not any(rows.any() for rows in rows_of(nothing.histories))
+    assert isinstance(nothing.link, NoTraffic)
 
 
 @pytest.mark.parametrize("model", ["pna", "gat"])

@@ -9,13 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gas_cli.config.model import APPNPConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, PNAConfig, SAGEConfig
+from gas_cli.method.gas import GASLink
 from gas_cli.model.batch_norm import BatchNorm
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
 from gas_cli.ops.dropout import Noise
 from gas_cli.train.bound import Bound, exceeded, history_shares
 from gas_cli.train.loss import Loss
 from gas_cli.train.probe import probe
-from tests.builders import MODEL_IDS, MODELS, adjacencies, make_graph, random_adjacency
+from tests.builders import MODEL_IDS, MODELS, adjacencies, make_graph, random_adjacency, rows_of
 from tests.train.test_exactness import Lab
 
 SLOW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -43,19 +44,19 @@ def wild(lab: Lab, seed: int) -> None:
             if isinstance(module, BatchNorm):
                 module.running_mean.normal_(generator=generator)
                 module.running_var.uniform_(0.1, 3.0, generator=generator)
-        for table in lab.store.tables:
+        for table in rows_of(lab.histories):
             table.copy_(3 * torch.randn(table.shape, generator=generator))
 
 
 def measured(lab: Lab, size: int = 1) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
     """Exact rows, errors of what a step computes, and their caps, of all batches: lists over layers 1..L-1 and the scores."""
-    histories = [(table - exact).norm(dim=1) for table, exact in zip(lab.store.tables, lab.exact_inputs(), strict=True)]
+    histories = [(table - exact).norm(dim=1) for table, exact in zip(rows_of(lab.histories), lab.exact_inputs(), strict=True)]
     scores = lab.full_batch(Noise.off()).detach()[lab.problem.partition.node_perm]
     exact = [*lab.exact_inputs(), scores]
     bound, weights = Bound(lab.network), list(lab.network.parameters())
     errors, caps = ([torch.zeros(len(rows)) for rows in exact] for _ in range(2))
     for batch in lab.batches(size):
-        step = probe(lab.network, batch, lab.store, Loss("full_batch", 1), weights)
+        step = probe(lab.network, batch, lab.histories, GASLink, Loss("full_batch", 1), weights)
         targets = torch.cat([torch.arange(*bounds) for bounds in batch.ranges])
         found = bound.caps(batch.block, [h[batch.halo] for h in histories])
         for layer, output in enumerate(step.outputs):
@@ -96,7 +97,7 @@ def test_a_cap_can_be_reached():
     graph = make_graph(sp.csr_array([[0.0, 1.0], [1.0, 0.0]]), classes=1)
     lab = Lab(graph, 2, APPNPConfig(num_layers=3, alpha=0.25, hidden_channels=2))
     lab.network.eval()
-    for table, exact in zip(lab.store.tables, lab.exact_inputs(), strict=True):
+    for table, exact in zip(rows_of(lab.histories), lab.exact_inputs(), strict=True):
         table.copy_(exact + 2.0)
     _, errors, caps = measured(lab)
     torch.testing.assert_close(errors[-1], caps[-1], rtol=1e-4, atol=1e-5)

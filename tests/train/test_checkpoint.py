@@ -14,11 +14,11 @@ from gas_cli.train.checkpoint import load_checkpoint, save_checkpoint
 
 def test_round_trip(tmp_path):
     histories = {"tables": [torch.zeros(2, 2).bfloat16()]}
-    state = {"model": {"w": torch.randn(3)}, "progress": {"epoch": 2, "val": float("nan")}, "history": histories}
+    state = {"model": {"w": torch.randn(3)}, "progress": {"epoch": 2, "val": float("nan")}, "method": {"histories": histories}}
     save_checkpoint(tmp_path / "deep" / "last.pt", state)
     loaded = load_checkpoint(tmp_path / "deep" / "last.pt")
     assert torch.equal(loaded["model"]["w"], state["model"]["w"])
-    assert loaded["history"]["tables"][0].dtype == torch.bfloat16
+    assert loaded["method"]["histories"]["tables"][0].dtype == torch.bfloat16
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["last.pt"]
 
 

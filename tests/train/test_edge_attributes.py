@@ -14,13 +14,14 @@ from torch_geometric.nn import APPNP, GCN2Conv, GCNConv, GraphConv
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.config.model import APPNPConfig, ConvConfig, GATConfig, GCNConfig, GCNIIConfig, ModelConfig, SAGEConfig
 from gas_cli.graph.graph import Graph
-from gas_cli.history.exchange import NoExchange, SynchronousExchange
+from gas_cli.method.gas import GASLink
+from gas_cli.method.method import Alone
 from gas_cli.ops.dropout import Noise
 from gas_cli.train.drivers import forward, last_layer, layerwise
 from gas_cli.train.edge_dropout import drop_edges
 from gas_cli.train.loss import Loss
 from tests.builders import adjacencies, in_original_order, make_graph, make_problem, random_adjacency
-from tests.train.test_exactness import CLOSE, CPU, Lab
+from tests.train.test_exactness import CLOSE, Lab
 
 READERS: list[ModelConfig] = [
     GATConfig(num_layers=3, hidden_channels=3, heads=2),
@@ -39,9 +40,9 @@ def assert_exact(lab: Lab) -> torch.Tensor:
     for epoch in range(1, lab.network.num_layers + 1):
         scores = lab.gas_epoch(size=2, epoch=epoch)
     torch.testing.assert_close(scores, expected, **CLOSE)
-    scores = layerwise(lab.network, lab.batches, n, lab.device, lab.store)
+    scores = layerwise(lab.network, lab.batches, n, lab.device, lab.histories)
     torch.testing.assert_close(in_original_order(lab.problem, scores), expected, **CLOSE)
-    scores = last_layer(lab.network, lab.batches, n, lab.store)
+    scores = last_layer(lab.network, lab.batches, n, lab.histories)
     torch.testing.assert_close(in_original_order(lab.problem, scores), expected, **CLOSE)
     return expected
 
@@ -74,7 +75,7 @@ def test_the_order_of_the_nodes_changes_neither_scores_nor_gradients(drawn, mode
         network = Lab(graph, 1, model).network.train()
         problem = make_problem(graph, 1, model, order=order)
         batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
-        scores = forward(network, batch, NoExchange(network.widths, CPU), Noise(3, 4))
+        scores = forward(network, batch, Alone(), Noise(3, 4))
         Loss("full_batch", batch.num_train)(scores, batch, 1).backward()
         outcomes.append((in_original_order(problem, scores.detach()), [p.grad for p in network.parameters()]))
     torch.testing.assert_close(outcomes[0], outcomes[1], **CLOSE)
@@ -113,9 +114,9 @@ def test_edge_dropout_thins_weights_and_leaves_attributes_with_their_edges():
     thinned = drop_edges(batch, 0.5, Noise(1, 2))
     assert attributes_by_edge(thinned) == attributes_by_edge(batch)
     assert 0 < int((thinned.block.edge_weight == 0).sum()) < batch.block.num_edges
-    exchange = SynchronousExchange(lab.store)
-    exchange.begin(batch, None)
-    scores = forward(lab.network, thinned, exchange, Noise.off())
+    link = GASLink(lab.histories)
+    link.begin(batch, None)
+    scores = forward(lab.network, thinned, link, Noise.off())
     assert scores.shape == (batch.block.num_targets, 3) and bool(torch.isfinite(scores).all())
 
 

@@ -13,15 +13,17 @@ from live_bytes import LiveBytes
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.config.history import HistoryConfig
 from gas_cli.graph.graph import Graph
-from gas_cli.history.exchange import Exchange, NoExchange, SynchronousExchange
-from gas_cli.history.store import HistoryStore
+from gas_cli.method.gas import GASLink
+from gas_cli.method.method import Alone
+from gas_cli.model.model import Rows
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.partition.groups import epoch_groups
 from gas_cli.prepared.problem import Problem
+from gas_cli.tables.histories import make_histories
 from gas_cli.train.drivers import forward, last_layer, layerwise
 from gas_cli.train.loss import Loss
-from tests.builders import MODEL_IDS, MODELS, adjacencies, in_original_order, make_graph, make_problem, random_adjacency
+from tests.builders import MODEL_IDS, MODELS, adjacencies, in_original_order, make_graph, make_problem, random_adjacency, rows_of
 
 CPU = torch.device("cpu")
 PLACEMENTS = ["host", "device", pytest.param("pinned", marks=pytest.mark.gpu)]
@@ -46,7 +48,7 @@ class Lab:
         self.whole = make_problem(graph, 1, model)
         self.builder = self._builder(self.problem)
         config = HistoryConfig(placement=placement, dtype=dtype)
-        self.store = HistoryStore(graph.num_nodes, self.network.widths[1:], self.problem.partition.part_ptr, config, self.device)
+        self.histories = make_histories(self.network.widths[1:], self.problem.partition.part_ptr, config, self.device)
 
     def _builder(self, problem: Problem) -> BatchBuilder:
         return BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
@@ -57,31 +59,32 @@ class Lab:
     def full_batch(self, noise: Noise) -> torch.Tensor:
         """Scores of a plain full-batch forward pass, in the order of node ids."""
         batch = self._builder(self.whole).build([0]).to(self.device)
-        exchange = NoExchange(self.network.widths, self.device)
-        return in_original_order(self.whole, forward(self.network, batch, exchange, noise).cpu())
+        link = Alone()
+        return in_original_order(self.whole, forward(self.network, batch, link, noise).cpu())
 
     def gas_epoch(self, size: int = 1, epoch: int = 1) -> torch.Tensor:
         """One epoch of forward passes with frozen weights and no dropout; every batch's scores, in the order of node ids."""
-        exchange: Exchange = SynchronousExchange(self.store)
+        link = GASLink(self.histories)
         scores = torch.zeros(self.problem.graph.num_nodes, self.problem.graph.num_classes)
         with torch.no_grad():
             for step, batch in enumerate(self.batches(size, epoch)):
-                exchange.begin(batch, None)
-                scores[batch.block.target_ids.cpu()] = forward(self.network, batch, exchange, Noise.off()).cpu()
-                exchange.end(step)
+                link.begin(batch, None)
+                scores[batch.block.target_ids.cpu()] = forward(self.network, batch, link, Noise.off()).cpu()
+                link.end(step)
         return scores
 
     def exact_inputs(self) -> list[torch.Tensor]:
         """The exact inputs of layers 1..L-1, from a full-batch pass, in the order of the parts."""
         recorded: list[torch.Tensor] = []
 
-        class Recording(NoExchange):
-            def push(self, layer: int, rows: torch.Tensor) -> None:
-                recorded.append(rows.detach())
+        class Recording(Alone):
+            def between(self, layer: int, h: torch.Tensor) -> Rows:
+                recorded.append(h.detach())
+                return super().between(layer, h)
 
         batch = self._builder(self.whole).build([0]).to(self.device)
         with torch.no_grad():
-            forward(self.network, batch, Recording(self.network.widths, self.device), Noise.off())
+            forward(self.network, batch, Recording(), Noise.off())
         order = self.problem.partition.node_perm
         return [in_original_order(self.whole, rows.cpu())[order] for rows in recorded]
 
@@ -100,12 +103,12 @@ def test_one_part_equals_full_batch_with_dropout_and_gradients(drawn, model, spa
         twin = copy.deepcopy(network)
         problem = make_problem(graph, 1, model, order=order)
         batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
-        store = HistoryStore(graph.num_nodes, twin.widths[1:], problem.partition.part_ptr, HistoryConfig(), CPU)
-        for table in store.tables:
+        store = make_histories(twin.widths[1:], problem.partition.part_ptr, HistoryConfig(), CPU)
+        for table in rows_of(store):
             table.fill_(float("nan"))  # a history that were read would show
-        exchange = SynchronousExchange(store)
-        exchange.begin(batch, None)
-        scores = forward(twin, batch, exchange, Noise(3, 4))
+        link = GASLink(store)
+        link.begin(batch, None)
+        scores = forward(twin, batch, link, Noise(3, 4))
         Loss("full_batch", batch.num_train)(scores, batch, 1).backward()
         outcomes.append((in_original_order(problem, scores.detach()), [p.grad for p in twin.parameters()]))
     if model.batch_norm:
@@ -129,7 +132,7 @@ def test_frozen_weights_become_exact_layer_by_layer(drawn, data, model, sparse, 
     for epoch in range(1, lab.network.num_layers + 1):
         scores = lab.gas_epoch(size=data.draw(st.integers(1, 3)), epoch=epoch)
         for layer in range(min(epoch, len(exact))):
-            torch.testing.assert_close(lab.store.tables[layer].cpu(), exact[layer], **CLOSE)
+            torch.testing.assert_close(rows_of(lab.histories)[layer], exact[layer], **CLOSE)
     torch.testing.assert_close(scores, lab.full_batch(Noise.off()).detach(), **CLOSE)
 
 
@@ -152,12 +155,12 @@ def test_layerwise_inference_equals_full_batch_and_writes_no_history(drawn, data
     n, expected = graph.num_nodes, lab.full_batch(Noise.off()).detach()
     scores = layerwise(lab.network, lab.batches, n, lab.device)
     torch.testing.assert_close(in_original_order(lab.problem, scores), expected, **CLOSE)
-    assert not any(table.any() for table in lab.store.tables)
+    assert not any(table.any() for table in rows_of(lab.histories))
     # A refresh writes the exact inputs of every layer, after which one layer's work gives exact scores.
-    layerwise(lab.network, lab.batches, n, lab.device, lab.store)
-    for table, exact in zip(lab.store.tables, lab.exact_inputs(), strict=True):
+    layerwise(lab.network, lab.batches, n, lab.device, lab.histories)
+    for table, exact in zip(rows_of(lab.histories), lab.exact_inputs(), strict=True):
         torch.testing.assert_close(table.cpu(), exact, **CLOSE)
-    scores = last_layer(lab.network, lab.batches, n, lab.store)
+    scores = last_layer(lab.network, lab.batches, n, lab.histories)
     torch.testing.assert_close(in_original_order(lab.problem, scores), expected, **CLOSE)
 
 
@@ -168,9 +171,9 @@ def test_a_refresh_needs_no_tables_beside_the_histories():
         lab = Lab(make_graph(random_adjacency(400, 4, 3)), 5, MODELS[0], dtype=dtype)
         lab.network.eval()
         counter, batches = LiveBytes(), lab.batches()
-        counter.ignore([lab.store.tables, list(lab.network.parameters())])
+        counter.ignore([rows_of(lab.histories), list(lab.network.parameters())])
         with counter:
-            layerwise(lab.network, lambda batches=batches: batches, 400, CPU, lab.store)
+            layerwise(lab.network, lambda batches=batches: batches, 400, CPU, lab.histories)
         peaks[dtype] = counter.peak
     assert peaks["float32"] + 400 * 8 * 4 <= peaks["bfloat16"]
 
@@ -180,17 +183,17 @@ def test_every_training_node_counts_once_so_the_losses_average_to_the_full_batch
     """Weighting `full_batch`: with exact histories and frozen weights the mean loss over an epoch's batches is the full-batch loss."""
     lab = Lab(make_graph(random_adjacency(50, 4, 3)), 7, model)
     lab.network.eval()
-    layerwise(lab.network, lab.batches, 50, CPU, lab.store)
+    layerwise(lab.network, lab.batches, 50, CPU, lab.histories)
     mask = lab.problem.graph.splits[0].train
     loss, batches = Loss("full_batch", int(mask.sum())), lab.batches(size=2)
-    exchange = SynchronousExchange(lab.store)
+    link = GASLink(lab.histories)
     total = 0.0
     for batch in batches:
-        exchange.begin(batch, None)
-        scores = forward(lab.network, batch, exchange, Noise.off())
+        link.begin(batch, None)
+        scores = forward(lab.network, batch, link, Noise.off())
         total += loss(scores, batch, len(batches)).item() if batch.num_train else 0.0
     whole = lab._builder(lab.whole).build([0])
-    expected = Loss("full_batch", whole.num_train)(forward(lab.network, whole, NoExchange(lab.network.widths, CPU), Noise.off()), whole, 1)
+    expected = Loss("full_batch", whole.num_train)(forward(lab.network, whole, Alone(), Noise.off()), whole, 1)
     assert total / len(batches) == pytest.approx(expected.item(), rel=1e-4)
 
 

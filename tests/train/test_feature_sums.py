@@ -11,15 +11,16 @@ import torch
 from hypothesis import given, settings
 
 from gas_cli.batch.builder import BatchBuilder
+from gas_cli.config.compose import METHOD_SCHEMAS
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.model import GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
-from gas_cli.config.training import LipschitzConfig, MethodConfig
-from gas_cli.history.exchange import SynchronousExchange
-from gas_cli.history.store import HistoryStore
+from gas_cli.config.training import LipschitzConfig
+from gas_cli.method.gas import GASLink
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.report.recorder import read_metrics
 from gas_cli.run import _with_what_is_read, prepare_graph, train_once
+from gas_cli.tables.histories import make_histories
 from gas_cli.train.assemble import make_trainer
 from gas_cli.train.drivers import forward, layerwise
 from gas_cli.train.loss import Loss
@@ -42,14 +43,14 @@ def outcome(network: torch.nn.Module, problem, sums: torch.Tensor | None):
     network = copy.deepcopy(network).train()
     alone = network.reads_sums_alone
     builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], sums, sums_alone=alone)
-    store = HistoryStore(problem.graph.num_nodes, network.widths[1:], problem.partition.part_ptr, HistoryConfig(), CPU)
-    exchange, found = SynchronousExchange(store), []
+    store = make_histories(network.widths[1:], problem.partition.part_ptr, HistoryConfig(), CPU)
+    link, found = GASLink(store), []
     for step, group in enumerate(([0, 1], [2])):
         batch = builder.build(group)
-        exchange.begin(batch, None)
-        scores = forward(network, batch, exchange, Noise(3, step))
+        link.begin(batch, None)
+        scores = forward(network, batch, link, Noise(3, step))
         Loss("batch_mean", batch.num_train)(scores, batch, 2).backward()
-        exchange.end(step)
+        link.end(step)
         found.append(scores.detach())
     exact = layerwise(network.eval(), lambda: (builder.build([part]) for part in range(3)), problem.graph.num_nodes, CPU)
     return found, exact, [p.grad for p in network.parameters()]
@@ -112,7 +113,7 @@ def test_sums_take_the_place_of_features_that_nothing_reads(tmp_path: Path):
 )
 def test_a_run_keeps_the_features_where_something_reads_them(model: ModelConfig, method: str, expected: bool):
     config = make_config(model)
-    config.method = MethodConfig(method)
+    config.method = METHOD_SCHEMAS[method]()
     problem = prepare_graph(make_graph(random_adjacency(60, 4, 0)), config)
     assert _with_what_is_read(config, problem).x_summed == expected
 

@@ -7,27 +7,28 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gas_cli.history.exchange import NoExchange
-from gas_cli.history.store import HistoryStore
+from gas_cli.method.gas import GASLink
+from gas_cli.method.method import Alone
 from gas_cli.ops.dropout import Noise
+from gas_cli.tables.histories import Histories
 from gas_cli.train.drivers import forward, layerwise
 from gas_cli.train.gradient import add, bias, full_gradient, gradients, parameters
 from gas_cli.train.loss import Loss
 from gas_cli.train.probe import probe
-from tests.builders import MODEL_IDS, MODELS, adjacencies, make_graph, random_adjacency
+from tests.builders import MODEL_IDS, MODELS, adjacencies, make_graph, random_adjacency, rows_of
 from tests.train.test_exactness import CPU, Lab
 
 SLOW = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def exact_histories(lab: Lab) -> HistoryStore:
-    layerwise(lab.network, lab.batches, lab.problem.graph.num_nodes, CPU, lab.store)
-    return lab.store
+def exact_histories(lab: Lab) -> Histories:
+    layerwise(lab.network, lab.batches, lab.problem.graph.num_nodes, CPU, lab.histories)
+    return lab.histories
 
 
 def of_full_batch(lab: Lab) -> list[torch.Tensor]:
     whole = lab._builder(lab.whole).build([0])
-    scores = forward(lab.network, whole, NoExchange(lab.network.widths, CPU), Noise.off())
+    scores = forward(lab.network, whole, Alone(), Noise.off())
     return gradients(Loss("full_batch", whole.num_train)(scores, whole, 1), list(lab.network.parameters()))
 
 
@@ -52,7 +53,7 @@ def batch_gradients(lab: Lab) -> list[torch.Tensor]:
     weights = list(parameters(lab.network).values())
     total, loss = [torch.zeros_like(w) for w in weights], Loss("full_batch", int(lab.problem.graph.splits[0].train.sum()))
     for batch in lab.batches():
-        add(total, probe(lab.network, batch, lab.store, loss, weights).gradient)
+        add(total, probe(lab.network, batch, lab.histories, GASLink, loss, weights).gradient)
     return total
 
 
@@ -62,11 +63,11 @@ def test_exact_histories_leave_a_bias_of_the_cut_messages_and_one_part_leaves_no
         lab = Lab(make_graph(random_adjacency(40, 5, 0)), num_parts, model)
         lab.network.eval()
         exact_histories(lab)
-        before = [table.clone() for table in lab.store.tables]
+        before = [table.clone() for table in rows_of(lab.histories)]
         found = bias(batch_gradients(lab), of_full_batch(lab), list(parameters(lab.network)))
         assert (found["total"] > 0.01) == (num_parts > 1 and model.num_layers > 1)
         assert num_parts > 1 or found["total"] < 1e-4
-        torch.testing.assert_close(before, lab.store.tables, rtol=0, atol=0)
+        torch.testing.assert_close(before, rows_of(lab.histories), rtol=0, atol=0)
 
 
 def test_bias_is_relative_and_none_without_a_gradient():

@@ -15,7 +15,7 @@ from gas_cli.batch.builder import BatchBuilder
 from gas_cli.config.model import GCNConfig, GCNIIConfig, GINConfig, ModelConfig, PNAJKConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph, Split
-from gas_cli.history.exchange import NoExchange
+from gas_cli.method.method import Alone
 from gas_cli.ops.dropout import Noise
 from gas_cli.run import prepare_graph
 from gas_cli.train.assemble import make_trainer
@@ -69,9 +69,7 @@ def learned(trainer: Trainer, records: Records) -> dict[str, Any]:
     return state | {"epochs": [{key: record[key] for key in ("loss", "step", "train")} for record in records]}
 
 
-@pytest.mark.parametrize(
-    "settings", [{"history__refresh": "epoch"}, {"history__refresh": "never"}, {"method__name": "full_batch"}], ids=str
-)
+@pytest.mark.parametrize("settings", [{"history__refresh": "epoch"}, {"history__refresh": "never"}, {"method": "full_batch"}], ids=str)
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_other_evaluation_graphs_change_no_bit_of_the_training(model: ModelConfig, settings: dict[str, object], tmp_path: Path) -> None:
     """Their features, labels and edges, how many there are, and whether there are any."""
@@ -96,7 +94,7 @@ def test_the_evaluation_is_that_of_full_batch_on_the_whole_graph(tmp_path: Path)
     batch = BatchBuilder(whole.graph, whole.adj, whole.partition, whole.graph.splits[0]).build([0])
     network = trainer.model.eval()
     with torch.no_grad():
-        scores = in_original_order(whole, forward(network, batch, NoExchange(network.widths, torch.device("cpu")), Noise.off()))
+        scores = in_original_order(whole, forward(network, batch, Alone(), Noise.off()))
     torch.testing.assert_close(in_original_order(trainer.problem, trainer.evaluator.exact()), scores, rtol=1e-4, atol=1e-5)
     test = graph.splits[0].test
     assert records[-1]["test"] == pytest.approx(float((scores[test].argmax(1) == graph.y[test]).float().mean()))
@@ -104,9 +102,9 @@ def test_the_evaluation_is_that_of_full_batch_on_the_whole_graph(tmp_path: Path)
 
 def test_histories_and_ages_are_those_of_the_training_nodes(tmp_path: Path) -> None:
     trainer, _ = fitted(graphs_apart(), MODELS[0], tmp_path, history__refresh="epoch")
-    store, problem = trainer.store, trainer.problem
+    store, problem = trainer.histories, trainer.problem
     assert store is not None and (store.num_nodes, store.part_ptr.tolist()[-1]) == (SEEN, SEEN)
-    assert (problem.train_parts, store.pushed_at.numel()) == (5, 5) and problem.partition.num_parts == 8
+    assert (problem.train_parts, store.ages.written_at.numel()) == (5, 5) and problem.partition.num_parts == 8
     assert sorted(problem.partition.node_perm[:SEEN].tolist()) == list(range(SEEN))
     assert {part for group in trainer.epochs.groups(trainer.progress.epoch) for part in group} == set(range(5))
     assert problem.evaluation_groups(2) == [[0, 1], [2, 3], [4], [5, 6], [7]]  # all parts, none mixed

@@ -14,7 +14,7 @@ from gas_cli.config.compose import compose_config
 from gas_cli.config.model import APPNPConfig, GCNConfig, GINConfig, ModelConfig
 from gas_cli.config.training import LipschitzConfig
 from gas_cli.errors import UserError
-from gas_cli.history.exchange import NoExchange
+from gas_cli.method.method import Alone
 from gas_cli.model.batch_norm import BatchNorm
 from gas_cli.model.model import held_statistics, propagate
 from gas_cli.model.registry import build_model
@@ -46,7 +46,7 @@ def penalized(model: ModelConfig, order: torch.Tensor | None = None, noise: floa
             return super().layer(model, index, rows, block, state)
 
     penalty = Watching(LipschitzConfig(weight=2.0, noise=noise), Noise(3, 4))
-    scores = forward(network, batch, NoExchange(network.widths, CPU), Noise(3, 4), penalty)
+    scores = forward(network, batch, Alone(), Noise(3, 4), penalty)
     return network, seen, penalty, scores
 
 
@@ -82,7 +82,7 @@ def test_it_changes_no_output_and_no_statistics_and_does_not_depend_on_the_order
     batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
     plain = build_model(model, graph.num_features, graph.num_classes, seed=1).train()
     plain.observe(problem.adj)
-    torch.testing.assert_close(scores, forward(plain, batch, NoExchange(plain.widths, CPU), Noise(3, 4)))
+    torch.testing.assert_close(scores, forward(plain, batch, Alone(), Noise(3, 4)))
     for (name, one), other in zip(network.named_buffers(), plain.buffers(), strict=True):
         torch.testing.assert_close(one, other, msg=name)
 
@@ -115,7 +115,7 @@ def same_weights(one: Trainer, other: Trainer) -> bool:
 
 @pytest.mark.parametrize("model", [GIN, replace(GIN, mlp_batch_norm=True, residual=True), GCNConfig(num_layers=3, hidden_channels=8)])
 def test_one_part_equals_full_batch_bit_for_bit(tmp_path, model):
-    gas, full = run(tmp_path / "a", model, 1.0), run(tmp_path / "b", model, 1.0, method__name="full_batch")
+    gas, full = run(tmp_path / "a", model, 1.0), run(tmp_path / "b", model, 1.0, method="full_batch")
     assert same_weights(gas, full)
     assert not same_weights(gas, run(tmp_path / "c", model, 0.0))
 
@@ -127,7 +127,7 @@ def test_trained_layers_answer_less_to_a_move_of_their_inputs(tmp_path):
         trained = run(tmp_path / str(weight), GIN, weight, num_parts=6, epochs=20)
         whole, network = trained.loader.builder.build(list(range(6))), trained.model.eval()
         penalty = LipschitzPenalty(LipschitzConfig(weight=1.0), Noise(9, 9))
-        forward(network, whole, NoExchange(network.widths, CPU), Noise.off(), penalty)
+        forward(network, whole, Alone(), Noise.off(), penalty)
         shifts.append(penalty.onto(torch.tensor(0.0)).item())
     assert 0 < shifts[1] < 0.2 * shifts[0]
 

@@ -14,15 +14,15 @@ from gas_cli.batch.builder import FEW, BatchBuilder
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.model import ConvConfig, GCNConfig, GINConfig
 from gas_cli.graph.graph import Split
-from gas_cli.history.exchange import SynchronousExchange
-from gas_cli.history.store import HistoryStore
+from gas_cli.method.gas import GASLink
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.report.recorder import read_metrics
 from gas_cli.run import prepare_graph, train_once
+from gas_cli.tables.histories import make_histories
 from gas_cli.train.drivers import forward
 from gas_cli.train.loss import Loss
-from tests.builders import MODEL_IDS, MODELS, adjacencies, make_config, make_graph, make_problem, random_adjacency
+from tests.builders import MODEL_IDS, MODELS, adjacencies, make_config, make_graph, make_problem, random_adjacency, rows_of
 
 CPU = torch.device("cpu")
 
@@ -37,18 +37,18 @@ def step(network: torch.nn.Module, problem, loss_blocks: bool):
     """Loss, gradients, and what the step left in the histories, with dropout."""
     network = copy.deepcopy(network).train()
     builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], loss_blocks=loss_blocks)
-    store = HistoryStore(problem.graph.num_nodes, network.widths[1:], problem.partition.part_ptr, HistoryConfig(), CPU)
-    exchange, losses = SynchronousExchange(store), []
+    store = make_histories(network.widths[1:], problem.partition.part_ptr, HistoryConfig(), CPU)
+    link, losses = GASLink(store), []
     for number in range(builder.num_parts):
         batch = builder.build([number])
         assert loss_blocks or batch.loss_block is None
-        exchange.begin(batch, None)
-        scores = forward(network, batch, exchange, Noise(3, number), for_loss=True)
+        link.begin(batch, None)
+        scores = forward(network, batch, link, Noise(3, number), for_loss=True)
         if batch.num_train:
             losses.append(Loss("batch_mean", batch.num_train)(scores, batch, 2))
             losses[-1].backward()
-        exchange.end(number)
-    return [loss.detach() for loss in losses], [p.grad for p in network.parameters()], store.tables
+        link.end(number)
+    return [loss.detach() for loss in losses], [p.grad for p in network.parameters()], rows_of(store)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_epochs_cut_short_are_measured_on_all_nodes(tmp_path):
     subject = trainer(tmp_path, GCNConfig(num_layers=2, hidden_channels=8), epochs=3, trainer__max_steps=1, evaluation__monitor=True)
     record = fitted(subject)[2]["monitor"]
     assert record["batches"]["count"] == 3 and sum(record["ages"]["nodes"]) == 60
-    assert record["ages"]["up_to"][-1] >= int(subject.store.ages(3).max())
+    assert record["ages"]["up_to"][-1] >= int(subject.histories.ages.at(3).max())
 
 
 def test_of_an_inductive_graph_it_measures_what_training_sees(tmp_path):

@@ -18,7 +18,7 @@ from gas_cli.errors import Interrupted, UserError
 from gas_cli.train.assemble import make_trainer
 from gas_cli.train.checkpoint import load_checkpoint
 from gas_cli.train.trainer import Trainer
-from tests.builders import MODEL_IDS, MODELS, in_original_order, make_config, make_graph, make_problem, random_adjacency
+from tests.builders import MODEL_IDS, MODELS, in_original_order, make_config, make_graph, make_problem, random_adjacency, rows_of
 
 GCN = GCNConfig(num_layers=3, hidden_channels=8)
 PATHS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -126,9 +126,9 @@ def test_learning_rate_zero_makes_histories_exact_through_the_training_path(tmp_
     frozen: dict[str, object] = {"optimizer__lr": 0.0, "optimizer__reg_weight_decay": 0.0}
     subject = trainer(tmp_path, replace(model, dropout=0.0), epochs=3, history__fill=False, trainer__batch_parts=1, **frozen)
     fitted(subject)
-    after_training = [table.clone() for table in subject.store.tables]
-    subject.evaluator.exact(refresh=subject.store)
-    torch.testing.assert_close(after_training, subject.store.tables, rtol=1e-4, atol=1e-5)
+    after_training = [table.clone() for table in rows_of(subject.histories)]
+    subject.evaluator.exact(refresh=subject.histories)
+    torch.testing.assert_close(after_training, rows_of(subject.histories), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -136,7 +136,7 @@ def test_learning_rate_zero_makes_histories_exact_through_the_training_path(tmp_
 def test_gas_with_one_part_equals_full_batch_with_dropout(tmp_path, model, sparse):
     """Bit for bit over several epochs of training, so in every gradient."""
     gas = trainer(tmp_path / "gas", model, num_parts=1, batch_parts=1, sparse=sparse, epochs=5)
-    full = trainer(tmp_path / "full", model, sparse=sparse, epochs=5, method__name="full_batch")
+    full = trainer(tmp_path / "full", model, sparse=sparse, epochs=5, method="full_batch")
     losses = [[record["loss"] for record in fitted(subject)] for subject in (gas, full)]
     assert losses[0] == losses[1]
     assert_same(dict(gas.model.state_dict()), dict(full.model.state_dict()))
@@ -144,19 +144,19 @@ def test_gas_with_one_part_equals_full_batch_with_dropout(tmp_path, model, spars
 
 @pytest.mark.parametrize("model", [GCN, GCNIIConfig(num_layers=3, hidden_channels=6), SAGEConfig(num_layers=2, hidden_channels=6)])
 def test_cluster_gcn_with_one_part_equals_full_batch(tmp_path, model):
-    cluster = trainer(tmp_path / "cluster", model, num_parts=1, batch_parts=1, epochs=4, method__name="cluster_gcn")
-    full = trainer(tmp_path / "full", model, epochs=4, method__name="full_batch")
+    cluster = trainer(tmp_path / "cluster", model, num_parts=1, batch_parts=1, epochs=4, method="cluster_gcn")
+    full = trainer(tmp_path / "full", model, epochs=4, method="full_batch")
     losses = [[record["loss"] for record in fitted(subject)] for subject in (cluster, full)]
     assert losses[0] == losses[1]
 
 
 def test_cluster_gcn_trains_on_sub_graphs_and_is_evaluated_on_the_graph(tmp_path):
     """No histories; the scores are those that full batch has with the same weights."""
-    subject = trainer(tmp_path / "cluster", replace(GCN, dropout=0.0), epochs=60, method__name="cluster_gcn")
+    subject = trainer(tmp_path / "cluster", replace(GCN, dropout=0.0), epochs=60, method="cluster_gcn")
     records = fitted(subject)
-    assert subject.store is None and "history_age" not in records[-1]
+    assert subject.histories is None and "history_age" not in records[-1]
     assert records[-1]["loss"] < 0.8 * records[0]["loss"]
-    full = trainer(tmp_path / "full", replace(GCN, dropout=0.0), method__name="full_batch")
+    full = trainer(tmp_path / "full", replace(GCN, dropout=0.0), method="full_batch")
     full.model.load_state_dict(subject.model.state_dict())
     scores = [in_original_order(one.problem, one.evaluator.exact()) for one in (subject, full)]
     torch.testing.assert_close(scores[0], scores[1], rtol=1e-4, atol=1e-5)
@@ -202,7 +202,7 @@ def test_evaluation_in_the_middle_changes_nothing(tmp_path):
     often, once = trainer(tmp_path / "often", epochs=4), trainer(tmp_path / "once", epochs=4, evaluation__every=0)
     losses = [[record["loss"] for record in fitted(subject)] for subject in (often, once)]
     assert losses[0] == losses[1]
-    assert_same(often.store.state_dict(), once.store.state_dict())
+    assert_same(often.histories.state_dict(), once.histories.state_dict())
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_best(tmp_path):
@@ -228,7 +228,7 @@ def test_batches_without_training_nodes_renew_their_histories_and_update_nothing
     before = [p.detach().clone() for p in subject.model.parameters()]
     subject._train_step(bare, None, 1)
     assert_same(before, [p.detach() for p in subject.model.parameters()])
-    assert all(subject.store.tables[0][start:stop].any() for start, stop in bare.ranges)
+    assert all(rows_of(subject.histories)[0][start:stop].any() for start, stop in bare.ranges)
 
 
 @pytest.mark.parametrize("what", ["graph", "model", "histories"])
@@ -239,7 +239,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, what):
     if what == "graph":
         state["fingerprint"]["graph"]["partition"] = "0"
     if what == "histories":
-        state["history"]["tables"][0] = torch.zeros(60, 9)
+        state["method"]["histories"]["tables"][0] = torch.zeros(60, 9)
     reasons = {"graph": "another partition", "model": "hidden_channels=8 there", "histories": "history of layer 1 is float32"}
     with pytest.raises(UserError, match=reasons[what]):
         other.restore(state)

@@ -9,12 +9,9 @@ from torch import Tensor
 
 from gas_cli.batch.batch import Batch
 from gas_cli.batch.builder import BatchBuilder
-from gas_cli.batch.cluster_builder import ClusterBuilder
 from gas_cli.batch.loader import BatchLoader, Builder
 from gas_cli.batch.side_stream import SideBuilder
-from gas_cli.config.root import Config
 from gas_cli.graph.graph import Split
-from gas_cli.model.model import Model
 from gas_cli.prepared.problem import Problem
 
 
@@ -31,7 +28,15 @@ def graph_device(wanted: str, problem: Problem, sums: Tensor | None, device: tor
 
 
 def make_loader(
-    config: Config, problem: Problem, split: Split, model: Model, sums: Tensor | None, device: torch.device, where: torch.device
+    problem: Problem,
+    split: Split,
+    sums: Tensor | None,
+    prefetch: int,
+    device: torch.device,
+    where: torch.device,
+    *,
+    loss_blocks: bool,
+    sums_alone: bool,
 ) -> BatchLoader:
     """Batches that hold every edge of their targets, built on `where` for a training on `device`; `sums` is A x, if the model reads it."""
     builder = BatchBuilder(
@@ -40,22 +45,16 @@ def make_loader(
         problem.partition,
         split,
         sums,
-        loss_blocks=model.ends_by_node,
-        sums_alone=model.reads_sums_alone,
+        loss_blocks=loss_blocks,
+        sums_alone=sums_alone,
         device=where,
     )
     if where.type == "cuda":
-        return BatchLoader(SideBuilder(builder, where), config.trainer.prefetch)
-    return _host_loader(config, builder, device)
+        return BatchLoader(SideBuilder(builder, where), prefetch)
+    return host_loader(builder, prefetch, device)
 
 
-def make_cluster_loader(config: Config, problem: Problem, split: Split, device: torch.device) -> BatchLoader:
-    """Batches of Cluster-GCN, built on the host."""
-    builder = ClusterBuilder(problem.graph, config.model.normalization, config.model.self_loops, problem.partition, split)
-    return _host_loader(config, builder, device)
-
-
-def _host_loader(config: Config, builder: Builder, device: torch.device) -> BatchLoader:
+def host_loader(builder: Builder, prefetch: int, device: torch.device) -> BatchLoader:
     """Batches in page-locked memory where a GPU reads them."""
     prepare: Callable[[Batch], Batch] = Batch.pin_memory if device.type == "cuda" else lambda batch: batch
-    return BatchLoader(builder, config.trainer.prefetch, prepare)
+    return BatchLoader(builder, prefetch, prepare)

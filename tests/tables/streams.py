@@ -1,4 +1,4 @@
-"""Lanes for machines without CUDA that run every copy as late as the waits allow: a missing wait or order shows as wrong numbers."""
+"""Streams for machines without CUDA that run every copy as late as the waits allow: a missing wait or order shows as wrong numbers."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gas_cli.history.lanes import Lanes, Mark
+from gas_cli.tables.streams import Mark, Streams
 
 
 @dataclass(eq=False)
 class Ticket:
     """An operation that has not run yet."""
 
-    lane: str
+    stream: str
     run: Callable[[], None]
     after: list[Ticket]
 
 
-class LateLanes(Lanes):
-    """Copies run only when something waits for them; until then a pulled tensor holds NaN."""
+class LateStreams(Streams):
+    """Copies run only when something waits for them; until then rows that are read hold NaN."""
 
     def __init__(self) -> None:
-        self.queues: dict[str, list[Ticket]] = {"pull": [], "push": []}
+        self.queues: dict[str, list[Ticket]] = {"read": [], "write": []}
 
     def now(self) -> Mark:
         return None  # the computing "stream" is the test itself: all that it was given is done
 
-    def submit(self, lane, operation, after: Sequence[Mark], reads, label) -> tuple[Tensor | None, Mark]:
-        result = torch.full_like(operation(), float("nan")) if lane == "pull" else None  # run now for the shape alone
+    def submit(self, stream, operation, after: Sequence[Mark], reads, label) -> tuple[Tensor | None, Mark]:
+        result = torch.full_like(operation(), float("nan")) if stream == "read" else None  # run now for the shape alone
 
         def late() -> None:
             value = operation()
             if result is not None:
                 result.copy_(value)
 
-        ticket = Ticket(lane, late, [mark for mark in after if mark is not None])
-        self.queues[lane].append(ticket)
+        ticket = Ticket(stream, late, [mark for mark in after if mark is not None])
+        self.queues[stream].append(ticket)
         return result, ticket
 
     def wait(self, mark: Mark, result: Tensor, label: str) -> None:
@@ -50,8 +50,8 @@ class LateLanes(Lanes):
                 self._finish(queue[-1])
 
     def _finish(self, ticket: Ticket) -> None:
-        """Run a lane up to this ticket, each operation after what it was told to follow, and nothing more."""
-        queue = self.queues[ticket.lane]
+        """Run a stream up to this ticket, each operation after what it was told to follow, and nothing more."""
+        queue = self.queues[ticket.stream]
         while ticket in queue:
             for earlier in queue[0].after:
                 self._finish(earlier)

@@ -1,0 +1,1 @@
+"""The `method` stage: how a training step sees the graph. One method, one file."""

@@ -1,0 +1,23 @@
+"""Cluster-GCN (Chiang et al., KDD 2019): mini-batches of parts without the edges that leave them."""
+
+from __future__ import annotations
+
+from gas_cli.batch.cluster_builder import ClusterBuilder
+from gas_cli.batch.loader import BatchLoader
+from gas_cli.batch.make import host_loader
+from gas_cli.method.method import Alone, Link, Method, Phase, untimed
+from gas_cli.tables.histories import Histories
+
+
+class ClusterGCN(Method):
+    """A step sees the sub-graph of its parts; evaluation sees the graph."""
+
+    reads_sums = False
+
+    def loader(self, whole: BatchLoader) -> BatchLoader:
+        model = self.config.model
+        builder = ClusterBuilder(self.problem.graph, model.normalization, model.self_loops, self.problem.partition, self.split)
+        return host_loader(builder, self.config.trainer.prefetch, self.device)
+
+    def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
+        return Alone()

@@ -1,0 +1,79 @@
+"""GNNAutoScale (Fey, Lenssen, Weichert, Leskovec, ICML 2021).
+
+A step computes the nodes B of some parts. Of a neighbour outside of B, the halo, it does not compute the embedding but reads the one of
+the last step that computed it, its history h̄:
+
+    h_v^{l+1} = f(h_v^l, {h_w^l : w ∈ N(v) ∩ B} ∪ {h̄_w^l : w ∈ N(v) \\ B})        v ∈ B,    (eq. 2)
+    h̄_v^l ← h_v^l                                                                 v ∈ B
+
+So no edge is dropped, and a step costs what its parts and their neighbours cost, whatever the size of the graph. Histories take no
+gradient. Layer 0 reads features, which are never stale.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gas_cli.batch.batch import Batch
+from gas_cli.config.root import Config
+from gas_cli.graph.graph import Split
+from gas_cli.method.method import Link, Method, Phase, untimed
+from gas_cli.model.model import Model, Rows
+from gas_cli.prepared.problem import Problem
+from gas_cli.tables.histories import Histories, make_histories
+from gas_cli.tables.table import Pending
+
+
+class GAS(Method):
+    """Mini-batches with historical embeddings."""
+
+    def __init__(self, config: Config, problem: Problem, split: Split, model: Model, device: torch.device) -> None:
+        super().__init__(config, problem, split, model, device)
+        self.histories = make_histories(model.widths[1:], problem.seen_ptr, config.history, device)
+
+    def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
+        assert histories is not None, "this method has some"
+        return GASLink(histories, phase)
+
+
+class GASLink(Link):
+    """Pushes the targets' rows and pulls the halo's.
+
+    The pull of step t+1 for layer l is issued as soon as step t has pushed layer l, which is all that it has to see: where tables have
+    streams of their own, it runs behind the rest of step t. Rows pulled and rows pushed within one step are disjoint, so these two need
+    no order. Nobody issued the first step's pulls before it: they all start with it, ahead of those for the second.
+    """
+
+    def __init__(self, histories: Histories, phase: Phase = untimed) -> None:
+        self.histories, self._phase = histories, phase
+        self._batch: Batch
+        self._upcoming: Batch | None = None
+        self._due: dict[int, Pending] = {}  # layer -> the halo's rows for `_batch`
+        self._ahead: dict[int, Pending] = {}  # layer -> the halo's rows for `_ahead_of`
+        self._ahead_of: Batch | None = None
+
+    def begin(self, batch: Batch, upcoming: Batch | None) -> None:
+        if self._ahead_of is not batch:  # the first step, the first after a flush, or rows were read ahead for another batch
+            self._ahead = {layer: self._pull(layer, batch) for layer in self.histories.layers}
+        self._batch, self._upcoming, self._due = batch, upcoming, self._ahead
+        self._ahead, self._ahead_of = {}, upcoming
+
+    def between(self, layer: int, h: Tensor) -> Rows:
+        with self._phase("push"):
+            self.histories[layer].write(self._batch.ranges, h.detach())
+            if self._upcoming is not None:
+                self._ahead[layer] = self._pull(layer, self._upcoming)
+        with self._phase("pull"):
+            return Rows(h, self._due.pop(layer).wait())
+
+    def end(self, step: int) -> None:
+        self.histories.ages.mark(self._batch.parts, step)
+        del self._batch, self._upcoming  # their memory goes to the next ones
+
+    def flush(self) -> None:
+        self.histories.flush()
+        self._ahead, self._ahead_of = {}, None
+
+    def _pull(self, layer: int, batch: Batch) -> Pending:
+        return self.histories[layer].read(batch.halo, batch.ready)

@@ -1,0 +1,106 @@
+"""The contract between a training method and the loop."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gas_cli.batch.batch import Batch
+from gas_cli.batch.loader import BatchLoader
+from gas_cli.config.root import Config
+from gas_cli.graph.graph import Split
+from gas_cli.model.model import Model, Rows
+from gas_cli.prepared.problem import Problem
+from gas_cli.saved import check_keys
+from gas_cli.tables.histories import Histories
+
+Phase = Callable[[str], AbstractContextManager[Any]]
+"""Charges what runs inside to `pull` or `push`."""
+
+
+def untimed(name: str) -> AbstractContextManager[Any]:
+    """Charges nothing."""
+    return nullcontext()
+
+
+class Link(ABC):
+    """What a method does inside a step: `begin`, `between` before each layer but the first, the optimizer's update, `end`."""
+
+    @abstractmethod
+    def begin(self, batch: Batch, upcoming: Batch | None) -> None:
+        """Start a step on `batch`; `upcoming` is the next step's batch, or None where it is not known (or the last)."""
+
+    @abstractmethod
+    def between(self, layer: int, h: Tensor) -> Rows:
+        """The inputs of layer `layer` (1..L-1), of which `h` [B, C] are the targets' own; autograd follows what is done to them."""
+
+    @abstractmethod
+    def end(self, step: int) -> None:
+        """Close the step numbered `step`, after the update."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Wait for all traffic and forget what was read ahead: tables may now be read or rewritten by others."""
+
+
+class Alone(Link):
+    """Nothing comes from outside the batch, and nothing is kept."""
+
+    def begin(self, batch: Batch, upcoming: Batch | None) -> None:
+        assert batch.block.num_halo == 0, "without histories there is no halo"
+
+    def between(self, layer: int, h: Tensor) -> Rows:
+        return Rows(h, torch.empty(0, h.shape[1], device=h.device))
+
+    def end(self, step: int) -> None:
+        """Nothing to note."""
+
+    def flush(self) -> None:
+        """No traffic."""
+
+
+class Method(ABC):
+    """How the steps of one training see the graph, and what outlives a step.
+
+    histories   inputs of layers 1..L-1 of all nodes that training sees, which refreshes write and evaluation and the error monitor may
+                read; None for a method that keeps none. It may have further tables, which are its own
+    reads_sums  whether its batches hold every edge of their targets in layer 0, so that A x over all edges is what they sum up
+    """
+
+    histories: Histories | None = None
+    reads_sums = True
+
+    def __init__(self, config: Config, problem: Problem, split: Split, model: Model, device: torch.device) -> None:
+        self.config, self.problem, self.split, self.model, self.device = config, problem, split, model, device
+
+    def loader(self, whole: BatchLoader) -> BatchLoader:
+        """Where training batches come from; `whole` gives those that hold every edge of their targets, which exact evaluation reads."""
+        return whole
+
+    @abstractmethod
+    def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
+        """The method's part of a step, on `histories` as large as its own."""
+
+    def learns_from(self, batch: Batch) -> bool:
+        """Whether a step on `batch` runs backward and updates the weights; the loss of no training node is 0."""
+        return batch.num_train > 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the method has to find again in a resumed run; tensors on the host."""
+        return {} if self.histories is None else {"histories": self.histories.state_dict()}
+
+    def check(self, saved: Any, step: int | None = None) -> None:
+        """Raise UserError unless `saved` is a `state_dict` after at most `step` steps (any number, where that is None)."""
+        check_keys("the method's state", saved, () if self.histories is None else ("histories",))
+        if self.histories is not None:
+            self.histories.check(saved["histories"], step)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`, for what `check` has passed."""
+        if self.histories is not None:
+            self.histories.load_state_dict(state["histories"])

@@ -1,0 +1,26 @@
+"""When rows of a table were written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+NEVER = -1
+"""`written_at` of what was never written."""
+
+
+class Ages:
+    """written_at int64 [n]: the step at which each part (or each row, where a method writes rows by position) was last written."""
+
+    def __init__(self, number: int) -> None:
+        self.written_at = torch.full((number,), NEVER, dtype=torch.int64)
+
+    def mark(self, which: Sequence[int] | Tensor, step: int) -> None:
+        """`which` were written at `step`: their numbers."""
+        self.written_at[which if isinstance(which, Tensor) else list(which)] = step
+
+    def at(self, step: int) -> Tensor:
+        """int64 [n]: steps since each was written, counted from the first step for those never written."""
+        return step - self.written_at

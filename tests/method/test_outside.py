@@ -1,0 +1,156 @@
+"""A method that only the tests know trains, resumes bit for bit and predicts: nothing in the package knows its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from gas_cli.cli.help import train_help
+from gas_cli.config.compose import compose_config, load_config
+from gas_cli.config.method import GASConfig
+from gas_cli.config.own_models import registered
+from gas_cli.config.root import Config
+from gas_cli.errors import Interrupted, UserError
+from gas_cli.graph.graph import Split
+from gas_cli.method.gas import GAS
+from gas_cli.model.model import Model
+from gas_cli.predict import predict
+from gas_cli.prepared.problem import Problem
+from gas_cli.run import resume, run
+from gas_cli.train.checkpoint import load_checkpoint
+from gas_cli.train.trainer import Trainer
+from tests.method.kept import CLASSES
+from tests.tables.kinds import histories
+from tests.train.test_trainer import assert_same
+
+SMALL = [
+    "dataset.num_nodes=240", "dataset.num_communities=6", "dataset.num_features=8", "partitioner=random", "partitioner.num_parts=6",
+    "partitioner.cache=''", "trainer.batch_parts=2", "trainer.epochs=4", "model.num_layers=3", "model.hidden_channels=8", "device=cpu",
+]  # fmt: skip
+FEW_TRAIN = ["dataset.train_fraction=0.02", "trainer.batch_parts=1"]
+
+
+@dataclass
+class GASInDictsConfig(GASConfig):
+    implementation: ClassVar[str] = "tests.method.test_outside:GASInDicts"
+    name: str = "gas_in_dicts"
+
+
+class GASInDicts(GAS):
+    """GAS on tables from outside the package."""
+
+    def __init__(self, config: Config, problem: Problem, split: Split, model: Model, device: torch.device) -> None:
+        super().__init__(config, problem, split, model, device)
+        self.histories = histories("dict", problem.num_seen, tuple(model.widths[1:]), problem.seen_ptr)
+
+
+@pytest.fixture(autouse=True)
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The methods of this folder as an installed package would register them."""
+    info = tmp_path / "site" / "outside_methods-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-methods\nVersion: 1.0\n")
+    names = ["both_ways = tests.method.outside:BothWaysConfig", f"gas_in_dicts = {__name__}:GASInDictsConfig", "broken = nowhere:Config"]
+    (info / "entry_points.txt").write_text("[gas_cli.methods]\n" + "\n".join(names) + "\n")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    registered.cache_clear()
+    CLASSES.clear()
+    yield
+    monkeypatch.undo()
+    registered.cache_clear()
+    from hydra.core.config_store import ConfigStore
+
+    for name in ("both_ways", "gas_in_dicts"):
+        ConfigStore.instance().repo["method"].pop(f"{name}.yaml", None)
+
+
+def config_of(*settings: str) -> Config:
+    return compose_config([*SMALL, *settings])
+
+
+def trained(folder: Path, *settings: str) -> dict[str, Any]:
+    """The last checkpoint of a run, and its losses."""
+    run(config_of(*settings), folder)
+    state = load_checkpoint(folder / "checkpoints" / "last.pt")
+    return {"model": state["model"], "optimizer": state["optimizer"], "method": state["method"]}
+
+
+def test_it_is_a_choice_with_settings_of_its_own() -> None:
+    config = config_of("method=both_ways", "method.strength=0.25")
+    assert (config.method.name, config.method.strength) == ("both_ways", 0.25)  # type: ignore[attr-defined]
+    assert " both_ways" in train_help()
+    with pytest.raises(UserError, match=r"method\.strength=-1\.0 is not valid"):
+        config_of("method=both_ways", "method.strength=-1")
+    with pytest.raises(UserError, match=r"method=broken is registered by an installed package, but cannot be used: .*ModuleNotFoundError"):
+        config_of("method=broken")
+
+
+def test_without_strength_it_is_gas_and_with_some_it_is_not(tmp_path: Path) -> None:
+    gas = trained(tmp_path / "gas", "method=gas")
+    same = trained(tmp_path / "same", "method=both_ways", "method.strength=0")
+    other = trained(tmp_path / "other", "method=both_ways")
+    assert_same(gas["model"], same["model"])
+    assert_same(gas["method"]["histories"], same["method"]["histories"])
+    assert any(not torch.equal(gas["model"][name], other["model"][name]) for name in gas["model"])
+    assert all(rows.any() for rows in other["method"]["both_ways"]["gradients"]["tables"])
+
+
+def test_it_learns_from_batches_without_training_nodes(tmp_path: Path) -> None:
+    """Their loss is 0 and their gradients are those that the tables bring: the weights move where GAS would leave them."""
+    state = trained(tmp_path / "run", "method=both_ways", *FEW_TRAIN)
+    assert int(state["method"]["both_ways"]["silent"]) > 0
+    assert all(bool(torch.isfinite(weight).all()) for weight in state["model"].values())
+    steps = {int(moments["step"]) for moments in state["optimizer"]["adam"]["state"].values()}
+    assert steps == {4 * 6}, "every batch is an update"
+
+
+@pytest.mark.parametrize("step", [1, 4, 7])
+@pytest.mark.parametrize("settings", [["method=both_ways"], ["method=both_ways", *FEW_TRAIN], ["method=gas_in_dicts"]], ids=str)
+def test_stopped_anywhere_it_resumes_bit_for_bit(
+    tmp_path: Path, settings: list[str], step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(tmp_path / "whole", *settings)
+    folder, check, config = tmp_path / "stopped", Trainer._train_step, config_of(*settings)
+
+    def stopping(self: Trainer, *arguments: Any) -> None:
+        check(self, *arguments)
+        self.stop.requested = self.progress.step == step
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_train_step", stopping)
+        with pytest.raises(Interrupted):
+            run(config, folder)
+    resume(folder, load_config(folder / "config.yaml"))
+    state = load_checkpoint(folder / "checkpoints" / "last.pt")
+    assert_same({name: state[name] for name in whole}, whole)
+
+
+def test_state_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    run(config_of("method=both_ways"), tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.pt"
+    state = torch.load(path, weights_only=True)
+    state["method"]["both_ways"]["rows"] = torch.zeros(3, dtype=torch.int64)
+    torch.save(state, path)
+    with pytest.raises(UserError, match=r"last\.pt: the checkpoint does not fit this run: rows is int64 \[3\]"):
+        resume(tmp_path / "run", load_config(tmp_path / "run" / "config.yaml"))
+
+
+@pytest.mark.parametrize("mode", ["exact", "history"])
+def test_it_predicts(tmp_path: Path, mode: str) -> None:
+    run(config_of("method=both_ways", "history.refresh=epoch"), tmp_path / "run")
+    found = np.load(predict(tmp_path / "run", mode, tmp_path / mode, checkpoint="last", device="cpu"))
+    exact = np.load(predict(tmp_path / "run", "exact", tmp_path / "other", checkpoint="last", device="cpu"))
+    np.testing.assert_allclose(found["probabilities"], exact["probabilities"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_table_in_a_dict_gives_the_same_bits(tmp_path: Path) -> None:
+    gas, dicts = trained(tmp_path / "gas", "method=gas"), trained(tmp_path / "dicts", "method=gas_in_dicts")
+    assert_same(dicts["model"], gas["model"])
+    assert_same(dicts["method"], gas["method"])
+    assert (tmp_path / "gas" / "metrics.jsonl").read_text().count('"loss"') == 4
