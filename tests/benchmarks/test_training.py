@@ -125,7 +125,7 @@ def test_a_growing_graph_keeps_its_model_and_its_steps() -> None:
     assert one["step_memory"] <= four["step_memory"] < 2 * one["step_memory"] < four["peak_memory"]
     rows = [growth.combine(name, [outcome]) for name, outcome in (("1x", one), ("4x", four))]
     text = growth.table({"rows": rows, "settings": {"device": "cpu", "mixing": 0.15, "missing": {}}})
-    assert text.count("(1.00x)") == 2 and len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+    assert text.count("(1.00x)") >= 2 and len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
 
 
 def test_labels_are_as_many_at_every_size() -> None:

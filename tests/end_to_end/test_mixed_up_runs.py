@@ -362,7 +362,7 @@ def test_moments_that_would_take_gradients_train_as_others_do_and_nothing_is_pri
 @pytest.mark.parametrize("state", [[], "text", 3, None, torch.zeros(3), {1: 2}])
 def test_files_of_something_else(state: Any, here: Path, gas_train: Command, gas_predict: Command) -> None:
     torch.save(state, here / "checkpoints" / "last.pt")
-    refused_by_both(here, gas_train, gas_predict, "last.pt", "expected 2")
+    refused_by_both(here, gas_train, gas_predict, "last.pt", f"expected {FORMAT}")
 
 
 def deep(path: Path) -> None:

@@ -139,7 +139,7 @@ def test_node_files_that_are_refused(
     ("arguments", "message"),
     [
         (["run=nowhere"], "the folder of a run"),
-        (["run={runs}/full", "mode=history"], "method=full_batch, which keeps no histories"),
+        (["run={runs}/full", "mode=history"], "method=full_batch keeps no histories"),
         (["run={runs}/two"], "run={runs}/two/runs/00"),
         (["run={runs}/gcn", "epoch=3"], "expected key=value with one of run, mode, out, nodes, checkpoint, device"),
         (["run={runs}/gcn", "out=file/p.npz"], "cannot be written"),
