@@ -109,11 +109,11 @@ def total(libraries: int, peaks: dict[str, int], processes: dict[str, int]) -> i
 
 def write_raw(work: Path, scale: float) -> dict[str, Any]:
     """The folders of the case and of the tiny one, unless they are there."""
-    from benchmarks.ogb_folder import write_products
+    from benchmarks.ogb_folder import write_folder
 
     for size in (TINY["products-size"], scale):
         if not (root := work / f"products-{size}").exists():
-            write_products(root, size)
+            write_folder(root, "products", size)
     return {}
 
 
