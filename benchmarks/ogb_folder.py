@@ -2,9 +2,10 @@
 
     python -m benchmarks.ogb_folder ROOT [--name products|arxiv] [--scale 0.05]
 
-Writes ROOT/ogbn_products: at scale 1 2,449,029 nodes with 100 features, 61,859,140 undirected edges, 47 classes and the published shares of
-the split, about 1.2 GB; or ROOT/ogbn_arxiv, with 169,343 nodes, 1,166,243 edges, 128 features and 40 classes. The edges are those of a block model with communities of about 5,000 nodes and power-law degrees, drawn piece by
-piece (so a few are drawn twice, as they are not in the real graph); classes are unions of communities. Needs about 300 MiB of memory.
+Writes ROOT/ogbn_products: at scale 1 2,449,029 nodes with 100 features, 61,859,140 undirected edges, 47 classes and the published shares
+of the split, about 1.2 GB; or ROOT/ogbn_arxiv, with 169,343 nodes, 1,166,243 edges, 128 features and 40 classes. The edges are those of a
+block model with communities of about 5,000 nodes and power-law degrees, drawn piece by piece (so a few are drawn twice, as they are not
+in the real graph); classes are unions of communities. Needs about 300 MiB of memory.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ def _features(label: NDArray[np.int64], form: Form, rng: np.random.Generator) ->
     for start in range(0, len(label), NODES_AT_A_TIME):
         block = label[start : start + NODES_AT_A_TIME]
         values = centres[block] + rng.standard_normal((len(block), form.features))
-        cells = texts[np.clip(np.rint(1000 * values), -9999, 9999).astype(np.int64) + 9999].view(np.uint8).reshape(len(values), form.features, 7)
+        cells = texts[np.clip(np.rint(1000 * values), -9999, 9999).astype(np.int64) + 9999]
+        cells = cells.view(np.uint8).reshape(len(values), form.features, 7)
         last = np.arange(7) == (cells[:, -1] > 0).sum(1, keepdims=True) - 1
         cells[:, -1][last] = ord("\n")
         yield cells[cells > 0].tobytes()

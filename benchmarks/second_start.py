@@ -87,8 +87,8 @@ def start(words: list[str], home: str, at: float) -> dict[str, Any]:
     """`gas-train` in this process, with the time of each stage; `at` is when the process was started."""
     os.environ["XDG_CACHE_HOME"] = home
     os.environ["HOME"] = home
-    from gas_cli.cli.train import command_line
     from gas_cli.cli.environment import prepare_process
+    from gas_cli.cli.train import command_line
 
     prepare_process()
     import gas_cli.run
@@ -120,7 +120,8 @@ def table(content: Content) -> str:
     lines = [
         "# Seconds of a second start",
         "",
-        f"`gas-train` with its published GCN on generated folders in OGB's layout, CPU, smallest of {content['settings']['rounds']} starts.",
+        "`gas-train` with its published GCN on generated folders in OGB's layout, CPU, smallest of "
+        f"{content['settings']['rounds']} starts.",
         "In brackets: before the prepared graph was kept on the disk.",
         "",
         "| case | start | " + " | ".join(STAGES) + " |",
