@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from gas_cli.ops.csr import CSR
 from gas_cli.prepared.cache import Cache
 from gas_cli.prepared.entry import Arrays, Entry, Facts
 from gas_cli.prepared.keys import key_of, topology_digest
+from gas_cli.prepared.said import Said, noting, say_again
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,13 @@ class Source:
 
     fingerprints  `Graph.fingerprints`
     topology      a hash of the pattern of the edges
+    said          what was logged of its files
     """
 
     graph: Graph
     fingerprints: Mapping[str, str]
     topology: str
+    said: Said = field(default_factory=list)
 
     @classmethod
     def of(cls, graph: Graph) -> Source:
@@ -66,6 +69,7 @@ def load_source(config: DatasetConfig, cache: Cache, progress: bool = False) -> 
     if found is None:
         found = _load(config, cache, files, progress)
     else:
+        say_again(found.said)
         log.info("%s: the prepared graph is in %s.", found.graph.name, cache.folder / LAYER / key)
     numbered_split(found.graph, config.split, seed=0)
     return found
@@ -78,7 +82,8 @@ def _load(config: DatasetConfig, cache: Cache, before: Listing, progress: bool) 
         found = cache.find(LAYER, graph_key(config, files), read_source)  # another process may have made it
         if found is not None:
             return found
-        source = Source.of(_loaded(config, cache, folder, progress))
+        with noting() as said:
+            source = replace(Source.of(_loaded(config, cache, folder, progress)), said=said)
         after = files_of(config) or {}
         if all(after.get(path) == state for path, state in files.items()):  # else the graph may be of neither
             cache.keep(LAYER, graph_key(config, after), source_parts, source, folder)
@@ -131,6 +136,7 @@ def source_parts(source: Source) -> tuple[Arrays, Facts] | None:
         "x": matrix_facts(graph.x) if isinstance(graph.x, CSR) else None,
         "fingerprints": dict(source.fingerprints),
         "topology": source.topology,
+        "said": source.said,
     }
     return arrays, facts
 
@@ -151,7 +157,7 @@ def read_source(entry: Entry) -> Source:
         edge_attr=arrays.get("edge_attr"),
         class_names=tuple(facts["class_names"]),
     )
-    return Source(graph, entry.digests, facts["topology"])
+    return Source(graph, entry.digests, facts["topology"], [(int(level), str(line)) for level, line in facts["said"]])
 
 
 def matrix_arrays(name: str, matrix: CSR) -> dict[str, Tensor | Path]:

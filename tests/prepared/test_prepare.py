@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -266,3 +267,28 @@ def test_what_a_run_changes_in_mapped_arrays_does_not_reach_the_cache(mine: Mine
     again = mine.prepare()
     for found, value in zip((again.adj.value, again.adj.col, again.partition.node_perm), expected, strict=True):
         assert torch.equal(found, value)
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
+def test_what_was_logged_of_the_files_is_said_again(
+    mine: Mine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, level: int
+) -> None:
+    """Whatever the level of the log was when the files were read."""
+    from gas_cli.graph import load
+
+    def source(*_: object) -> Graph:
+        sources = logging.getLogger("gas_cli.graph.sources.mine")
+        sources.info("labels.csv is taken for %s.", "labels")
+        sources.warning("3 edges were dropped.")
+        return mine.graph
+
+    monkeypatch.setitem(load.SOURCES, "mine", source)
+    caplog.set_level(level, "gas_cli")
+    mine.prepare()
+    first = [record.getMessage() for record in caplog.records if record.name.startswith("gas_cli.graph")]
+    assert first == ["labels.csv is taken for labels.", "3 edges were dropped."][level > logging.INFO :]
+    caplog.set_level(logging.INFO, "gas_cli")
+    caplog.clear()
+    mine.prepare()
+    said = [(record.levelno, record.getMessage()) for record in caplog.records if record.name.startswith("gas_cli.graph")]
+    assert said == [(logging.INFO, "labels.csv is taken for labels."), (logging.WARNING, "3 edges were dropped.")]
