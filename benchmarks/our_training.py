@@ -50,7 +50,7 @@ def prepare_timed(make: Callable[[], Problem]) -> tuple[Problem, dict[str, float
 
         return call
 
-    loading = patch("gas_cli.run.load_graph", timed("load", load_graph))
+    loading = patch("gas_cli.prepared.graph_layer.load_graph", timed("load", load_graph))
     with loading, patch("gas_cli.partition.make.assign_parts", timed("metis", assign_parts)):
         started = time.perf_counter()
         problem = make()

@@ -109,11 +109,11 @@ def total(libraries: int, peaks: dict[str, int], processes: dict[str, int]) -> i
 
 def write_raw(work: Path, scale: float) -> dict[str, Any]:
     """The folders of the case and of the tiny one, unless they are there."""
-    from benchmarks.ogb_folder import write_products
+    from benchmarks.ogb_folder import write_folder
 
     for size in (TINY["products-size"], scale):
         if not (root := work / f"products-{size}").exists():
-            write_products(root, size)
+            write_folder(root, "products", size)
     return {}
 
 
@@ -123,13 +123,12 @@ def run_in(work: Path, start: Callable[[Path], dict[str, Any]]) -> dict[str, Any
 
 
 def settings(case: str, scale: float, work: Path) -> list[str]:
-    """Of gas-train, and no partition or parsed file of an earlier measurement; this one's partition is kept for the floor."""
+    """Of gas-train, and nothing prepared by an earlier measurement; this one's is kept for the floor."""
     partitions = work / f"{case}-{scale}-partitions"
     shutil.rmtree(partitions, ignore_errors=True)
     common = [*COMMON, f"trainer.epochs={EPOCHS[case]}", f"partitioner.cache={partitions}"]
     if case == "products-size":
         root = work / f"products-{scale}"
-        shutil.rmtree(root / "ogbn_products" / "parsed", ignore_errors=True)  # parsing is measured too
         return ["dataset=ogbn-products", "model=gcn", f"dataset.root={root}", "dataset.download=false", *common]
     nodes = next(int(value.removeprefix(NODES)) for value in GRAPHS[case] if value.startswith(NODES))
     graph = [value for value in GRAPHS[case] if not value.startswith(NODES)]

@@ -7,7 +7,7 @@ import errno
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +31,40 @@ def exclusive(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def exclusive_file(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of the file `path`, which is made for that and removed afterwards; `on_wait` is called where another process holds it.
+
+    Raises `OSError` where the file cannot be made.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    while True:
+        handle = path.open("a")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                handle.close()
+                raise
+            break
+        if _is_at(handle, path):  # its owner may have removed it between our opening and our locking it
+            break
+        handle.close()
+    with handle:
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 @contextmanager

@@ -14,21 +14,15 @@ import torch
 
 from gas_cli.config.compose import load_config, save_config
 from gas_cli.config.continued import check_unchanged, has_checkpoint
-from gas_cli.config.model import ModelConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import NotStarted, UserError
 from gas_cli.graph.graph import Graph
-from gas_cli.graph.load import load_graph
-from gas_cli.graph.normalize import normalize
 from gas_cli.lock import claimed
-from gas_cli.memory import RESIDENT, OnProcess, StagePeaks, release_free_memory, resident_bytes
+from gas_cli.memory import RESIDENT, StagePeaks
 from gas_cli.method.make import method_class
 from gas_cli.model.registry import build_model, model_class
-from gas_cli.partition.inductive import make_inductive_partition
-from gas_cli.partition.make import make_partition
-from gas_cli.partition.partition import Partition
-from gas_cli.partition.permute import permute_graph
-from gas_cli.prepared.problem import Preparation, Problem
+from gas_cli.prepared.prepare import prepare_files, prepare_loaded
+from gas_cli.prepared.problem import Problem
 from gas_cli.report.curves import plot_curves
 from gas_cli.report.journal import Recorded, recorded_before
 from gas_cli.report.memory import memory_line
@@ -69,49 +63,22 @@ def resume(folder: Path, config: Config) -> dict[str, Any]:
 
 
 def prepare(config: Config, progress: bool = False) -> Problem:
-    """Load, partition, permute and normalise: what every run of `config` shares."""
-    peaks = _started_peaks()
-    return _prepare(_loaded(config, progress, peaks), config, progress, peaks)  # which lets go of the graph as it was loaded
+    """Load, partition, permute and normalise, or map what an earlier start has kept of that: what every run of `config` shares."""
+    return prepare_files(config, _reads_attributes(config), lambda graph: _log_remarks(graph, config), progress)
 
 
 def prepare_graph(graph: Graph, config: Config, progress: bool = False) -> Problem:
     """The same for a graph at hand; `config.dataset` then is only a name. This is the entry for one's own data."""
-    return _prepare(graph, config, progress, _started_peaks())
+    return prepare_loaded(graph, config, _reads_attributes(config), lambda graph: _log_remarks(graph, config), progress)
 
 
-def _started_peaks() -> StagePeaks:
-    peaks = StagePeaks(resident=RESIDENT)
-    peaks.peaks["resident"]["start"] = resident_bytes()  # the interpreter, libraries, and what this process did before
-    return peaks
+def _reads_attributes(config: Config) -> bool:
+    return model_class(config.model).takes_edge_attr(config.model)
 
 
-def _loaded(config: Config, progress: bool, peaks: StagePeaks) -> Graph:
-    with peaks.stage("load"):
-        return load_graph(config.dataset, progress)
-
-
-def _prepare(graph: Graph, config: Config, progress: bool, peaks: StagePeaks) -> Problem:
-    _check_evaluation(config, graph)
+def _log_remarks(graph: Graph, config: Config) -> None:
     for line in remarks(graph, config.dataset, config.model):
         log.info("%s", line)
-    memory = Preparation(peaks.peaks["resident"])
-    with peaks.stage("partition"):
-        partition = _partition(graph, config, progress, memory.processes.__setitem__)
-    with peaks.stage("permute"):
-        fingerprints = {**graph.fingerprints(), "partition": partition.fingerprint()}
-        graph = permute_graph(_with_attributes_for(graph, config.model), partition)
-        adj = normalize(graph.adjacency(), config.model.normalization, config.model.self_loops)
-        problem = Problem(graph, adj, partition, fingerprints, memory)
-    _check_batch_parts(config, problem.train_parts)
-    release_free_memory()  # the arrays that preparing needed for a moment
-    return problem
-
-
-def _with_attributes_for(graph: Graph, model: ModelConfig) -> Graph:
-    """The graph without its edge attributes where the model reads none: batches then carry none."""
-    if graph.edge_dim == 0 or model_class(model).takes_edge_attr(model):
-        return graph
-    return replace(graph, edge_attr=None, adj=replace(graph.adj, attr_row=None))
 
 
 def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dict[str, Any]:
@@ -237,27 +204,6 @@ def _write_first(config: Config, folder: Path) -> None:
         save_config(config, folder / "config.yaml")
     except OSError as error:
         raise UserError(f"Cannot write into {folder}: {error.strerror}. Choose another folder with hydra.run.dir=DIR.") from error
-
-
-def _partition(graph: Graph, config: Config, progress: bool, on_process: OnProcess) -> Partition:
-    partitioner = config.method.partitioner(config.partitioner)
-    if graph.inductive:
-        return make_inductive_partition(graph.adj, graph.splits[0].train, partitioner, progress, on_process)
-    return make_partition(graph.adj, partitioner, progress, on_process)
-
-
-def _check_evaluation(config: Config, graph: Graph) -> None:
-    if graph.inductive and config.evaluation.mode == "history":
-        raise UserError(
-            f"evaluation.mode=history is not valid for {graph.name}: it is inductive, so training leaves histories of the training nodes "
-            "alone. Use evaluation.mode=exact."
-        )
-
-
-def _check_batch_parts(config: Config, num_parts: int) -> None:
-    """A file decides on its own how many parts there are, so only now can its number be checked."""
-    if config.partitioner.name == "file":
-        config.method.check_parts(config.trainer.batch_parts, num_parts, f"the {{}} parts of {config.partitioner.file}")
 
 
 @contextlib.contextmanager

@@ -90,7 +90,8 @@ MEANINGS = {
     "partitioner.file": "For `partitioner=file`: an .npy or text file with one part id per node.",
     "partitioner.order": "Order of the nodes within a part, also in the one part of full batch: breadth first, so that neighbours are "
     "close together in memory, or by their ids.",
-    "partitioner.cache": "Folder of finished partitions, keyed by topology and options; empty turns it off.",
+    "partitioner.cache": "Folder of prepared graphs and partitions, which later starts map instead of making them "
+    "([how](architecture.md#the-prepared-graph)); empty turns it off.",
     "model.name": "Which architecture; decided by the file chosen for the group.",
     "model.num_layers": "Message-passing layers L.",
     "model.hidden_channels": "Hidden channels D.",

@@ -212,7 +212,11 @@ def test_every_gas_predict_command_is_understood(arguments: list[str], prepared:
 def test_every_gas_data_command_is_understood(arguments: list[str], prepared: dict[str, str]) -> None:
     from gas_cli.cli.data import parse
 
-    dataset, _ = parse(filled(arguments, prepared))
+    given = filled(arguments, prepared)
+    if given[0] == "prepare":
+        assert compose_config(given[1:]).partitioner.cache
+        return
+    dataset, _ = parse(given)
     assert dataset.path == prepared["DIR"]
 
 

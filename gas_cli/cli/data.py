@@ -1,4 +1,4 @@
-"""`gas-data check`: what is understood of a graph of one's own, or what is wrong with it. See `gas-data --help`."""
+"""`gas-data check`: what is understood of a graph of one's own; `gas-data prepare`: a graph made ready for jobs. See `gas-data --help`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from gas_cli.config.model import ModelConfig
 from gas_cli.errors import UserError
 
 HELP = """\
-gas-data: look at a graph of your own before training on it
+gas-data: look at a graph of your own, or prepare any graph, before training on it
 
 usage: gas-data check DIR [undirected=true] [num_classes=N] [metric=auto|accuracy|micro_f1|roc_auc] [model=NAME] [model.KEY=VALUE]
+       gas-data prepare dataset=NAME [GROUP=CHOICE] [KEY=VALUE]
 
-Prints nodes, edges, degrees, components, features, label balance, homophily and splits as gas-train will see them, after the same notes as
-gas-train logs; or, where something is wrong, the file, the row, the reason and the remedy. DIR is a folder of tables or a .pt file;
-docs/own-graph.md lists the files. The model decides which edge weights are accepted and read (gcn unless you choose another).
+check prints nodes, edges, degrees, components, features, label balance, homophily and splits as gas-train will see them, after the same
+notes as gas-train logs; or, where something is wrong, the file, the row, the reason and the remedy. DIR is a folder of tables or a .pt
+file; docs/own-graph.md lists the files. The model decides which edge weights are accepted and read (gcn unless you choose another).
 
-example
+prepare downloads, parses, checks, divides and normalises as gas-train does with the same settings, and leaves the result in the folder
+partitioner.cache, where every later gas-train finds it. On a cluster: once, before the jobs.
+
+examples
   gas-data check my_graph model=gat && gas-train dataset=folder dataset.path=my_graph model=gat
+  gas-data prepare dataset=ogbn-products model=gcn && gas-train -m dataset=ogbn-products model=gcn seed=range(5)
 
 exit codes: 0 the graph can be trained on, 1 failed unexpectedly, 2 something to mend, 130 interrupted"""
 
@@ -43,7 +48,9 @@ def command_line(argv: Sequence[str]) -> int:
 def parse(argv: Sequence[str]) -> tuple[FolderConfig, ModelConfig]:
     """`check DIR key=value...` as settings of the graph and the model; keys may be written as for gas-train, with `dataset.` in front."""
     if len(argv) < 2 or argv[0] != "check" or "=" in argv[1]:
-        raise UserError(f"{' '.join(argv) or 'no command'!r} is not valid: expected check DIR. Type gas-data --help.")
+        raise UserError(
+            f"{' '.join(argv) or 'no command'!r} is not valid: expected check DIR or prepare dataset=NAME. Type gas-data --help."
+        )
     of_model = [argument for argument in argv[2:] if argument.startswith(("model=", "model."))]
     settings = parse_settings(FolderConfig, [argument.removeprefix("dataset.") for argument in argv[2:] if argument not in of_model])
     settings.path = argv[1]
@@ -57,6 +64,9 @@ def _run(argv: list[str]) -> None:
     if "--version" in argv:
         print(f"gas-data {gas_cli.__version__}")
         return
+    if argv[:1] == ["prepare"]:
+        _prepare(argv[1:])
+        return
     settings, model = parse(argv)
     from gas_cli.graph.describe import describe
     from gas_cli.graph.load import load_graph
@@ -67,3 +77,18 @@ def _run(argv: list[str]) -> None:
     for line in remarks(graph, settings, model):
         print(f"{NOTE}{line}")
     print(describe(graph))
+
+
+def _prepare(overrides: list[str]) -> None:
+    """Make the prepared graph of a configuration, or find that it is there."""
+    config = compose_config(overrides)
+    if not config.partitioner.cache:
+        raise UserError("partitioner.cache='' keeps nothing: name the folder in which gas-train will look, or leave the setting out.")
+    from gas_cli.prepared.cache import cache_folder
+    from gas_cli.run import prepare
+
+    with logged_as_notes():
+        problem = prepare(config, progress=True)
+    graph = problem.graph
+    sizes = f"{graph.num_nodes:,} nodes, {graph.num_edges:,} edges, {problem.partition.num_parts} parts"
+    print(f"{graph.name}: {sizes}; prepared in {cache_folder(config.partitioner.cache)}")

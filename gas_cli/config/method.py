@@ -67,7 +67,7 @@ class FullBatchConfig(MethodConfig):
 
     def partitioner(self, config: PartitionerConfig) -> PartitionerConfig:
         """One part that is the graph."""
-        return replace(config, name="range", num_parts=1, file="", cache="")
+        return replace(config, name="range", num_parts=1, file="")
 
     def check_parts(self, batch_parts: int, num_parts: int, source: str) -> None:
         """Every step has them all."""

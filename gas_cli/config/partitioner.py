@@ -16,8 +16,8 @@ class PartitionerConfig:
 
     `file` (for `partitioner=file`) names an .npy or .txt file with one part id per node. `recursive` selects METIS'
     recursive bisection instead of its k-way scheme. `order` is that of the nodes within a part (also in the one part of full batch): `bfs`
-    (breadth first, so that neighbours are close together in memory) or `ids`; results are the same up to round-off. `cache` is a folder for
-    finished partitions; empty turns it off.
+    (breadth first, so that neighbours are close together in memory) or `ids`; results are the same up to round-off. `cache` is the folder
+    of prepared graphs and finished partitions, which later starts map instead of making them; empty turns it off.
     """
 
     name: str = "metis"
@@ -26,7 +26,7 @@ class PartitionerConfig:
     recursive: bool = False
     file: str = ""
     order: str = "bfs"
-    cache: str = "~/.cache/gas-cli/partitions"
+    cache: str = "~/.cache/gas-cli"
 
     def __post_init__(self) -> None:
         require_name("partitioner.name", self.name)

@@ -86,4 +86,4 @@ def _joined(adj: CSR, inside: Tensor, outside: Tensor, first: Partition, second:
     part_ptr = torch.cat([first.part_ptr, first.num_nodes + second.part_ptr[1:]])
     part = np.empty(adj.num_rows, np.int32)
     part[node_perm.numpy()] = np.repeat(np.arange(part_ptr.numel() - 1, dtype=np.int32), part_ptr.diff().numpy())
-    return Partition(node_perm, part_ptr, measure_quality(adj, part))
+    return Partition(node_perm, part_ptr, measure_quality(adj, part), first.dropped + second.dropped)

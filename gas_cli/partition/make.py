@@ -1,8 +1,9 @@
-"""From a graph's topology to a `Partition`: by the method of the configuration, or from the cache."""
+"""From a graph's topology to a `Partition`, by the method of the configuration."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,11 +14,10 @@ from gas_cli.errors import UserError
 from gas_cli.memory import OnProcess, unmeasured
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.balanced import random_parts, range_parts
-from gas_cli.partition.cache import CachedParts, PartitionCache, partition_key
 from gas_cli.partition.from_file import read_parts
 from gas_cli.partition.metis import metis_parts
 from gas_cli.partition.order import order_nodes
-from gas_cli.partition.partition import Partition, Quality
+from gas_cli.partition.partition import Partition
 from gas_cli.partition.quality import measure_quality
 
 log = logging.getLogger(__name__)
@@ -41,21 +41,25 @@ def make_partition(adj: CSR, config: PartitionerConfig, progress: bool = False, 
         KeyboardInterrupt: Ctrl-C, at once, METIS being stopped and its temporary files removed.
     """
     _check_num_parts(config, adj.num_rows)
-    cache = PartitionCache(config.cache)
-    key = partition_key(adj, config) if cache.enabled else ""
-    stored = cache.load(key, adj.num_rows)
-    if stored is not None:
-        log.info("Partition taken from the cache (%s).", cache.path(key))
-        return _in_order(_drop_empty(stored.parts, config), stored.node_perm, stored.quality)
-    parts = assign_parts(adj, config, progress, on_process)
-    partition = partition_of(adj, _drop_empty(parts, config), config.order)
-    cache.store(key, CachedParts(parts.astype(np.int32), partition.node_perm.numpy().astype(np.int32), partition.quality))
+    used, parts = np.unique(assign_parts(adj, config, progress, on_process), return_inverse=True)  # renumbered from 0, in their order
+    expected = int(used[-1]) + 1 if config.name == "file" else config.num_parts
+    partition = replace(partition_of(adj, parts.astype(np.int32), config.order), dropped=expected - len(used))
+    report_dropped(partition)
     return partition
+
+
+def report_dropped(partition: Partition) -> None:
+    """Say how many parts came out empty."""
+    if partition.dropped:
+        left, expected = partition.num_parts, partition.num_parts + partition.dropped
+        log.warning("%d of %d parts are empty and were dropped: continuing with %d parts.", partition.dropped, expected, left)
 
 
 def partition_of(adj: CSR, parts: NDArray[np.int32], order: str) -> Partition:
     """The partition that part ids [N] make, each of 0 … P-1 in use, with the nodes of a part in the `order` of `order_nodes`."""
-    return _in_order(parts, order_nodes(adj, parts, order), measure_quality(adj, parts))
+    node_perm, quality = order_nodes(adj, parts, order), measure_quality(adj, parts)
+    part_ptr = np.concatenate([[0], np.cumsum(np.bincount(parts))]).astype(np.int64)
+    return Partition(torch.from_numpy(node_perm.astype(np.int64, copy=False)), torch.from_numpy(part_ptr), quality)
 
 
 def assign_parts(adj: CSR, config: PartitionerConfig, progress: bool = False, on_process: OnProcess = unmeasured) -> Parts:
@@ -76,17 +80,3 @@ def _check_num_parts(config: PartitionerConfig, num_nodes: int) -> None:
             f"partitioner.num_parts={config.num_parts} is more than the graph has nodes: expected 1 to {num_nodes}, "
             f"such as partitioner.num_parts={few} with trainer.batch_parts={max(1, few // 4)}."
         )
-
-
-def _drop_empty(parts: Parts, config: PartitionerConfig) -> NDArray[np.int32]:
-    """Renumber the ids that occur from 0, in their order; say how many of the expected ones do not."""
-    used, compact = np.unique(parts, return_inverse=True)
-    expected = int(used[-1]) + 1 if config.name == "file" else config.num_parts
-    if len(used) < expected:
-        log.warning("%d of %d parts are empty and were dropped: continuing with %d parts.", expected - len(used), expected, len(used))
-    return compact.astype(np.int32)
-
-
-def _in_order(parts: NDArray[np.int32], node_perm: NDArray[np.integer], quality: Quality) -> Partition:
-    part_ptr = np.concatenate([[0], np.cumsum(np.bincount(parts))]).astype(np.int64)
-    return Partition(torch.from_numpy(node_perm.astype(np.int64, copy=False)), torch.from_numpy(part_ptr), quality)

@@ -28,11 +28,13 @@ class Partition:
 
     node_perm  int64 [N], new position -> original id; within a part in the order of `partitioner.order`
     part_ptr   int64 [P+1]; no part is empty
+    dropped    how many parts came out empty and are not counted
     """
 
     node_perm: Tensor
     part_ptr: Tensor
     quality: Quality
+    dropped: int = 0
 
     @property
     def num_parts(self) -> int:

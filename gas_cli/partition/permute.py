@@ -18,13 +18,13 @@ COPIED_BYTES = 1 << 30
 and batches gather their rows: memory, or the file, then holds them once."""
 
 
-def permute_graph(graph: Graph, partition: Partition) -> Graph:
+def permute_graph(graph: Graph, partition: Partition, adj: CSR | None = None) -> Graph:
     """The same graph with node `partition.node_perm[i]` called i: part p is `part_ptr[p]:part_ptr[p+1]`.
 
     Features, adjacency (rows, columns, weights), labels and the masks of every split move along. Edge attributes stay where they are:
     the edges carry the number of their row (`CSR.attr_row`); so do features of more than `COPIED_BYTES`, a mapped file among them, and the
     nodes carry theirs (`Graph.x_row`).
-    Mapping results back: `original[node_perm] = permuted`.
+    Mapping results back: `original[node_perm] = permuted`. `adj` is the adjacency in that order, where it is at hand.
     """
     order = partition.node_perm
     x, x_row = _permute_features(graph, order)
@@ -32,7 +32,7 @@ def permute_graph(graph: Graph, partition: Partition) -> Graph:
         graph,
         x=x,
         x_row=x_row,
-        adj=permute_adjacency(graph.adjacency(), order),
+        adj=permute_adjacency(graph.adjacency(), order) if adj is None else adj,
         y=graph.y[order],
         splits=tuple(Split(split.train[order], split.val[order], split.test[order]) for split in graph.splits),
     )

@@ -183,3 +183,23 @@ def test_a_split_that_does_not_exist_is_refused_by_both(folder: Path, tmp_path: 
     assert capsys.readouterr().err.removeprefix("gas-train: ") == checked.removeprefix("gas-data: ")
     assert "dataset.split=99: " in checked and "has 1 split(s), numbered from 0. Type dataset.split=-1 to follow the seed." in checked
     assert command_line(["check", str(folder), "split=-1"]) == 0  # what the message recommends
+
+
+def test_prepare_makes_what_a_training_maps(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gas_cli.prepared import graph_layer
+    from gas_cli.run import prepare
+
+    monkeypatch.setattr(graph_layer, "SMALL", 0)
+    words = ["dataset=folder", f"dataset.path={folder}", "partitioner=random", "partitioner.num_parts=2", "trainer.batch_parts=1"]
+    words.append(f"partitioner.cache={tmp_path / 'cache'}")
+    assert command_line(["prepare", *words, "model=gcn"]) == 0
+    assert f"2 parts; prepared in {tmp_path / 'cache'}" in capsys.readouterr().out
+    monkeypatch.setattr(graph_layer, "load_graph", lambda *_: pytest.fail("loaded again"))
+    prepare(compose_config([*words, "model=gcn"]))
+
+
+def test_prepare_without_a_cache_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line(["prepare", "dataset=folder", f"dataset.path={folder}", "partitioner.cache=''"]) == 2
+    assert "partitioner.cache='' keeps nothing" in capsys.readouterr().err

@@ -82,13 +82,13 @@ def slow_steps() -> None:
 
 def endless_loading() -> None:
     """Loading never ends; the file `loading` says that it has begun."""
-    import gas_cli.run
+    import gas_cli.prepared.graph_layer
 
     def load(*_: Any) -> None:
         Path("loading").write_text("now")
         time.sleep(60)
 
-    gas_cli.run.load_graph = load  # type: ignore[attr-defined]
+    gas_cli.prepared.graph_layer.load_graph = load  # type: ignore[attr-defined]
 
 
 def small_files() -> None:

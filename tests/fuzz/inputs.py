@@ -163,7 +163,7 @@ def check(folder: Path, graph: Path, argv: list[str]) -> tuple[Verdict, dict[str
 def noting_graphs(file: Path) -> None:
     """Every graph that this process loads is noted in `file`."""
     import gas_cli.graph.load
-    import gas_cli.run
+    import gas_cli.prepared.graph_layer
 
     load = gas_cli.graph.load.load_graph
 
@@ -173,7 +173,7 @@ def noting_graphs(file: Path) -> None:
         return graph
 
     gas_cli.graph.load.load_graph = noting
-    gas_cli.run.load_graph = noting  # type: ignore[attr-defined]
+    gas_cli.prepared.graph_layer.load_graph = noting  # type: ignore[attr-defined]
 
 
 def graph_fingerprints(graph: Any) -> dict[str, str]:

@@ -112,9 +112,7 @@ def test_it_learns_from_batches_without_training_nodes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", [1, 4, 7])
 @pytest.mark.parametrize("settings", [["method=both_ways"], ["method=both_ways", *FEW_TRAIN], ["method=gas_in_dicts"]], ids=str)
-def test_stopped_anywhere_it_resumes_bit_for_bit(
-    tmp_path: Path, settings: list[str], step: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str], step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = trained(tmp_path / "whole", *settings)
     folder, check, config = tmp_path / "stopped", Trainer._train_step, config_of(*settings)
 

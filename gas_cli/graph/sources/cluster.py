@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 NAME = "cluster"
 FILE = "CLUSTER_v2.pt"
+CANDIDATES = ["SBM/CLUSTER/raw", "CLUSTER/raw"]
 NUM_COMMUNITIES = 6
 NUM_FEATURES = NUM_COMMUNITIES + 1
 """One-hot: 0 for a node whose community is not told, c + 1 for the one node of community c that tells."""
@@ -37,7 +38,7 @@ WITHIN, BETWEEN = 0.55, 0.25
 
 def load(config: DatasetConfig, progress: bool) -> Graph:
     """All graphs as one, inductive: components are in one mask each, and training sees the training graphs alone."""
-    folder = choose_folder(config.root, ["SBM/CLUSTER/raw", "CLUSTER/raw"], [FILE])
+    folder = choose_folder(config.root, CANDIDATES, [FILE])
     if (folder / FILE).is_file():
         return _read(folder / FILE)
     settings = config if isinstance(config, ClusterConfig) else ClusterConfig()

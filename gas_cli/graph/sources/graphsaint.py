@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from gas_cli.config.dataset import DatasetConfig
 from gas_cli.graph.download import RemoteFile, download, ensure_files
 from gas_cli.graph.graph import Graph
-from gas_cli.graph.sources.parsed import cached
 from gas_cli.graph.sources.raw import as_array, choose_folder, damaged, read_csr, read_json, reading
 from gas_cli.graph.sources.stored_graph import ARRAYS, TEST, TRAIN, VAL, graph_of, write_features, write_graph
+from gas_cli.graph.sources.written import written
 from gas_cli.graph.topology import build_adjacency
 from gas_cli.ops.csr import CSR
 
@@ -87,12 +87,12 @@ ORIGINS = {
 
 
 def load(config: DatasetConfig, progress: bool) -> Graph:
-    """The graph `config.name` from `<root>/<Name>/raw`; edges as stored, the parsed form beside the raw files, features mapped."""
+    """The graph `config.name` from `<root>/<Name>/raw`; edges as stored, features mapped."""
     origin = ORIGINS[config.name]
     names = [f"raw/{name}" for name in FILES]
     folder = choose_folder(config.root, origin.folders, names)
     ensure_files(config.name, folder, names, config.download, lambda missing: _fetch(origin, folder, missing, progress))
-    arrays = cached(folder, names, ARRAYS, partial(_parse, folder / "raw", origin))
+    arrays = written(ARRAYS, partial(_parse, folder / "raw", origin))
     return graph_of(config.name, arrays, origin.num_classes, "micro_f1" if origin.several_labels else "accuracy")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
+import weakref
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ MAGIC = b"\x93NUMPY"
 
 LARGEST_RATIO = 1100
 """More than deflate can compress anything: what claims to be larger is no intact archive, and nothing is allocated for it."""
+
+_mapped: weakref.WeakValueDictionary[int, np.memmap[Any, Any]] = weakref.WeakValueDictionary()
+"""The arrays that are mapped now, by their address: a tensor of one has the address, but does not say of which file it is."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,16 @@ def map_array(path: Path) -> NDArray[Any]:
     header.check(path.stat().st_size)
     if header.nbytes == 0:  # nothing to map
         return np.empty(header.shape, header.dtype)
-    return np.memmap(path, header.dtype, "c", header.offset, header.shape, "F" if header.fortran_order else "C")
+    array = np.memmap(path, header.dtype, "c", header.offset, header.shape, "F" if header.fortran_order else "C")
+    _mapped[array.ctypes.data] = array
+    return array
+
+
+def file_of(array: NDArray[Any]) -> Path | None:
+    """The .npy file of which `array`, or the tensor behind it, is the whole, as `map_array` gave it; None for all others."""
+    mapped = _mapped.get(array.ctypes.data)
+    whole = mapped is not None and (mapped.shape, mapped.strides, mapped.dtype) == (array.shape, array.strides, array.dtype)
+    return Path(mapped.filename) if mapped is not None and whole and mapped.filename is not None else None
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:

@@ -37,13 +37,19 @@ ORIGINS = {
 }
 
 
+def candidates(name: str) -> list[str]:
+    """Where the raw file may be, below `dataset.root`."""
+    origin = ORIGINS[name]
+    return [f"{origin.collection}/{origin.title}/raw", f"{origin.title}/raw"]
+
+
 def load(config: DatasetConfig, progress: bool) -> Graph:
     """The graph `config.name` from `<root>/<Coauthor|Amazon>/<Title>/raw` (or `<root>/<Title>/raw`).
 
     As in PyG and the published figures: edges symmetrised, words counted as present or absent, features not normalised.
     """
     origin = ORIGINS[config.name]
-    folder = choose_folder(config.root, [f"{origin.collection}/{origin.title}/raw", f"{origin.title}/raw"], [origin.file])
+    folder = choose_folder(config.root, candidates(config.name), [origin.file])
 
     def fetch(missing: list[str]) -> None:
         for name in missing:

@@ -13,8 +13,8 @@ from gas_cli.graph.download import RemoteFile, download, ensure_files
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources import ogb_raw
 from gas_cli.graph.sources.ogb_library import OgbMetadata, ogb_metadata
-from gas_cli.graph.sources.parsed import cached
 from gas_cli.graph.sources.raw import choose_folder
+from gas_cli.graph.sources.written import written
 from gas_cli.graph.splits import split_from_ids
 from gas_cli.graph.topology import build_adjacency
 from gas_cli.ops.csr import CSR
@@ -23,16 +23,21 @@ NAMES = ("ogbn-arxiv", "ogbn-products")
 ARRAYS = ("rowptr", "col", "x", "y", *ogb_raw.PARTS)
 
 
+def candidates(name: str) -> list[str]:
+    """Where the raw files may be, below `dataset.root`."""
+    title = name.replace("-", "_")
+    return [title, f"{title}_pyg"]
+
+
 def load(config: DatasetConfig, progress: bool) -> Graph:
     """The graph `config.name` from `<root>/ogbn_<name>` (or `<root>/ogbn_<name>_pyg`); features are mapped, not read.
 
     Both graphs are symmetrised without duplicates: arxiv as the published runs do it (its citations are stored in one direction), products
-    because ogb itself adds the inverse of every stored edge. The parsed form is kept beside the raw files.
+    because ogb itself adds the inverse of every stored edge.
     """
     metadata = ogb_metadata(config.name)
     names = ogb_raw.file_names(metadata.split)
-    title = f"ogbn_{metadata.download_name}"
-    folder = choose_folder(config.root, [title, f"{title}_pyg"], names)
+    folder = choose_folder(config.root, candidates(config.name), names)
     ensure_files(config.name, folder, names, config.download, lambda missing: _fetch(metadata, folder, missing, progress))
     return _read(metadata, folder, names, progress)
 
@@ -44,7 +49,7 @@ def _fetch(metadata: OgbMetadata, folder: Path, missing: list[str], progress: bo
 
 
 def _read(metadata: OgbMetadata, folder: Path, names: list[str], progress: bool) -> Graph:
-    arrays = cached(folder, names, ARRAYS, lambda target: _parse(metadata, folder, target, progress))
+    arrays = written(ARRAYS, lambda target: _parse(metadata, folder, target, progress))
     num_nodes = arrays["y"].shape[0]
     rowptr, col = torch.from_numpy(arrays["rowptr"]), torch.from_numpy(arrays["col"])
     adj = CSR(rowptr, col, torch.ones(col.shape[0], dtype=torch.float32), num_nodes, symmetric=True)

@@ -18,13 +18,14 @@ from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources import ogb_raw
 from gas_cli.graph.sources.large_adjacency import write_symmetric
 from gas_cli.graph.sources.ogb_library import ogb_metadata
-from gas_cli.graph.sources.parsed import cached
 from gas_cli.graph.sources.raw import choose_folder, damaged, reading
+from gas_cli.graph.sources.written import written
 from gas_cli.graph.sources.zipped_array import ZippedArray
 from gas_cli.graph.splits import split_from_ids
 from gas_cli.ops.csr import CSR
 
 NAME = "ogbn-papers100M"
+CANDIDATES = ["ogbn_papers100M", "papers100M-bin"]
 DATA, LABELS = "raw/data.npz", "raw/node-label.npz"
 ARRAYS = ("rowptr", "col", "x", "y", *ogb_raw.PARTS)
 EDGES_AT_A_TIME = 1 << 24
@@ -34,14 +35,14 @@ VALUES_AT_A_TIME = 1 << 24
 def load(config: DatasetConfig, progress: bool) -> Graph:
     """The graph from `<root>/ogbn_papers100M`, symmetrised; features and the adjacency's columns are mapped, not read.
 
-    The archive of 57 GB is not downloaded unasked. The parsed form beside the raw files takes about 70 GB; edge weights are in memory, with
+    The archive of 57 GB is not downloaded unasked. The files written from it take about 70 GB; edge weights are in memory, with
     4 bytes per message.
     """
     metadata = ogb_metadata(NAME)
     names = [DATA, LABELS, *(f"split/{metadata.split}/{part}.csv.gz" for part in ogb_raw.PARTS)]
-    folder = choose_folder(config.root, ["ogbn_papers100M", "papers100M-bin"], names)
+    folder = choose_folder(config.root, CANDIDATES, names)
     ensure_files(config.name, folder, names, config.download, lambda missing: _refuse(metadata.url))
-    arrays = cached(folder, names, ARRAYS, partial(_parse, folder, metadata.split, progress), mapped=("x", "col"))
+    arrays = written(ARRAYS, partial(_parse, folder, metadata.split, progress), mapped=("x", "col"))
     rowptr, col = torch.from_numpy(arrays["rowptr"]), torch.from_numpy(arrays["col"])
     num_nodes = rowptr.shape[0] - 1
     adj = CSR(rowptr, col, torch.ones(col.shape[0], dtype=torch.float32), num_nodes, symmetric=True)

@@ -40,11 +40,15 @@ class _Nodes:
     num_classes: int
 
 
+def candidates(name: str) -> list[str]:
+    """Where the raw files may be, below `dataset.root`."""
+    return [f"Planetoid/{FOLDERS[name]}/raw", f"{FOLDERS[name]}/raw"]
+
+
 def load(config: DatasetConfig, progress: bool) -> Graph:
     """The graph `config.name` from `<root>/Planetoid/<Name>/raw` (or `<root>/<Name>/raw`), features row-normalised."""
     names = [f"ind.{config.name}.{part}" for part in PARTS]
-    title = FOLDERS[config.name]
-    folder = choose_folder(config.root, [f"Planetoid/{title}/raw", f"{title}/raw"], names)
+    folder = choose_folder(config.root, candidates(config.name), names)
 
     def fetch(missing: list[str]) -> None:
         for name in missing:

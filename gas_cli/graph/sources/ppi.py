@@ -13,14 +13,15 @@ from gas_cli.config.dataset import DatasetConfig
 from gas_cli.graph.archive import extract
 from gas_cli.graph.download import RemoteFile, download, ensure_files
 from gas_cli.graph.graph import Graph
-from gas_cli.graph.sources.parsed import cached
 from gas_cli.graph.sources.raw import as_array, choose_folder, damaged, read_json, reading
 from gas_cli.graph.sources.stored_graph import ARRAYS, TEST, TRAIN, VAL, graph_of, write_features, write_graph
+from gas_cli.graph.sources.written import written
 from gas_cli.graph.topology import build_adjacency
 
 NAME = "ppi"
 ADDRESS = "https://data.dgl.ai/dataset/ppi.zip"
 NUM_CLASSES = 121
+CANDIDATES = ["PPI"]
 ROLES = {"train": TRAIN, "valid": VAL, "test": TEST}
 FILES = [f"{part}_{name}" for part in ROLES for name in ("feats.npy", "graph_id.npy", "graph.json", "labels.npy")]
 
@@ -31,9 +32,9 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     121 labels that may hold together, measured by micro-F1. The masks are whole graphs.
     """
     names = [f"raw/{name}" for name in FILES]
-    folder = choose_folder(config.root, ["PPI"], names)
+    folder = choose_folder(config.root, CANDIDATES, names)
     ensure_files(config.name, folder, names, config.download, lambda missing: _fetch(folder, missing, progress))
-    arrays = cached(folder, names, ARRAYS, partial(_parse, folder / "raw"))
+    arrays = written(ARRAYS, partial(_parse, folder / "raw"))
     return graph_of(NAME, arrays, NUM_CLASSES, "micro_f1", inductive=True)
 
 

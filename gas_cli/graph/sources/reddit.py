@@ -12,24 +12,25 @@ from gas_cli.config.dataset import DatasetConfig
 from gas_cli.graph.archive import extract
 from gas_cli.graph.download import RemoteFile, download, ensure_files
 from gas_cli.graph.graph import Graph
-from gas_cli.graph.sources.parsed import cached
 from gas_cli.graph.sources.raw import as_array, choose_folder, damaged, reading
 from gas_cli.graph.sources.stored_graph import ARRAYS, TEST, graph_of, write_features, write_graph
+from gas_cli.graph.sources.written import written
 from gas_cli.graph.topology import build_adjacency, check_node_ids
 
 NAME = "reddit"
 ADDRESS = "https://data.dgl.ai/dataset/reddit.zip"
 NODES, EDGES = "reddit_data.npz", "reddit_graph.npz"
 NUM_CLASSES = 41
+CANDIDATES = ["Reddit"]
 EDGES_AT_A_TIME = 1 << 22
 
 
 def load(config: DatasetConfig, progress: bool) -> Graph:
-    """The graph from `<root>/Reddit/raw`, edges as stored; the parsed form beside the raw files, features mapped."""
+    """The graph from `<root>/Reddit/raw`, edges as stored, features mapped."""
     names = [f"raw/{NODES}", f"raw/{EDGES}"]
-    folder = choose_folder(config.root, ["Reddit"], names)
+    folder = choose_folder(config.root, CANDIDATES, names)
     ensure_files(config.name, folder, names, config.download, lambda missing: _fetch(folder, missing, progress))
-    arrays = cached(folder, names, ARRAYS, partial(_parse, folder / "raw"))
+    arrays = written(ARRAYS, partial(_parse, folder / "raw"))
     return graph_of(NAME, arrays, NUM_CLASSES, "accuracy")
 
 

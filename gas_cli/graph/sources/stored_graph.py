@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from gas_cli.graph.graph import Graph, Split
-from gas_cli.graph.sources.parsed import Arrays
+from gas_cli.graph.sources.written import Arrays
 from gas_cli.ops.csr import CSR
 
 ARRAYS = ("rowptr", "col", "symmetric", "x", "y", "role")

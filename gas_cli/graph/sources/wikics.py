@@ -20,6 +20,7 @@ NAME = "wiki-cs"
 ADDRESS = "https://github.com/pmernyei/wiki-cs-dataset/raw/master/dataset"
 FILE = "data.json"
 NUM_CLASSES = 10
+CANDIDATES = ["WIKICS/raw", "WikiCS/raw"]
 
 
 def load(config: DatasetConfig, progress: bool) -> Graph:
@@ -28,7 +29,7 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     As in the published figures a run is validated on the stopping masks: the set that the dataset's authors reserve for early stopping.
     Their further validation masks (for the choice of hyper-parameters) are in no split here.
     """
-    folder = choose_folder(config.root, ["WIKICS/raw", "WikiCS/raw"], [FILE])
+    folder = choose_folder(config.root, CANDIDATES, [FILE])
 
     def fetch(missing: list[str]) -> None:
         for name in missing:

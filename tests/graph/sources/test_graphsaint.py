@@ -70,13 +70,12 @@ def test_equals_pyg_and_the_preparation_of_the_published_runs(fake_graphsaint: W
 
 def test_a_symmetric_graph_is_known_as_such(fake_graphsaint: Write, tmp_path: Path) -> None:
     fake_graphsaint(adjacency=sp.csr_array(np.ones((N, N), np.float32)))
-    assert load(tmp_path).symmetric and load(tmp_path).adj.symmetric  # parsed, and from what was parsed
+    assert load(tmp_path).symmetric and load(tmp_path).adj.symmetric
 
 
 def test_blocks_of_features_do_not_matter(fake_graphsaint: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    raw = fake_graphsaint("yelp")
+    fake_graphsaint("yelp")
     whole = load(tmp_path, "yelp").x
-    (raw.parent / "parsed/manifest.json").unlink()
     monkeypatch.setattr(stored_graph, "ROWS_AT_A_TIME", 3)
     torch.testing.assert_close(load(tmp_path, "yelp").x, whole)
 
@@ -84,13 +83,6 @@ def test_blocks_of_features_do_not_matter(fake_graphsaint: Write, tmp_path: Path
 def test_a_constant_column_is_zero_after_standardising(fake_graphsaint: Write, tmp_path: Path) -> None:
     fake_graphsaint("reddit2", features=np.full((N, 2), 7.0))
     assert not load(tmp_path, "reddit2").x.any()
-
-
-def test_second_load_parses_nothing(fake_graphsaint: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_graphsaint()
-    first = load(tmp_path).fingerprint()
-    monkeypatch.setattr(graphsaint, "_parse", lambda *_: pytest.fail("parsed again"))
-    assert load(tmp_path).fingerprint() == first
 
 
 def labels(count: int = N, **changed: Any) -> dict[str, Any]:

@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
-import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from gas_cli.config.dataset import DatasetConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
-from gas_cli.graph.sources import ogb, ogb_raw, parsed
+from gas_cli.graph.sources import ogb, ogb_raw
 
 if TYPE_CHECKING:
     from tests.graph.conftest import FakeOgb, WebServer
@@ -49,43 +47,14 @@ def test_graph_is_what_was_written(fake_ogb: Callable[..., FakeOgb], tmp_path: P
     assert (graph.num_classes, graph.metric) == (classes, f"ogb:ogbn-{name}")
 
 
-def test_second_load_parses_nothing_and_is_equal(fake_ogb: Callable[..., FakeOgb], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_ogb()
-    first = load(tmp_path)
-    monkeypatch.setattr(ogb_raw, "_blocks", lambda *_: pytest.fail("parsed again"))
-    assert load(tmp_path).fingerprint() == first.fingerprint()
-
-
 @pytest.mark.parametrize("block", [1, 7])
 def test_size_of_blocks_does_not_matter(
     fake_ogb: Callable[..., FakeOgb], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    folder = fake_ogb().folder
+    fake_ogb()
     whole = load(tmp_path).fingerprint()
-    shutil.rmtree(folder / "parsed")
     monkeypatch.setattr(ogb_raw, "EDGES_AT_A_TIME", block)
     monkeypatch.setattr(ogb_raw, "NODES_AT_A_TIME", block)
-    assert load(tmp_path).fingerprint() == whole
-
-
-def test_changed_raw_file_is_parsed_again(fake_ogb: Callable[..., FakeOgb], tmp_path: Path) -> None:
-    folder = fake_ogb().folder
-    load(tmp_path)
-    rewrite(folder / ogb_raw.LABELS, "7\n" * 20)
-    assert load(tmp_path).y.tolist() == [7] * 20
-
-
-@pytest.mark.parametrize("harm", ["x.npy", "col.npy", "manifest.json"])
-@pytest.mark.parametrize("how", ["truncate", "remove", "pickle"])
-def test_damaged_cache_is_parsed_again(fake_ogb: Callable[..., FakeOgb], tmp_path: Path, harm: str, how: str) -> None:
-    path = fake_ogb().folder / "parsed" / harm
-    whole = load(tmp_path).fingerprint()
-    if how == "truncate":
-        path.write_bytes(path.read_bytes()[:-30])
-    elif how == "remove":
-        path.unlink()
-    else:
-        np.save(path.open("wb"), np.array([{}], dtype=object), allow_pickle=True)
     assert load(tmp_path).fingerprint() == whole
 
 
@@ -96,33 +65,6 @@ def test_writing_into_the_features_does_not_reach_the_disk(fake_ogb: Callable[..
     assert isinstance(graph.x, torch.Tensor)
     graph.x.zero_()
     assert load(tmp_path).fingerprint() == before
-
-
-def test_read_only_folder_is_cached_elsewhere(fake_ogb: Callable[..., FakeOgb], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = fake_ogb().folder
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    load(tmp_path)
-    assert not (folder / "parsed").exists() and list((tmp_path / "cache" / "gas_cli").glob("ogbn_arxiv-*/parsed/x.npy"))
-
-
-def test_failed_parsing_leaves_no_cache(fake_ogb: Callable[..., FakeOgb], tmp_path: Path) -> None:
-    folder = fake_ogb().folder
-    rewrite(folder / ogb_raw.FEATURES, "1,2\n" * 19)
-    with pytest.raises(UserError):
-        load(tmp_path)
-    assert [p.name for p in folder.iterdir() if "parsed" in p.name] == []
-
-
-def test_cache_that_cannot_be_written(fake_ogb: Callable[..., FakeOgb], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_ogb()
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(parsed.os, "replace", full)
-    with pytest.raises(UserError, match=r"cannot be written to .*parsed \(No space left on device\): free space"):
-        load(tmp_path)
 
 
 @pytest.mark.parametrize("file", [*ogb_raw.file_names("time")])

@@ -90,13 +90,6 @@ def test_passes_and_pieces_do_not_matter(
     assert np.load(target / "col.npy").tolist() == expected.col.tolist()
 
 
-def test_second_load_parses_nothing(fake_papers: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_papers()
-    first = load(tmp_path).fingerprint()
-    monkeypatch.setattr(papers100m, "_parse", lambda *_: pytest.fail("parsed again"))
-    assert load(tmp_path).fingerprint() == first
-
-
 @pytest.mark.parametrize(
     ("replaced", "message"),
     [

@@ -1,0 +1,112 @@
+"""One entry of the cache: a folder of .npy files with a manifest, which appears whole or not at all and never changes afterwards.
+
+    <entry>/  manifest.json  rowptr.npy  col.npy  ...
+
+The manifest holds `facts` (whatever its layer says of the arrays), size and time of change of every file, and a checksum of itself. An
+entry is valid while all of this agrees: large arrays are mapped, not read, so a file that was changed is known by its time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gas_cli.graph.sources.npy_format import map_array
+
+MANIFEST = "manifest.json"
+
+Arrays = Mapping[str, Tensor | Path]
+"""Tensors on the host, which are written; or .npy files: those in the scratch folder move into the entry, others are referred to."""
+Facts = dict[str, Any]
+"""What JSON can hold."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The arrays, mapped copy-on-write: what a caller changes is its own and never written back."""
+
+    arrays: dict[str, Tensor]
+    facts: Facts
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """The fingerprints among the facts."""
+        found = self.facts["fingerprints"]
+        return {str(name): str(value) for name, value in found.items()}
+
+
+class Damaged(ValueError):
+    """An entry that is there and is not what its manifest says."""
+
+
+def write_entry(folder: Path, arrays: Arrays, facts: Facts, scratch: Path) -> None:
+    """Write the entry into the empty `folder`; files below `scratch` are moved. Raises `OSError`."""
+    described = {}
+    for name, array in arrays.items():
+        path = folder / f"{name}.npy"
+        if isinstance(array, Tensor):
+            with path.open("wb") as out:
+                np.save(out, array.contiguous().numpy(), allow_pickle=False)
+                out.flush()
+                os.fsync(out.fileno())
+        elif array.is_relative_to(scratch):
+            array.rename(path)  # what is mapped from it stays mapped
+            _sync(path)
+        else:
+            path = array.absolute()
+        described[name] = {"file": path.name if path.parent == folder else str(path), **_state(path)}
+    content = {"facts": facts, "arrays": described}
+    with (folder / MANIFEST).open("w", encoding="utf-8") as out:
+        out.write(json.dumps({**content, "checksum": _checksum(content)}, indent=1))
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def read_entry(folder: Path) -> Entry | None:
+    """The entry in `folder`; None where there is none. Raises `Damaged` and `OSError`."""
+    try:
+        text = (folder / MANIFEST).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if folder.exists():
+            raise Damaged(f"it has no {MANIFEST}") from error
+        return None
+    try:
+        content = json.loads(text)
+        checksum = content.pop("checksum")
+        if checksum != _checksum(content):
+            raise Damaged("the checksum of its manifest differs")
+        arrays = {name: _read(folder / described["file"], described) for name, described in content["arrays"].items()}
+        return Entry(arrays, content["facts"])
+    except FileNotFoundError as error:
+        raise Damaged(f"{error.filename} is missing") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(str(error) or type(error).__name__) from error
+
+
+def _read(path: Path, described: Mapping[str, Any]) -> Tensor:
+    if _state(path) != {key: described[key] for key in ("size", "changed")}:
+        raise Damaged(f"{path.name} was changed or cut off after it was written")
+    return torch.from_numpy(map_array(path))
+
+
+def _state(path: Path) -> dict[str, int]:
+    stat = path.stat()
+    return {"size": stat.st_size, "changed": stat.st_mtime_ns}
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()

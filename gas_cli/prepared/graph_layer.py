@@ -1,0 +1,192 @@
+"""The layer `graph`: a validated graph as it was loaded, found by its files and the dataset's options, with its fingerprints."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import gas_cli
+from gas_cli.config.dataset import DatasetConfig
+from gas_cli.graph.files import Listing, files_of
+from gas_cli.graph.graph import Features, Graph, Split
+from gas_cli.graph.load import load_graph
+from gas_cli.graph.sources.npy_format import file_of
+from gas_cli.graph.sources.written import NotWritten, scratch
+from gas_cli.graph.splits import numbered_split
+from gas_cli.ops.csr import CSR
+from gas_cli.prepared.cache import Cache
+from gas_cli.prepared.entry import Arrays, Entry, Facts
+from gas_cli.prepared.keys import key_of, topology_digest
+from gas_cli.prepared.said import Said, noting, say_again
+
+log = logging.getLogger(__name__)
+
+LAYER = "graph"
+SMALL = 1 << 20
+"""Bytes of a graph below which only its partition is kept: on Cora mapping the rest saves 12 milliseconds of a start (docs/log.md)."""
+
+NOT_CONTENT = ("root", "path", "split", "download")
+"""Options of a dataset that leave the graph as it is; where the files are stands in their listing."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A graph as it was loaded, and what is known of it without reading it.
+
+    fingerprints  `Graph.fingerprints`
+    topology      a hash of the pattern of the edges
+    said          what was logged of its files
+    """
+
+    graph: Graph
+    fingerprints: Mapping[str, str]
+    topology: str
+    said: Said = field(default_factory=list)
+
+    @classmethod
+    def of(cls, graph: Graph) -> Source:
+        return cls(graph, graph.fingerprints(), topology_digest(graph.adj))
+
+    @property
+    def small(self) -> bool:
+        return graph_bytes(self.graph) < SMALL
+
+
+def load_source(config: DatasetConfig, cache: Cache, progress: bool = False) -> Source:
+    """The graph of `config` out of the cache, or loaded (`load_graph`) and kept there. Raises like `load_graph`."""
+    files = files_of(config) if cache.enabled else None
+    if files is None:
+        return Source.of(load_graph(config, progress))
+    key = graph_key(config, files)
+    found = cache.find(LAYER, key, read_source)
+    if found is None:
+        found = _load(config, cache, files, progress)
+    else:
+        say_again(found.said)
+        log.info("%s: the prepared graph is in %s.", found.graph.name, cache.folder / LAYER / key)
+    numbered_split(found.graph, config.split, seed=0)
+    return found
+
+
+def _load(config: DatasetConfig, cache: Cache, before: Listing, progress: bool) -> Source:
+    """Load under the lock of the files as they were; the entry is that of the files as they are then, downloads included."""
+    with cache.making(LAYER, graph_key(config, before)) as folder:
+        files = files_of(config) or {}
+        found = cache.find(LAYER, graph_key(config, files), read_source)  # another process may have made it
+        if found is not None:
+            return found
+        with noting() as said:
+            source = replace(Source.of(_loaded(config, cache, folder, progress)), said=said)
+        after = files_of(config) or {}
+        if all(after.get(path) == state for path, state in files.items()):  # else the graph may be of neither
+            cache.keep(LAYER, graph_key(config, after), source_parts, source, folder)
+        return source
+
+
+def _loaded(config: DatasetConfig, cache: Cache, folder: Path | None, progress: bool) -> Graph:
+    if folder is None:
+        return load_graph(config, progress)
+    try:
+        with scratch(folder):
+            return load_graph(config, progress)
+    except NotWritten as error:
+        cache.give_up(error.reason)
+        return load_graph(config, progress)  # with temporary files
+
+
+def graph_key(config: DatasetConfig, files: Listing) -> str:
+    """A name for the graph of these files: readable, and another one for every other version, option and state of a file."""
+    options = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_CONTENT}
+    return key_of(config.name, version=gas_cli.__version__, options=options, files=files)
+
+
+def graph_bytes(graph: Graph) -> int:
+    """Bytes of features, edges and edge attributes."""
+    tables = [graph.x.nbytes if isinstance(graph.x, CSR) else _bytes(graph.x), graph.adj.nbytes]
+    return sum(tables) + (0 if graph.edge_attr is None else _bytes(graph.edge_attr))
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+# -- arrays ----------------------------------------------------------------------------------------------------------------------------
+
+
+def source_parts(source: Source) -> tuple[Arrays, Facts] | None:
+    """The arrays and facts of an entry; None for a small graph."""
+    graph = source.graph
+    if source.small or graph.x_row is not None:
+        return None
+    arrays: dict[str, Tensor | Path] = {"y": graph.y, "masks": _masks(graph), **matrix_arrays("adj", graph.adj)}
+    arrays |= matrix_arrays("x", graph.x) if isinstance(graph.x, CSR) else {"x": _table(graph.x)}
+    if graph.edge_attr is not None:
+        arrays["edge_attr"] = _table(graph.edge_attr)
+    facts = {
+        **{name: getattr(graph, name) for name in ("name", "num_classes", "metric", "symmetric", "inductive")},
+        "class_names": list(graph.class_names),
+        "adj": matrix_facts(graph.adj),
+        "x": matrix_facts(graph.x) if isinstance(graph.x, CSR) else None,
+        "fingerprints": dict(source.fingerprints),
+        "topology": source.topology,
+        "said": source.said,
+    }
+    return arrays, facts
+
+
+def read_source(entry: Entry) -> Source:
+    arrays, facts = entry.arrays, entry.facts
+    x: Features = arrays["x"] if facts["x"] is None else matrix_of("x", arrays, facts["x"])
+    graph = Graph(
+        name=facts["name"],
+        x=x,
+        adj=matrix_of("adj", arrays, facts["adj"]),
+        y=arrays["y"],
+        splits=tuple(Split(*masks) for masks in arrays["masks"]),
+        num_classes=facts["num_classes"],
+        metric=facts["metric"],
+        symmetric=facts["symmetric"],
+        inductive=facts["inductive"],
+        edge_attr=arrays.get("edge_attr"),
+        class_names=tuple(facts["class_names"]),
+    )
+    return Source(graph, entry.digests, facts["topology"], [(int(level), str(line)) for level, line in facts["said"]])
+
+
+def matrix_arrays(name: str, matrix: CSR) -> dict[str, Tensor | Path]:
+    """The arrays of a matrix; values only where one differs from 1."""
+    arrays: dict[str, Tensor | Path] = {f"{name}_rowptr": _table(matrix.rowptr), f"{name}_col": _table(matrix.col)}
+    if matrix.weighted:
+        arrays[f"{name}_value"] = _table(matrix.value)
+    if matrix.attr_row is not None:
+        arrays[f"{name}_attr_row"] = _table(matrix.attr_row)
+    return arrays
+
+
+def matrix_facts(matrix: CSR) -> dict[str, Any]:
+    return {"num_cols": matrix.num_cols, "symmetric": matrix.symmetric}
+
+
+def matrix_of(name: str, arrays: Mapping[str, Tensor], facts: Mapping[str, Any]) -> CSR:
+    rowptr, col = arrays[f"{name}_rowptr"], arrays[f"{name}_col"]
+    value = arrays.get(f"{name}_value")
+    if value is None:
+        value = torch.ones(col.numel())
+    return CSR(rowptr, col, value, facts["num_cols"], facts["symmetric"], attr_row=arrays.get(f"{name}_attr_row"))
+
+
+def _table(tensor: Tensor) -> Tensor | Path:
+    """The file that the tensor is mapped from, where there is one: nothing is copied then."""
+    return file_of(tensor.numpy()) or tensor
+
+
+def _masks(graph: Graph) -> Tensor:
+    """bool [S, 3, N]: train, val and test of every split."""
+    return torch.stack([torch.stack([split.train, split.val, split.test]) for split in graph.splits])

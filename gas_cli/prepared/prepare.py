@@ -1,0 +1,86 @@
+"""From a graph, or from the cache, to a `Problem`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gas_cli.config.root import Config
+from gas_cli.errors import UserError
+from gas_cli.graph.graph import Graph
+from gas_cli.memory import RESIDENT, StagePeaks, release_free_memory, resident_bytes
+from gas_cli.partition.permute import permute_graph
+from gas_cli.prepared.cache import Cache
+from gas_cli.prepared.graph_layer import Source, load_source
+from gas_cli.prepared.partition_layer import normalised, partition_of_source, permuted_edges
+from gas_cli.prepared.problem import Preparation, Problem
+
+Looked = Callable[[Graph], None]
+"""Called with the graph as it was loaded, before anything that takes long; may raise UserError."""
+
+
+def prepare_files(config: Config, reads_attributes: bool, look: Looked, progress: bool = False) -> Problem:
+    """The problem of the dataset's files. `reads_attributes`: whether batches carry the edges' attributes, where there are any."""
+    peaks = _started_peaks()
+    cache = Cache(config.partitioner.cache)
+    with peaks.stage("load"):
+        held = [load_source(config.dataset, cache, progress)]
+    look(held[0].graph)
+    return _prepared(held, config, reads_attributes, cache, progress, peaks)
+
+
+def prepare_loaded(graph: Graph, config: Config, reads_attributes: bool, look: Looked, progress: bool = False) -> Problem:
+    """The same for a graph at hand; partitions and what follows from them are kept under a hash of its content."""
+    peaks = _started_peaks()
+    look(graph)
+    return _prepared([Source.of(graph)], config, reads_attributes, Cache(config.partitioner.cache), progress, peaks)
+
+
+def _started_peaks() -> StagePeaks:
+    peaks = StagePeaks(resident=RESIDENT)
+    peaks.peaks["resident"]["start"] = resident_bytes()  # the interpreter, libraries, and what this process did before
+    return peaks
+
+
+def _prepared(held: list[Source], config: Config, reads_attributes: bool, cache: Cache, progress: bool, peaks: StagePeaks) -> Problem:
+    """`held` gives up its only element, so that the graph as it was loaded is freed as soon as it is permuted."""
+    source = held.pop()
+    _check_evaluation(config, source.graph)
+    memory = Preparation(peaks.peaks["resident"])
+    partitioner = config.method.partitioner(config.partitioner)
+    one = partitioner.name == "range" and partitioner.num_parts == 1
+    kept = Cache("") if one and source.small else cache  # one part of a small graph is made faster than read
+    with peaks.stage("partition"):
+        partition, entry = partition_of_source(source, partitioner, kept, progress, memory.processes.__setitem__)
+    with peaks.stage("permute"):
+        fingerprints = {**source.fingerprints, "partition": partition.fingerprint()}
+        graph = source.graph if reads_attributes else without_attributes(source.graph)
+        edges, entry = permuted_edges(source, graph.adjacency(), partition, entry, cache)
+        graph = permute_graph(graph, partition, edges)
+        del source
+        adj = normalised(edges, entry, config.model.normalization, config.model.self_loops, cache)
+        problem = Problem(graph, adj, partition, fingerprints, memory)
+    _check_batch_parts(config, problem.train_parts)
+    release_free_memory()  # the arrays that preparing needed for a moment
+    return problem
+
+
+def without_attributes(graph: Graph) -> Graph:
+    """The graph without its edge attributes: batches then carry none."""
+    if graph.edge_dim == 0:
+        return graph
+    return replace(graph, edge_attr=None, adj=replace(graph.adj, attr_row=None))
+
+
+def _check_evaluation(config: Config, graph: Graph) -> None:
+    if graph.inductive and config.evaluation.mode == "history":
+        raise UserError(
+            f"evaluation.mode=history is not valid for {graph.name}: it is inductive, so training leaves histories of the training nodes "
+            "alone. Use evaluation.mode=exact."
+        )
+
+
+def _check_batch_parts(config: Config, num_parts: int) -> None:
+    """A file decides on its own how many parts there are, so only now can its number be checked."""
+    if config.partitioner.name == "file":
+        config.method.check_parts(config.trainer.batch_parts, num_parts, f"the {{}} parts of {config.partitioner.file}")
