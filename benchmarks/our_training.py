@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.bandwidth import measure_bandwidth
 from benchmarks.turns import device_seconds
+from gas_cli.batch.batch import Reading
 from gas_cli.config.compose import compose_config
 from gas_cli.config.root import Config
 from gas_cli.graph.load import load_graph
@@ -63,9 +64,9 @@ def peak(trainer: Trainer) -> int:
     return max((peaks["device"] if "device" in peaks else {**trainer.problem.memory.stages, **peaks["resident"]}).values())
 
 
-def make_trainer(config: Config, problem: Problem, seed: int = 0) -> Trainer:
+def make_trainer(config: Config, problem: Problem, seed: int = 0, reading: Callable[[Reading], Reading] | None = None) -> Trainer:
     """A trainer that keeps nothing."""
-    return assemble.make_trainer(config, problem, Path(tempfile.gettempdir()) / "nothing-is-written-here", seed)
+    return assemble.make_trainer(config, problem, Path(tempfile.gettempdir()) / "nothing-is-written-here", seed, reading)
 
 
 def clock_for(device: torch.device) -> Callable[[], float]:
@@ -91,7 +92,7 @@ def batches(trainer: Trainer) -> dict[str, Any]:
     seconds, counts = [], (0, 0)
     for _ in range(REPEATS):
         started = now()
-        blocks = [builder.build(group).block for group in groups]
+        blocks = [builder.build(group).blocks[-1] for group in groups]
         seconds.append(now() - started)
         counts = sum(block.num_targets for block in blocks), sum(block.num_halo for block in blocks)
     row = 0 if trainer.histories is None else trainer.histories.bytes_per_node

@@ -10,10 +10,9 @@ counted: other programs disturb these less than the clock on the wall.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
-from unittest.mock import patch
 
 from benchmarks.cases import GRAPHS, MODELS, scaled
 from benchmarks.machine import Content, left_out, rounds_of, write
@@ -22,9 +21,12 @@ from benchmarks.turns import clock_of, in_turns, ratio, summary
 
 SHIPPED = "as shipped"
 WHOLE_LAST_LAYER = "last layer of all targets"
+SUMMED_EACH_STEP = "features summed in each step"
+READ: dict[str, dict[str, bool]] = {SUMMED_EACH_STEP: {"messages": True, "own": True}, WHOLE_LAST_LAYER: {"others": True}}
+"""What the model of a variant reads although it has no need to."""
 VARIANTS: dict[str, tuple[str, ...]] = {
     SHIPPED: (),
-    "features summed in each step": ("trainer.sum_features_once=false",),
+    SUMMED_EACH_STEP: (),
     WHOLE_LAST_LAYER: (),
     "nodes of a part as numbered": ("partitioner.order=ids",),
     "bfloat16": ("precision=bfloat16",),
@@ -82,24 +84,13 @@ def epoch_of(variant: str, settings: Sequence[str]) -> Callable[[], None]:
     torch.set_num_threads(1)
     # Batches are built by the thread whose seconds are counted.
     config = compose_config([*settings, *VARIANTS[variant], "trainer.prefetch=0"])
-    trainer = make_trainer(config, prepare(config))
+    trainer = make_trainer(config, prepare(config), reading=lambda reading: replace(reading, **READ.get(variant, {})))
 
     def epoch() -> None:
-        with whole_last_layer(variant == WHOLE_LAST_LAYER):
-            trainer.train_epoch()
+        trainer.train_epoch()
         trainer.progress.next_epoch()
 
     return epoch
-
-
-@contextmanager
-def whole_last_layer(wanted: bool) -> Iterator[None]:
-    """No batch has few enough messages to training nodes to be worth blocks of their own."""
-    if not wanted:
-        yield
-        return
-    with patch("gas_cli.batch.builder.FEW", 0.0):
-        yield
 
 
 def text_row(row: dict[str, Any]) -> str:

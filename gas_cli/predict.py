@@ -101,7 +101,8 @@ def _restored(config: Config, problem: Problem, state: dict[str, Any], mode: str
 
 
 def _scores(config: Config, problem: Problem, model: Model, histories: Histories | None, device: torch.device) -> Tensor:
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, pick_split(config, problem, config.seed))
+    split = pick_split(config, problem, config.seed)
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split, model.num_layers)
     groups = problem.evaluation_groups(min(config.trainer.batch_parts, problem.train_parts))
     loader = BatchLoader(builder, config.trainer.prefetch)
     evaluator = Evaluator(model, problem.graph, loader, groups, device, config.precision, lambda: None)

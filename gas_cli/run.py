@@ -36,7 +36,7 @@ from gas_cli.train.checkpoint import load_checkpoint, naming
 from gas_cli.train.identity import check_same_run
 from gas_cli.train.progress import Best, Progress, check_best
 from gas_cli.train.stop import termination_as_ctrl_c
-from gas_cli.train.trainer import Trainer, sums_usable
+from gas_cli.train.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -141,9 +141,10 @@ def _run_all(config: Config, folder: Path) -> dict[str, Any]:
 def _with_what_is_read(config: Config, problem: Problem) -> Problem:
     """A x in the place of the features, where training and its evaluations read nothing else."""
     graph = problem.graph
-    if not method_class(config.method).reads_sums or not sums_usable(config):
+    if not method_class(config.method).reads_sums or config.trainer.edge_dropout > 0:
         return problem
-    if not build_model(config.model, graph.num_features, graph.num_classes, config.seed, graph.edge_dim).reads_sums_alone:
+    reading = build_model(config.model, graph.num_features, graph.num_classes, config.seed, graph.edge_dim).reading
+    if reading.messages or reading.own:
         return problem
     peaks = StagePeaks(resident=RESIDENT)
     with peaks.stage("sums"):

@@ -151,8 +151,6 @@ MEANINGS = {
     "trainer.prefetch": "Batches built ahead on another thread, the first ones of the next epoch included.",
     "trainer.graph_on": "`auto`, `device` or `host`: where a GPU's batches are built. On the device they come out of a copy of adjacency, "
     "features and labels there; `auto` takes it where that is at most a quarter of the free memory, and the host otherwise.",
-    "trainer.sum_features_once": "Keep the first layer's weighted sums of dense features, where no dropout comes before them; "
-    "takes as much memory as the features.",
     "trainer.lipschitz.weight": "Strength of the [local Lipschitz regularisation](error-monitor.md#local-lipschitz-regularisation); "
     "0 turns it off.",
     "trainer.lipschitz.noise": "Standard deviation of the noise under which the layers' outputs shall move little.",

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gas_cli.batch.batch import Batch
+from gas_cli.batch.batch import Batch, Rows
 from gas_cli.config.compose import compose_config
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.topology import build_adjacency
 from gas_cli.method.method import Link
-from gas_cli.model.model import Rows
 from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare_graph
 from gas_cli.train.assemble import make_trainer, pick_device
@@ -45,7 +44,7 @@ class NoTraffic(Link):
     def between(self, layer: int, h: Tensor) -> Rows:
         key = (self._batch.parts, layer)
         if key not in self._rows:
-            self._rows[key] = torch.zeros(self._batch.block.num_halo, self.widths[layer], device=self.device)
+            self._rows[key] = torch.zeros(self._batch.blocks[-1].num_halo, self.widths[layer], device=self.device)
         return Rows(h, self._rows[key])
 
     def end(self, step: int) -> None:
@@ -134,7 +133,7 @@ def synchronize(device: torch.device) -> None:
 
 def batch_counts(trainer: Trainer) -> dict[str, Any]:
     """Means over the batches: edges inside and from outside, nodes, halo; bytes pulled and pushed in a step."""
-    blocks = [trainer.loader.builder.build([part]).block for part in range(trainer.problem.partition.num_parts)]
+    blocks = [trainer.loader.builder.build([part]).blocks[-1] for part in range(trainer.problem.partition.num_parts)]
     mean = {
         "intra": statistics.fmean(block.inner.nnz for block in blocks),
         "inter": statistics.fmean(block.outer.nnz for block in blocks),

@@ -107,7 +107,7 @@ def parts(case: Case, method: str, layers: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(config, problem, Path(folder))
         peak = trainer_peak(trainer)
-        used, needed = (loader.builder.build([0]).block for loader in (trainer.epochs.loader, trainer.loader))
+        used, needed = (loader.builder.build([0]).blocks[-1] for loader in (trainer.epochs.loader, trainer.loader))
         share = Share(used.num_targets + used.num_halo, needed.num_targets + needed.num_halo, used.num_edges, needed.num_edges)
         histories = 0 if trainer.histories is None else trainer.histories.nbytes
         counts = {"targets": used.num_targets, "halo": used.num_halo, "parts": problem.partition.num_parts}

@@ -281,7 +281,7 @@ def test_the_recipe_for_a_layer_gives_a_model_that_every_driver_agrees_on(tmp_pa
     original = make_graph(random_adjacency(30, 4, 0))
     model = names["SAGE"](names["config"].model, original.num_features, original.num_classes).eval()
     whole, parts = (make_problem(original, count, names["config"].model) for count in (1, 5))
-    batch = BatchBuilder(whole.graph, whole.adj, whole.partition, whole.graph.splits[0]).build([0])
+    batch = BatchBuilder(whole.graph, whole.adj, whole.partition, whole.graph.splits[0], model.num_layers).build([0])
     with torch.no_grad():
         expected = in_original_order(whole, forward(model, batch, Alone(), Noise.off()))
     torch.testing.assert_close(in_original_order(parts, layerwise_scores(model, parts)), expected, rtol=1e-4, atol=1e-5)
@@ -291,7 +291,7 @@ def layerwise_scores(model: Any, problem: Any) -> torch.Tensor:
     from gas_cli.batch.builder import BatchBuilder
     from gas_cli.train.drivers import layerwise
 
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], model.num_layers)
     batches = [builder.build([part]) for part in range(builder.num_parts)]
     return layerwise(model, lambda: batches, problem.graph.num_nodes, torch.device("cpu"))
 

@@ -1,11 +1,11 @@
-"""What one step reads: a bipartite block and the rows of features and labels that belong to it."""
+"""What one step reads: a block of messages for each layer, and the rows of features and labels that belong to them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,12 +17,13 @@ from gas_cli.ops.csr_tensors import row_ids
 
 @dataclass(frozen=True)
 class Block:
-    """The messages that B in-batch nodes receive from themselves and from their H halo nodes.
+    """The messages of one layer: what its B targets receive from one another and from the H nodes of their halo.
 
-    inner       CSR [B, B]   in-batch sources
-    outer       CSR [B, H]   halo sources (out-of-batch 1-hop neighbours); inner and outer together hold every edge of the targets
+    inner       CSR [B, B]   sources among the targets
+    outer       CSR [B, H]   sources in the halo
     target_ids  int64 [B]    node ids as in the dataset: the key of dropout masks, the same in every partition
     halo_ids    int64 [H]
+    halo        int64 [H]    positions of the halo in the permuted graph, ascending
     edge_attr   float32 [E_b, D] in the order of `edge_source`, or None where the edges have no attributes (or the model reads none)
 
     Example: nodes 0-1 form part 0, nodes 2-3 part 1, the path 0-1-2-3. The block of part 0 has inner = [[0,1],[1,0]],
@@ -33,6 +34,7 @@ class Block:
     outer: CSR
     target_ids: Tensor
     halo_ids: Tensor
+    halo: Tensor
     edge_attr: Tensor | None = None
 
     @property
@@ -51,6 +53,11 @@ class Block:
         """The block with the messages of the `targets` int64 [k] (ascending) alone: as many targets, but the others receive nothing."""
         assert self.edge_attr is None, "edge attributes would have to follow"
         return replace(self, inner=self.inner.only_rows(targets), outer=self.outer.only_rows(targets))
+
+    def without_messages(self) -> Block:
+        """The block in which the targets receive nothing, and have no halo."""
+        inner, outer = (CSR.empty(self.num_targets, columns, self.inner.device) for columns in (self.num_targets, 0))
+        return Block(inner, outer, self.target_ids, self.halo_ids[:0], self.halo[:0])
 
     @property
     def nbytes(self) -> int:
@@ -79,41 +86,32 @@ class Block:
         source = torch.cat([self.target_ids, self.halo_ids])[self.edge_source]
         return (self.target_ids[self.edge_target] * 0x9E3779B1 + source * 0x85EBCA77) & 0xFFFFFFFF
 
-    def to(self, device: torch.device) -> Block:
-        return Block(
-            self.inner.to(device, non_blocking=True),
-            self.outer.to(device, non_blocking=True),
-            self.target_ids.to(device, non_blocking=True),
-            self.halo_ids.to(device, non_blocking=True),
-            None if self.edge_attr is None else self.edge_attr.to(device, non_blocking=True),
-        )
 
-    def pin_memory(self) -> Block:
-        return Block(
-            self.inner.pin_memory(),
-            self.outer.pin_memory(),
-            self.target_ids.pin_memory(),
-            self.halo_ids.pin_memory(),
-            None if self.edge_attr is None else self.edge_attr.pin_memory(),
-        )
+@dataclass(frozen=True)
+class Rows:
+    """The inputs of one layer: `target` [B, C] and `halo` [H, C], either both dense or (raw features only) both CSR.
+
+    `known` [B, C] is a constant that `propagate` adds to the sum of the messages: what is known of it without them.
+    """
+
+    target: Features
+    halo: Features
+    known: Tensor | None = None
 
 
-def tensors(value: Any) -> Iterator[Tensor]:
-    """Every tensor in a batch, its blocks and their matrices."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple):
-        for each in value:
-            yield from tensors(each)
-    elif isinstance(value, Batch | Block | CSR):
-        for each in vars(value).values():  # fields, and what was computed from them and kept
-            yield from tensors(each)
+@dataclass(frozen=True)
+class Reading:
+    """What a model reads of a batch; builders leave out the rest.
 
+    messages   whether layer 0 reads its sources one by one. If not, it reads the weighted sum of their raw features, through `propagate`
+               alone and with nothing random before it: A x, which is the same in every step
+    own        whether layer 0 reads the targets' own raw features
+    others     whether a target's scores depend on the messages of other targets in the last layer (batch norm there, say)
+    """
 
-def _own_bytes(x: Features) -> int:
-    if isinstance(x, CSR):
-        return x.nbytes
-    return 0 if x._base is not None else x.numel() * x.element_size()
+    messages: bool = True
+    own: bool = True
+    others: bool = True
 
 
 @dataclass(frozen=True)
@@ -122,27 +120,21 @@ class Batch:
 
     parts       the part ids, ascending
     ranges      the targets as half-open ranges of positions, ascending; adjacent parts are merged
-    halo        int64 [H] positions of the halo nodes, ascending
-    block       the messages
-    x_target    features [B, F] of the targets, dense or CSR; x_halo [H, F]
-    loss_block  the messages of the training targets alone, where these are few: the last layer of a training step needs no others
-    x_summed    [B, F] A x of the targets, where it was computed once for all nodes; x_halo then has no rows, nor has x_target where the
-                model reads nothing but the sums
-    y           labels of the targets
-    train_rows  int64 [num_train] the targets that train, ascending
+    blocks      the messages of layers 0..L-1. The targets of a block are the first of the targets of the block before it; in GAS they are
+                the same nodes in every layer
+    x           raw features of the first block's targets [B, F] and halo [H, F]. Where layer 0 reads A x alone, that is `x.known`, the
+                first block has no messages, and features that nobody reads have no rows
+    y           labels of the last block's targets
+    train_rows  int64 [num_train] those of them that train, ascending
     ready       where another stream than the computing one makes the tensors: its mark that they are made
     """
 
     parts: tuple[int, ...]
     ranges: tuple[tuple[int, int], ...]
-    halo: Tensor
-    block: Block
-    x_target: Features
-    x_halo: Features
+    blocks: tuple[Block, ...]
+    x: Rows
     y: Tensor
     train_rows: Tensor
-    x_summed: Tensor | None = None
-    loss_block: Block | None = None
     ready: Any = None
 
     @property
@@ -152,36 +144,62 @@ class Batch:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the block and of the features, which count nothing where they are a view of the graph's."""
-        features = sum(_own_bytes(x) for x in (self.x_target, self.x_halo, self.x_summed) if x is not None)
-        return features + sum(block.nbytes for block in (self.block, self.loss_block) if block is not None)
+        """Bytes of the blocks and of the features, which count nothing where they are a view of the graph's."""
+        features = sum(_own_bytes(x) for x in (self.x.target, self.x.halo, self.x.known) if x is not None)
+        return features + sum({id(block): block.nbytes for block in self.blocks}.values())
+
+    def last_block(self, block: Block) -> Batch:
+        """The batch with another block in its last layer."""
+        return replace(self, blocks=(*self.blocks[:-1], block))
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`; itself where it already is there."""
-        if self.halo.device == device:
+        if self.y.device == device:
             return self
-        return replace(
-            self,
-            halo=self.halo.to(device, non_blocking=True),
-            block=self.block.to(device),
-            x_target=self.x_target.to(device, non_blocking=True),
-            x_halo=self.x_halo.to(device, non_blocking=True),
-            y=self.y.to(device, non_blocking=True),
-            train_rows=self.train_rows.to(device, non_blocking=True),
-            x_summed=None if self.x_summed is None else self.x_summed.to(device, non_blocking=True),
-            loss_block=None if self.loss_block is None else self.loss_block.to(device),
-        )
+        return _map(self, lambda x: x.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """A copy in page-locked memory, made on the building thread so that the transfer to a GPU runs asynchronously."""
-        return replace(
-            self,
-            halo=self.halo.pin_memory(),
-            block=self.block.pin_memory(),
-            x_target=self.x_target.pin_memory(),
-            x_halo=self.x_halo.pin_memory(),
-            y=self.y.pin_memory(),
-            train_rows=self.train_rows.pin_memory(),
-            x_summed=None if self.x_summed is None else self.x_summed.pin_memory(),
-            loss_block=None if self.loss_block is None else self.loss_block.pin_memory(),
-        )
+        return _map(self, lambda x: x.pin_memory())
+
+
+T = TypeVar("T")
+
+
+def _map(value: T, change: Callable[[Any], Any], done: dict[int, Any] | None = None) -> T:
+    """`value` with every tensor and matrix inside changed; what occurs several times stays one."""
+    done = {} if done is None else done
+    if id(value) in done:
+        return done[id(value)]  # type: ignore[no-any-return]
+    result: Any = value
+    if isinstance(value, Tensor | CSR):
+        result = change(value)
+    elif isinstance(value, tuple):
+        result = tuple(_map(item, change, done) for item in value)
+    elif isinstance(value, Batch | Block | Rows):
+        result = type(value)(**{item.name: _map(getattr(value, item.name), change, done) for item in fields(value)})
+    done[id(value)] = result
+    return result  # type: ignore[no-any-return]
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """Every tensor in a batch, its blocks and their matrices, once."""
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        if isinstance(found, Tensor):
+            yield found
+        elif isinstance(found, tuple):
+            waiting += found
+        elif isinstance(found, Batch | Block | CSR | Rows):
+            waiting += vars(found).values()  # fields, and what was computed from them and kept
+
+
+def _own_bytes(x: Features) -> int:
+    if isinstance(x, CSR):
+        return x.nbytes
+    return 0 if x._base is not None else x.numel() * x.element_size()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from gas_cli.batch.batch import Batch, Block
+from gas_cli.batch.batch import Batch, Block, Reading, Rows
 from gas_cli.batch.data import GraphData
 from gas_cli.batch.device_split import DeviceSplitter, joined
+from gas_cli.batch.loader import Builder
 from gas_cli.batch.split import HostSplitter, Splitter
 from gas_cli.graph.graph import Features, Graph, Split
 from gas_cli.ops.csr import CSR
@@ -18,18 +20,17 @@ from gas_cli.partition.partition import Partition
 CPU = torch.device("cpu")
 
 FEW = 0.25
-"""Share of a batch's messages: where training targets receive fewer, they get a block of their own. Its transpose has to be built, which
-the symmetric block of all targets is spared."""
+"""Share of a batch's messages: where training targets receive fewer, the last layer gets a block of their messages alone. Its transpose
+has to be built, which the symmetric block of all targets is spared."""
 
 
-class BatchBuilder:
-    """Turns part ids into `Batch`es.
+class BatchBuilder(Builder):
+    """Turns part ids into `Batch`es for a model of `num_layers` layers; every block holds every edge of its targets.
 
     `graph` is permuted so that the parts of `partition` are contiguous; `adj` is its adjacency as the model wants it (normalised,
-    with or without self-loops). Where the graph has edge attributes, `adj.attr_row` leads to them. With `feature_sums` [N, F], A x of all
-    nodes, batches carry those of their targets instead of the halo's features, and with `sums_alone` instead of the targets' as well; with
-    `loss_blocks` they have a `loss_block` where it saves work. On a `device` other than the CPU the graph's arrays are copied there, and
-    batches are built there. Holds O(N) scratch, so one builder serves one thread at a time.
+    with or without self-loops). Where the graph has edge attributes, `adj.attr_row` leads to them. `sums` [N, F] are A x of all nodes,
+    for a model whose layer 0 reads nothing else of its sources (`reading`). On a `device` other than the CPU the graph's arrays are
+    copied there, and batches are built there. Holds O(N) scratch, so one builder serves one thread at a time.
     """
 
     def __init__(
@@ -38,15 +39,14 @@ class BatchBuilder:
         adj: CSR,
         partition: Partition,
         split: Split,
-        feature_sums: Tensor | None = None,
-        *,
-        loss_blocks: bool = False,
-        sums_alone: bool = False,
+        num_layers: int,
+        sums: Tensor | None = None,
+        reading: Reading = Reading(),  # noqa: B008  # frozen
         device: torch.device = CPU,
     ) -> None:
-        self.loss_blocks = loss_blocks and graph.edge_attr is None
-        self.sums_alone = sums_alone and feature_sums is not None
-        self.data = GraphData.of(graph, adj, partition, split, feature_sums, self.sums_alone).to(device)
+        self.num_layers = num_layers
+        self.own = reading.own or sums is None
+        self.data = GraphData.of(graph, adj, partition, split, sums, self.own).to(device)
         self._split: Splitter = HostSplitter(self.data.adj) if device.type == "cpu" else DeviceSplitter(self.data.adj)
         self._part_ptr: list[int] = partition.part_ptr.tolist()
         self._identity = bool((partition.node_perm == torch.arange(graph.num_nodes)).all())
@@ -55,30 +55,35 @@ class BatchBuilder:
     def num_parts(self) -> int:
         return len(self._part_ptr) - 1
 
-    def build(self, parts: list[int]) -> Batch:
-        """The batch of these parts (any order; it is sorted, so that ranges and columns ascend)."""
+    def build(self, parts: list[int], inputs: bool = True) -> Batch:
+        """The batch of these parts (any order; it is sorted, so that ranges and columns ascend); without `inputs` it has no features."""
         parts = sorted(parts)
         data = self.data
         ranges = self._ranges(parts)
         cut = self._split(ranges)
-        block = Block(cut.inner, cut.outer, _cut(data.node_ids, ranges), cut.halo if self._identity else data.node_ids[cut.halo])
+        halo_ids = cut.halo if self._identity else data.node_ids[cut.halo]
+        block = Block(cut.inner, cut.outer, _cut(data.node_ids, ranges), halo_ids, cut.halo)
         if data.edge_attr is not None and cut.attr_row is not None:
             attributes = edge_attributes(data.edge_attr, cut.attr_row, block.edge_target, block.num_targets)
             block = replace(block, edge_attr=attributes)
-        train_rows = _cut(data.train, ranges).nonzero().flatten()  # host synchronisation on CUDA: of the thread that builds
-        nobody = cut.halo[:0]
+        first = block if data.sums is None else block.without_messages()
         return Batch(
             parts=tuple(parts),
             ranges=tuple(ranges),
-            halo=cut.halo,
-            block=block,
-            x_target=self._features_at(nobody) if self.sums_alone else self._features_of(ranges),
-            x_halo=self._features_at(cut.halo if data.sums is None else nobody),
+            blocks=(first, *[block] * (self.num_layers - 1)),
+            x=self._inputs(ranges, first.halo) if inputs else Rows(self._nothing, self._nothing),
             y=_cut(data.y, ranges),
-            train_rows=train_rows,
-            x_summed=None if data.sums is None else _cut(data.sums, ranges),
-            loss_block=loss_block(block, train_rows) if self.loss_blocks else None,
+            train_rows=_cut(data.train, ranges).nonzero().flatten(),  # host synchronisation on CUDA: of the thread that builds
         )
+
+    def _inputs(self, ranges: list[tuple[int, int]], halo: Tensor) -> Rows:
+        target = self._features_of(ranges) if self.own else self._nothing
+        return Rows(target, self._features_at(halo), None if self.data.sums is None else _cut(self.data.sums, ranges))
+
+    @cached_property
+    def _nothing(self) -> Features:
+        """Features of no node."""
+        return self._features_at(self.data.node_ids[:0])
 
     def _features_of(self, ranges: list[tuple[int, int]]) -> Features:
         """The targets' features: cut out of x where it is in the order of the parts, else gathered."""
@@ -100,14 +105,16 @@ class BatchBuilder:
         return merged
 
 
-def loss_block(block: Block, targets: Tensor) -> Block | None:
-    """The messages of the `targets` int64 [k], ascending; None where they are more than a few of all (host synchronisation on CUDA)."""
+def with_loss_block(batch: Batch) -> Batch:
+    """The batch for a loss on its training targets: its last block has their messages alone where they are few (host synchronisation on
+    CUDA), since no other score has a meaning then. For models that do not read `others` there, and edges without attributes."""
+    block, targets = batch.blocks[-1], batch.train_rows
     received = (block.inner.rowptr.diff() + block.outer.rowptr.diff())[targets].sum()
     if int(received) >= FEW * block.num_edges:
-        return None
+        return batch
     few = block.messages_to(targets)
     few.inner.transpose()  # here and not in the backward pass, which would wait for it
-    return few
+    return batch.last_block(few)
 
 
 def edge_attributes(table: Tensor, rows: Tensor, target: Tensor, num_targets: int) -> Tensor:

@@ -33,14 +33,14 @@ class GraphData:
     edge_attr: Tensor | None
 
     @classmethod
-    def of(cls, graph: Graph, adj: CSR, partition: Partition, split: Split, sums: Tensor | None, sums_alone: bool) -> GraphData:
-        """The arrays of `graph`, shared with it; without features where batches carry `sums` alone."""
+    def of(cls, graph: Graph, adj: CSR, partition: Partition, split: Split, sums: Tensor | None, own: bool) -> GraphData:
+        """The arrays of `graph`, shared with it; without features where batches carry `sums` and not the targets' own."""
         if graph.edge_attr is None:
             adj = replace(adj, attr_row=None)
         else:
             assert adj.attr_row is not None, "edge attributes are found by the row that each edge carries"
-        x = _no_rows(graph.x) if sums_alone else graph.x
-        return cls(adj, x, None if sums_alone else graph.x_row, sums, graph.y, split.train, partition.node_perm, graph.edge_attr)
+        x = graph.x if own else _no_rows(graph.x)
+        return cls(adj, x, graph.x_row if own else None, sums, graph.y, split.train, partition.node_perm, graph.edge_attr)
 
     def to(self, device: torch.device) -> GraphData:
         """A copy on `device`; itself on the CPU, where it lies."""

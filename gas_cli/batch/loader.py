@@ -23,13 +23,20 @@ class Batches(Protocol):
     def close(self) -> None: ...
 
 
+Prepare = Callable[[Batch], Batch]
+
+
 class Builder(Protocol):
     """Builds one batch at a time out of part ids."""
 
     @property
     def num_parts(self) -> int: ...
 
-    def build(self, parts: list[int]) -> Batch: ...
+    def build(self, parts: list[int], inputs: bool = True) -> Batch: ...
+
+    def apply(self, change: Prepare, batch: Batch) -> Batch:
+        """A batch of this builder with something done to it, on the stream where it was built."""
+        return change(batch)
 
 
 class BatchLoader:
@@ -38,30 +45,54 @@ class BatchLoader:
     `prepare` is applied to each batch on the building thread (pinning memory, say).
     """
 
-    def __init__(self, builder: Builder, prefetch: int, prepare: Callable[[Batch], Batch] = lambda batch: batch) -> None:
+    def __init__(self, builder: Builder, prefetch: int, prepare: Prepare = lambda batch: batch) -> None:
         self.builder, self.prefetch, self.prepare = builder, prefetch, prepare
         self._cache: dict[tuple[int, ...], Batch] = {}
         self._cached_bytes = 0
         self._lock = threading.Lock()
 
-    def batches(self, groups: list[list[int]], keep: bool) -> Batches:
-        """The batches of `groups`, in order; `keep` says that the same groups will be asked for again. Building starts now, where batches
-        are built ahead; `close` stops it."""
+    def batches(self, groups: list[list[int]], keep: bool, inputs: bool = True) -> Batches:
+        """The batches of `groups`, in order; `keep` says that the same groups will be asked for again, `inputs` whether features are read.
+        Building starts now, where batches are built ahead; `close` stops it."""
         if self.prefetch == 0 or all(tuple(group) in self._cache for group in groups):
-            return (self._get(group, keep) for group in groups)
-        return _Ahead(partial(self._get, keep=keep), groups, self.prefetch)
+            return (self.get(group, keep, inputs) for group in groups)
+        return _Ahead(partial(self.get, keep=keep, inputs=inputs), groups, self.prefetch)
 
-    def _get(self, group: list[int], keep: bool) -> Batch:
+    def get(self, group: list[int], keep: bool, inputs: bool = True) -> Batch:
+        """One batch, now. A batch that is kept has its features, whoever asked for it first."""
         cached = self._cache.get(tuple(group))
         if cached is not None:
             return cached
+        keep = keep and self._cached_bytes < CACHE_BYTES
         with self._lock:  # the builder's scratch serves one thread at a time
-            batch = self.prepare(self.builder.build(group))
-        size = batch.nbytes
-        if keep and self._cached_bytes + size <= CACHE_BYTES:
-            self._cache[tuple(group)] = batch
-            self._cached_bytes += size
+            batch = self._make(group, keep, inputs or keep)
+        size = self._own_bytes(batch)
+        if keep:
+            if self._cached_bytes + size <= CACHE_BYTES:
+                self._cache[tuple(group)] = batch
+            self._cached_bytes += size  # beyond the limit nothing more is built in order to be kept
         return batch
+
+    def _make(self, group: list[int], keep: bool, inputs: bool) -> Batch:
+        return self.prepare(self.builder.build(group, inputs))
+
+    def _own_bytes(self, batch: Batch) -> int:
+        return batch.nbytes
+
+
+class DerivedLoader(BatchLoader):
+    """The batches of another loader with something done to them, where and how that one makes its own; what both keep is kept once."""
+
+    def __init__(self, whole: BatchLoader, derive: Prepare) -> None:
+        super().__init__(whole.builder, whole.prefetch, lambda batch: whole.prepare(whole.builder.apply(derive, batch)))
+        self.whole = whole
+
+    def _make(self, group: list[int], keep: bool, inputs: bool) -> Batch:
+        return self.prepare(self.whole.get(group, keep, inputs))
+
+    def _own_bytes(self, batch: Batch) -> int:
+        """What is not the other loader's."""
+        return batch.blocks[-1].nbytes if len({id(block) for block in batch.blocks}) > 1 else 0
 
 
 class _Ahead:

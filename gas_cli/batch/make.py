@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gas_cli.batch.batch import Batch
+from gas_cli.batch.batch import Batch, Reading
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.batch.loader import BatchLoader, Builder
 from gas_cli.batch.side_stream import SideBuilder
@@ -30,25 +30,15 @@ def graph_device(wanted: str, problem: Problem, sums: Tensor | None, device: tor
 def make_loader(
     problem: Problem,
     split: Split,
+    num_layers: int,
     sums: Tensor | None,
+    reading: Reading,
     prefetch: int,
     device: torch.device,
     where: torch.device,
-    *,
-    loss_blocks: bool,
-    sums_alone: bool,
 ) -> BatchLoader:
     """Batches that hold every edge of their targets, built on `where` for a training on `device`; `sums` is A x, if the model reads it."""
-    builder = BatchBuilder(
-        problem.graph,
-        problem.adj,
-        problem.partition,
-        split,
-        sums,
-        loss_blocks=loss_blocks,
-        sums_alone=sums_alone,
-        device=where,
-    )
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split, num_layers, sums, reading, where)
     if where.type == "cuda":
         return BatchLoader(SideBuilder(builder, where), prefetch)
     return host_loader(builder, prefetch, device)

@@ -24,7 +24,7 @@ class SideStream:
             return replace(batch, ready=self.stream.record_event())
 
 
-class SideBuilder:
+class SideBuilder(Builder):
     """A builder whose work is issued on a stream of its own."""
 
     def __init__(self, builder: Builder, device: torch.device) -> None:
@@ -34,14 +34,17 @@ class SideBuilder:
     def num_parts(self) -> int:
         return self.builder.num_parts
 
-    def build(self, parts: list[int]) -> Batch:
-        return self.side.make(lambda: self.builder.build(parts))
+    def build(self, parts: list[int], inputs: bool = True) -> Batch:
+        return self.side.make(lambda: self.builder.build(parts, inputs))
+
+    def apply(self, change: Callable[[Batch], Batch], batch: Batch) -> Batch:
+        return self.side.make(lambda: change(batch))
 
 
 def arrived(batch: Batch) -> Batch:
     """The batch, which the current stream may read from now on: it waits for `ready`, and the allocator learns of its use."""
     if batch.ready is not None:
-        current = torch.cuda.current_stream(batch.halo.device)
+        current = torch.cuda.current_stream(batch.y.device)
         current.wait_event(batch.ready)
         for tensor in tensors(batch):
             tensor.record_stream(current)

@@ -71,8 +71,7 @@ class TrainerConfig:
     `edge_dropout` drops each edge with that probability, once per epoch. `loss_weighting`: `full_batch` weighs each
     batch by its share of the training nodes (an unbiased estimate of the full-batch loss), `batch_mean` weighs every batch alike
     (as published). `checkpoint_every` is in epochs. `prefetch` builds that many batches ahead on another thread.
-    `sum_features_once`: where the first layer reads dense features through their weighted sum alone, and no dropout before it, the sum is
-    computed once and kept (as large as the features) instead of in every step. `graph_on`: auto | device | host: on a GPU, whether batches
+    `graph_on`: auto | device | host: on a GPU, whether batches
     are built there, out of a copy of adjacency, features and labels (auto: where that takes at most a quarter of its free memory), or on
     the host, and copied.
     """
@@ -86,7 +85,6 @@ class TrainerConfig:
     loss_weighting: str = "full_batch"
     checkpoint_every: int = 10
     prefetch: int = 2
-    sum_features_once: bool = True
     graph_on: str = "auto"
     lipschitz: LipschitzConfig = field(default_factory=LipschitzConfig)
 

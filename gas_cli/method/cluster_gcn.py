@@ -15,8 +15,8 @@ class ClusterGCN(Method):
     reads_sums = False
 
     def loader(self, whole: BatchLoader) -> BatchLoader:
-        model = self.config.model
-        builder = ClusterBuilder(self.problem.graph, model.normalization, model.self_loops, self.problem.partition, self.split)
+        model, problem, layers = self.config.model, self.problem, self.model.num_layers
+        builder = ClusterBuilder(problem.graph, model.normalization, model.self_loops, problem.partition, self.split, layers)
         return host_loader(builder, self.config.trainer.prefetch, self.device)
 
     def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:

@@ -15,11 +15,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gas_cli.batch.batch import Batch
+from gas_cli.batch.batch import Batch, Rows
 from gas_cli.config.root import Config
 from gas_cli.graph.graph import Split
 from gas_cli.method.method import Link, Method, Phase, untimed
-from gas_cli.model.model import Model, Rows
+from gas_cli.model.model import Model
 from gas_cli.prepared.problem import Problem
 from gas_cli.tables.histories import Histories, make_histories
 from gas_cli.tables.table import Pending
@@ -76,4 +76,4 @@ class GASLink(Link):
         self._ahead, self._ahead_of = {}, None
 
     def _pull(self, layer: int, batch: Batch) -> Pending:
-        return self.histories[layer].read(batch.halo, batch.ready)
+        return self.histories[layer].read(batch.blocks[layer].halo, batch.ready)

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gas_cli.batch.batch import Batch
-from gas_cli.batch.loader import BatchLoader
+from gas_cli.batch.batch import Batch, Rows
+from gas_cli.batch.builder import with_loss_block
+from gas_cli.batch.loader import BatchLoader, DerivedLoader
 from gas_cli.config.root import Config
 from gas_cli.graph.graph import Split
-from gas_cli.model.model import Model, Rows
+from gas_cli.model.model import Model
 from gas_cli.prepared.problem import Problem
 from gas_cli.saved import check_keys
 from gas_cli.tables.histories import Histories
@@ -37,7 +38,8 @@ class Link(ABC):
 
     @abstractmethod
     def between(self, layer: int, h: Tensor) -> Rows:
-        """The inputs of layer `layer` (1..L-1), of which `h` [B, C] are the targets' own; autograd follows what is done to them."""
+        """The inputs of layer `layer` (1..L-1) for its block, from the outputs `h` [B, C] of the layer before for the targets of that one's
+        block; autograd follows what is done to them."""
 
     @abstractmethod
     def end(self, step: int) -> None:
@@ -52,7 +54,7 @@ class Alone(Link):
     """Nothing comes from outside the batch, and nothing is kept."""
 
     def begin(self, batch: Batch, upcoming: Batch | None) -> None:
-        assert batch.block.num_halo == 0, "without histories there is no halo"
+        assert not any(block.num_halo for block in batch.blocks), "without histories there is no halo"
 
     def between(self, layer: int, h: Tensor) -> Rows:
         return Rows(h, torch.empty(0, h.shape[1], device=h.device))
@@ -79,8 +81,12 @@ class Method(ABC):
         self.config, self.problem, self.split, self.model, self.device = config, problem, split, model, device
 
     def loader(self, whole: BatchLoader) -> BatchLoader:
-        """Where training batches come from; `whole` gives those that hold every edge of their targets, which exact evaluation reads."""
-        return whole
+        """Where training batches come from; `whole` gives those that hold every edge of their targets, which exact evaluation reads.
+
+        A loss reads the training targets alone, and so may the last layer.
+        """
+        attributes, thinned = self.problem.graph.edge_attr is not None, self.config.trainer.edge_dropout > 0
+        return whole if self.model.reading.others or attributes or thinned else DerivedLoader(whole, with_loss_block)
 
     @abstractmethod
     def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:

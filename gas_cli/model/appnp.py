@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gas_cli.batch.batch import Block
+from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import APPNPConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.gain import Gain
-from gas_cli.model.model import Drop, Model, Rows, State, input_linear, propagate, transform
+from gas_cli.model.model import Drop, Model, State, input_linear, propagate, transform
 from gas_cli.ops.dropout import Noise
 
 
@@ -20,7 +20,8 @@ class APPNP(Model):
     Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, out_channels] for layers 1..L-1.
     """
 
-    uses_initial = ends_by_node = True
+    uses_initial = True
+    reading = Reading(others=False)
 
     def __init__(self, config: APPNPConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gas_cli.batch.batch import Block
+from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import ConvConfig, CustomConfig, StackConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Features
-from gas_cli.model.model import Rows, State
+from gas_cli.model.model import State
 from gas_cli.model.stack import Stack
 from gas_cli.ops.csr import CSR
 
@@ -30,9 +30,10 @@ class Bipartite(Stack):
     generator. History per node and layer: hidden_channels values.
     """
 
+    convolution_reads = Reading()  # code from elsewhere: nobody knows what it does with the other targets
+
     def __init__(self, config: StackConfig, in_channels: int, out_channels: int, edge_dim: int = 0) -> None:
         super().__init__(config, in_channels, out_channels, width=config.hidden_channels, edge_dim=edge_dim)
-        self.ends_by_node = False  # code from elsewhere: nobody knows what its convolution does with the other targets
 
     @abstractmethod
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gas_cli.batch.batch import Block
+from gas_cli.batch.batch import Block, Rows
 from gas_cli.config.model import GATConfig, ModelConfig, StackConfig
-from gas_cli.model.model import Rows, State, glorot, transform
+from gas_cli.model.model import State, glorot, transform
 from gas_cli.model.stack import Stack
 from gas_cli.ops.attention import SLOPE, EdgeDropout, attend, edge_softmax
 from gas_cli.ops.dropout import dropout

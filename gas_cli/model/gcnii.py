@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gas_cli.batch.batch import Block
+from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import GCNIIConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.batch_norm import BatchNorm
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
-from gas_cli.model.model import Drop, Model, Rows, State, glorot, input_linear, propagate, transform
+from gas_cli.model.model import Drop, Model, State, glorot, input_linear, propagate, transform
 from gas_cli.ops.dropout import Noise, masked
 from gas_cli.ops.identity_map import identity_map, identity_map_relu
 
@@ -34,7 +34,7 @@ class GCNII(Model):
         depth, hidden = config.num_layers, config.hidden_channels
         self.num_layers, self.widths = depth, (hidden,) * depth
         self.alpha, self.residual = config.alpha, config.residual
-        self.ends_by_node = not config.batch_norm
+        self.reading = Reading(others=config.batch_norm)
         self.betas = [math.log(config.theta / (index + 1) + 1) for index in range(depth)]
         self.lin_in = input_linear(in_channels, hidden)
         self.lin_out = nn.Linear(hidden, out_channels)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gas_cli.batch.batch import Block
+from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import GINConfig, StackConfig
 from gas_cli.model.batch_norm import BatchNorm
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
 from gas_cli.model.model import (
     Perturb,
     Projection,
-    Rows,
     State,
     held_statistics,
     propagate,
@@ -51,7 +50,7 @@ class GIN(Stack):
     both are linear. History per node and layer: hidden_channels values.
     """
 
-    convolves_sums = True
+    convolution_reads = Reading(messages=False, others=False)
 
     def __init__(self, config: GINConfig, in_channels: int, out_channels: int) -> None:
         super().__init__(config, in_channels, out_channels, width=config.hidden_channels)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from gas_cli.batch.batch import Block
+from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import ModelConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.gain import Gain
@@ -22,20 +22,6 @@ from gas_cli.ops.aggregate import Masks, aggregate
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise, drop_entries, dropout, make_mask
 from gas_cli.ops.spmm import spmm
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The inputs of one layer: `target` [B, C] and `halo` [H, C], either both dense or (raw features only) both CSR.
-
-    `summed` [B, C] is their weighted sum A_BB target + A_BH halo where it is known, as it is of features that nothing random touches;
-    `halo` then has no rows, nor has `target` for a model that reads the sums alone.
-    """
-
-    target: Features
-    halo: Features
-    summed: Tensor | None = None
-
 
 Perturb = Callable[[Tensor, Tensor], Tensor]
 """Rows [n, C] of the nodes with the ids [n] to the same rows with noise."""
@@ -54,6 +40,13 @@ class State:
     initial: Features
     outputs: list[Tensor] = field(default_factory=list)
 
+    def of(self, block: Block) -> State:
+        """The state of the targets of `block`, which are the first of those here."""
+        initial = self.initial
+        if not isinstance(initial, Tensor) or initial.shape[0] <= block.num_targets:
+            return self
+        return State(self.noise, initial[: block.num_targets], [rows[: block.num_targets] for rows in self.outputs])
+
 
 class Model(nn.Module, ABC):
     """Base of all architectures; L = `num_layers` message-passing layers.
@@ -63,19 +56,14 @@ class Model(nn.Module, ABC):
     first, or by `decode`; else it is undefined there), `joins_outputs` (`state.outputs` is read). A class that `takes_edge_attr` is also
     built with `edge_dim`, the columns of `block.edge_attr`, 0 where the edges have none.
 
-    Work is spared where a model says so: `sums_features` (layer 0 reads of the sources nothing but the weighted sum of their raw features,
-    which can be computed once: `Rows.summed`), `reads_sums_alone` (nor the targets' own: then `Rows.target` may have no rows),
-    `ends_by_node` (the last layer and `decode` give a target's scores from its own messages, whatever those of other targets are; no batch
-    norm, then).
+    `reading` promises what layer 0 and the last layer do not read, so that batches can do without.
     """
 
     num_layers: int
     widths: tuple[int, ...]
     uses_initial = False
     joins_outputs = False
-    sums_features = False
-    reads_sums_alone = False
-    ends_by_node = False
+    reading = Reading()
 
     @classmethod
     def takes_edge_attr(cls, config: ModelConfig) -> bool:
@@ -147,10 +135,9 @@ class Drop:
         return dropout(x, self.p, noise, self.site, ids)
 
     def rows(self, rows: Rows, block: Block, noise: Noise) -> Rows:
-        if rows.summed is not None:
-            assert self.p == 0, "sums are known only of rows that nothing random touches"
+        if self.p == 0:
             return rows
-        return Rows(self(rows.target, block.target_ids, noise), self(rows.halo, block.halo_ids, noise))
+        return Rows(self(rows.target, block.target_ids, noise), self(rows.halo, block.halo_ids, noise), rows.known)
 
     def masks(self, block: Block, noise: Noise) -> Masks:
         """What `rows` would drop, for operations that drop on their way."""
@@ -216,17 +203,17 @@ def transform(x: Features, weight: Tensor) -> Tensor:
 def propagate(
     rows: Rows, block: Block, masks: Masks = None, scale: float = 1.0, initial: Tensor | None = None, weight: float = 0.0
 ) -> Tensor:
-    """scale · (A_BB drop(h_B) + A_BH drop(h_H)) + weight · h_0: the weighted sum of each target's messages [B, C]."""
+    """scale · (A_BB drop(h_B) + A_BH drop(h_H) + known) + weight · h_0: the weighted sum of each target's messages [B, C]."""
     assert isinstance(rows.target, Tensor) and isinstance(rows.halo, Tensor), "sparse features are transformed before they are propagated"
-    if rows.summed is not None:
-        assert masks is None and scale == 1 and initial is None, "what is known is the plain sum"
-        return rows.summed
-    return aggregate(block.inner, block.outer, rows.target, rows.halo, masks, scale, initial, weight)
+    if rows.known is not None and block.num_edges == 0 and scale == 1 and initial is None:
+        return rows.known
+    out = aggregate(block.inner, block.outer, rows.target, rows.halo, masks, scale, initial, weight)
+    return out if rows.known is None else out.add(rows.known, alpha=scale)
 
 
 def transforms_first(rows: Rows, weight: Tensor) -> bool:
     """Whether A h W is cheaper as A (h W): where W shrinks h, or h is sparse, unless A h is known."""
-    return rows.summed is None and (isinstance(rows.target, CSR) or weight.shape[1] < weight.shape[0])
+    return rows.known is None and (isinstance(rows.target, CSR) or weight.shape[1] < weight.shape[0])
 
 
 def propagate_and_transform(rows: Rows, block: Block, weight: Tensor) -> Tensor:

@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gas_cli.batch.batch import Block
+from gas_cli.batch.batch import Block, Rows
 from gas_cli.config.model import ModelConfig, PNAConfig, PNAJKConfig, StackConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.batch_norm import BatchNorm
-from gas_cli.model.model import Drop, Rows, State, transform
+from gas_cli.model.model import Drop, State, transform
 from gas_cli.model.stack import Stack
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise

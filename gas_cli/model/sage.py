@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gas_cli.batch.batch import Block
+from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import SAGEConfig, StackConfig
 from gas_cli.model.gain import Gain, spectral_norm
-from gas_cli.model.model import Projection, Rows, State, glorot, propagate_and_transform, transform
+from gas_cli.model.model import Projection, State, glorot, propagate_and_transform, transform
 from gas_cli.model.stack import Stack
 
 
@@ -29,7 +29,7 @@ class SAGE(Stack):
     History per node and layer: hidden_channels values.
     """
 
-    convolves_sums = True
+    convolution_reads = Reading(messages=False, others=False)
 
     def __init__(self, config: SAGEConfig, in_channels: int, out_channels: int) -> None:
         super().__init__(config, in_channels, out_channels, width=config.hidden_channels)

@@ -9,12 +9,12 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gas_cli.batch.batch import Block
+from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import StackConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.batch_norm import BatchNorm
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
-from gas_cli.model.model import Drop, Model, Rows, State, input_linear, mixes_nodes, transform
+from gas_cli.model.model import Drop, Model, State, input_linear, mixes_nodes, transform
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise
 
@@ -27,15 +27,14 @@ class Stack(Model):
     With `linear` a linear layer (and activation) comes before the first convolution and one after the last, which then is like the others.
     A subclass gives the convolutions: `make_conv` builds layer l's parameters, `convolve` runs them.
 
-    A class says of its convolution whether it reads its sources only through `propagate` (`convolves_sums`), and whether it reads nothing
-    else (`convolves_nothing_else`). But for batch norms, which are found in `convs`, a target's output comes from its own messages alone;
-    a class that cannot promise this sets `ends_by_node` to False.
+    A class says what its convolution reads (`convolution_reads`): `messages`, whether it reads its sources otherwise than by `propagate`;
+    `own`, whether it reads the targets' rows beside that; `others`, whether a target's output depends on other targets' messages. Batch
+    norms in `convs` are found.
 
     Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, width] for layers 1..L-1.
     """
 
-    convolves_sums = False
-    convolves_nothing_else = False
+    convolution_reads = Reading(others=False)
 
     def __init__(self, config: StackConfig, in_channels: int, out_channels: int, width: int, edge_dim: int = 0) -> None:
         """`width` is the number of channels that a hidden convolution puts out, `edge_dim` that of the edge attributes that it reads."""
@@ -55,9 +54,12 @@ class Stack(Model):
         self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)
         # Without input layers the first convolution's own dropout is the input dropout.
         self.drops = [Drop(config.dropout if index > 0 or config.linear else 0.0, site=index + 1) for index in range(depth + 1)]
-        self.sums_features = self.convolves_sums and not config.linear and self.drop_input.p == 0
-        self.reads_sums_alone = self.sums_features and self.convolves_nothing_else and not config.residual
-        self.ends_by_node = not (mixes_nodes(self.convs[-1]) or mixes_nodes(self.norms[depth - 1 :]))
+        reads = self.convolution_reads
+        self.reading = Reading(
+            messages=reads.messages or config.linear or self.drop_input.p > 0,
+            own=reads.own or config.residual,
+            others=reads.others or mixes_nodes(self.convs[-1]) or mixes_nodes(self.norms[depth - 1 :]),
+        )
 
     @abstractmethod
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:

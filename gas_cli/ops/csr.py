@@ -67,6 +67,12 @@ class CSR:
         return self.rowptr.numpy(), self.col.numpy(), self.value.numpy()
 
     @classmethod
+    def empty(cls, num_rows: int, num_cols: int, device: torch.device) -> CSR:
+        """No entries."""
+        rowptr = torch.zeros(num_rows + 1, dtype=torch.int64, device=device)
+        return cls(rowptr, rowptr[:0].int(), torch.empty(0, device=device), num_cols)
+
+    @classmethod
     def from_scipy(cls, matrix: sp.sparray | sp.spmatrix) -> CSR:
         csr = sp.csr_array(matrix)
         csr.sort_indices()

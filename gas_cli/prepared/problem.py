@@ -64,7 +64,7 @@ class Problem:
         return None if isinstance(x, CSR) or self.graph.x_row is not None else row_sums([(self.adj, x)])
 
     def summed(self) -> Problem:
-        """The same with A x in the place of x, where there is A x: a model that `reads_sums_alone` has no use for both tables."""
+        """The same with A x in the place of x, where there is A x: for a model that reads nothing else."""
         sums = self.feature_sums
         return self if sums is None else replace(self, graph=replace(self.graph, x=sums), x_summed=True)
 

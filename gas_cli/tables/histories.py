@@ -64,7 +64,8 @@ class Histories:
         return mapped
 
     def overflowed(self) -> bool:
-        """Whether a row is infinite. Nothing is in flight."""
+        """Whether a row is infinite."""
+        self.flush()
         return any(bool(table.state().isinf().any()) for table in self._tables)
 
     def flush(self) -> None:
@@ -74,6 +75,7 @@ class Histories:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs to go on bit for bit; tables are on the host."""
+        self.flush()
         return {"tables": [table.state() for table in self._tables], "written_at": self.ages.written_at.clone()}
 
     def check(self, saved: Any, step: int | None = None) -> None:

@@ -40,28 +40,6 @@ class Streams(ABC):
         """Block the host until both streams are idle."""
 
 
-class InlineStreams(Streams):
-    """No second stream: operations run where they are submitted, and the order is written to `journal`."""
-
-    def __init__(self) -> None:
-        self.journal: list[str] = []
-
-    def now(self) -> Mark:
-        return None
-
-    def submit(
-        self, stream: str, operation: Operation, after: Sequence[Mark], reads: Sequence[Tensor], label: str
-    ) -> tuple[Tensor | None, Mark]:
-        self.journal.append(f"{stream} {label}")
-        return operation(), None
-
-    def wait(self, mark: Mark, result: Tensor, label: str) -> None:
-        self.journal.append(f"wait {label}")
-
-    def drain(self) -> None:
-        self.journal.append("drain")
-
-
 class CudaStreams(Streams):
     """A side stream for each of the two. `delay_cycles` makes every copy start late, so that a missing wait shows in a test."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from gas_cli.batch.batch import Reading
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Split
@@ -16,15 +18,21 @@ from gas_cli.prepared.problem import Problem
 from gas_cli.train.trainer import Trainer
 
 
-def make_trainer(config: Config, problem: Problem, folder: Path, seed: int | None = None) -> Trainer:
+def make_trainer(
+    config: Config, problem: Problem, folder: Path, seed: int | None = None, reading: Callable[[Reading], Reading] | None = None
+) -> Trainer:
     """The training of `config` in `folder`, where nothing is written yet, from its first step on; `seed` is `config.seed` without another.
+
+    `reading` changes what the model promises not to read, so that a comparison can take a shortcut back.
 
     Raises UserError for a device or a split that does not exist.
     """
     seed = config.seed if seed is None else seed
     device, split = pick_device(config.device), pick_split(config, problem, seed)
     torch.manual_seed(seed)
-    return Trainer(config, problem, split, make_model(config, problem, seed), seed, device, folder)
+    model = make_model(config, problem, seed)
+    model.reading = model.reading if reading is None else reading(model.reading)
+    return Trainer(config, problem, split, model, seed, device, folder)
 
 
 def make_model(config: Config, problem: Problem, seed: int) -> Model:

@@ -15,8 +15,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gas_cli.batch.batch import Block
-from gas_cli.model.model import Model, Rows, propagate
+from gas_cli.batch.batch import Block, Rows
+from gas_cli.model.model import Model, propagate
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.spmm import spmm
 

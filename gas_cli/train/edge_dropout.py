@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gas_cli.batch.batch import Batch
-from gas_cli.ops.csr import CSR
+from gas_cli.batch.batch import Batch, Block
 from gas_cli.ops.dropout import Noise, dropout_csr
 
 SITE = 1 << 20
@@ -18,9 +17,9 @@ def drop_edges(batch: Batch, p: float, noise: Noise) -> Batch:
     Every edge enters one batch per epoch, so this draws each edge once per epoch. The draw is keyed by target and position of the source
     in the block; the sparsity pattern stays, so the blocks' memory does too.
     """
-    block = batch.block
-
-    def thin(a: CSR, site: int) -> CSR:
-        return dropout_csr(a, p, noise, site, block.target_ids)
-
-    return replace(batch, loss_block=None, block=replace(block, inner=thin(block.inner, SITE), outer=thin(block.outer, SITE + 1)))
+    thinned: dict[int, Block] = {}
+    for block in batch.blocks:
+        if id(block) not in thinned:
+            inner, outer = (dropout_csr(a, p, noise, SITE + k, block.target_ids) for k, a in enumerate((block.inner, block.outer)))
+            thinned[id(block)] = replace(block, inner=inner, outer=outer)
+    return replace(batch, blocks=tuple(thinned[id(block)] for block in batch.blocks))

@@ -56,13 +56,13 @@ class Evaluator:
         masks = {"train": split.train, "val": split.val, "test": split.test}
         return {name: self.metric(scores[mask], self.graph.y[mask]) for name, mask in masks.items()}
 
-    def batches(self) -> Iterator[Batch]:
-        """All nodes once, on the device, in the same batches every time."""
-        return self._between(self.loader.batches(self.groups, keep=True))
+    def batches(self, inputs: bool) -> Iterator[Batch]:
+        """All nodes once, on the device, in the same batches every time; without `inputs` their features need not be there."""
+        return self._between(self.loader.batches(self.groups, keep=True, inputs=inputs))
 
-    def batches_of(self, groups: list[list[int]]) -> Iterator[Batch]:
+    def batches_of(self, groups: list[list[int]], inputs: bool = True) -> Iterator[Batch]:
         """The batches of other groups of parts."""
-        return self._between(self.loader.batches(groups, keep=False))
+        return self._between(self.loader.batches(groups, keep=False, inputs=inputs))
 
     def _between(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:

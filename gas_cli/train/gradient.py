@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gas_cli.batch.batch import Batch
+from gas_cli.batch.batch import Batch, Rows
 from gas_cli.batch.builder import cut_rows
-from gas_cli.model.model import Model, Rows, State
+from gas_cli.model.model import Model, State
 from gas_cli.ops.dropout import Noise
 from gas_cli.tables.histories import Histories
 from gas_cli.tables.table import Pending
@@ -42,7 +42,7 @@ def full_gradient(model: Model, batches: Batches, exact: Histories, loss: Loss) 
     total = [torch.zeros_like(p) for p in weights]
     above: dict[int, Tensor] = {}  # layer -> gradient by its inputs [N, widths[layer]], on the host
     for index in reversed(range(model.num_layers)):
-        for batch in batches():
+        for batch in batches(index == 0 or model.uses_initial):
             inputs = _Inputs(model, index, batch, exact)
             objective = _objective(model, index, batch, inputs, above, loss)
             if objective is None:
@@ -62,19 +62,20 @@ def add(total: list[Tensor], more: list[Tensor]) -> None:
 
 def _objective(model: Model, index: int, batch: Batch, inputs: _Inputs, above: dict[int, Tensor], loss: Loss) -> Tensor | None:
     """A scalar whose gradient is the batch's part of the loss' gradient through layer `index`; None where that is zero."""
-    h = model.layer(index, inputs.rows, batch.block, inputs.state)
+    block = batch.blocks[index]
+    h = model.layer(index, inputs.rows, block, inputs.state)
     if index < model.num_layers - 1:
         upstream = cut_rows(above[index + 1], list(batch.ranges))
         assert isinstance(upstream, Tensor)
         return (h.float() * upstream.to(h.device)).sum()
-    return loss(model.decode(h, batch.block, inputs.state), batch, 1) if batch.num_train > 0 else None
+    return loss(model.decode(h, block, inputs.state), batch, 1) if batch.num_train > 0 else None
 
 
 class _Inputs:
     """What layer `index` reads of one batch, as leaves of a new graph of operations."""
 
     def __init__(self, model: Model, index: int, batch: Batch, exact: Histories) -> None:
-        self.batch = batch
+        self.batch, self.halo = batch, batch.blocks[index].halo
         self.layers = [*range(1, index)] if model.joins_outputs else []
         self.layers += [index] if index else []
         self.leaves: list[Tensor] = []  # of `layers`, the targets' rows; then the halo's of `index`
@@ -83,7 +84,7 @@ class _Inputs:
             self.rows, self.state = start(model, batch, Noise.off(), with_halo=index == 0)
         if index > 0:
             targets = [_leaf(exact[layer].read(batch.ranges)) for layer in self.layers]
-            halo = _leaf(exact[index].read(batch.halo))
+            halo = _leaf(exact[index].read(batch.blocks[index].halo))
             self.leaves = [*targets, halo]
             self.rows = Rows(targets[-1], halo)
             first = self.state.initial if model.uses_initial else targets[-1]
@@ -100,7 +101,7 @@ class _Inputs:
             for begin, stop in self.batch.ranges:
                 tables[layer][begin:stop] += piece[offset : offset + stop - begin].cpu()
                 offset += stop - begin
-        tables[self.layers[-1]].index_add_(0, self.batch.halo.cpu(), found[-1].cpu())
+        tables[self.layers[-1]].index_add_(0, self.halo.cpu(), found[-1].cpu())
 
 
 def _leaf(rows: Pending) -> Tensor:

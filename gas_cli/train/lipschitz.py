@@ -16,9 +16,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gas_cli.batch.batch import Block
+from gas_cli.batch.batch import Block, Rows
 from gas_cli.config.training import LipschitzConfig
-from gas_cli.model.model import Model, Rows, State
+from gas_cli.model.model import Model, State
 from gas_cli.ops.dropout import Noise
 from gas_cli.ops.gaussian import gaussian
 

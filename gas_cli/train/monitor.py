@@ -65,7 +65,7 @@ class Monitor:
             scores = self.evaluator.exact(refresh=exact)[: self.num_nodes]
             layers = [self._histories(layer, exact) for layer in range(1, self.model.num_layers)] + [_scores_layer(scores)]
             found, batches = self._batches(exact, scores, layers, groups)
-            full = full_gradient(self.model, lambda: self.evaluator.batches_of(self._seen), exact, self.loss)
+            full = full_gradient(self.model, lambda inputs: self.evaluator.batches_of(self._seen, inputs), exact, self.loss)
         known = Bound(self.model).known
         return {
             "ages": {"up_to": ages.up_to, "nodes": ages.sizes},
@@ -100,10 +100,10 @@ class Monitor:
             add(total, step.gradient)
             self._compare(batch, step, exact, scores, layers)
             if bound.known:
-                errors = [layer.history[batch.halo.cpu()].to(self.device) for layer in layers[:-1]]
-                for layer, cap in zip(layers, bound.caps(batch.block, errors), strict=True):
+                errors = [layer.history[batch.blocks[-1].halo.cpu()].to(self.device) for layer in layers[:-1]]
+                for layer, cap in zip(layers, bound.caps(batch.blocks[-1], errors), strict=True):
                     layer.cap[_positions(batch)] = cap.cpu()
-            block = batch.block
+            block = batch.blocks[-1]
             figures.append((block.num_halo, block.outer.nnz / max(block.num_edges, 1), float(history_shares(block).mean())))
         columns = torch.tensor(figures, dtype=torch.float64).unbind(1)
         names = ("halo", "cut_edges", "history_share")

@@ -67,8 +67,8 @@ class Trainer:
             self.method = make_method(config, problem, split, model, device)
             sums = self._feature_sums()
             self.graph_device = graph_device(config.trainer.graph_on, problem, sums, device)
-            shortcuts = {"loss_blocks": model.ends_by_node, "sums_alone": model.reads_sums_alone}
-            self.loader = make_loader(problem, split, sums, config.trainer.prefetch, device, self.graph_device, **shortcuts)
+            ahead = config.trainer.prefetch
+            self.loader = make_loader(problem, split, model.num_layers, sums, model.reading, ahead, device, self.graph_device)
         self.link = self.method.link(self.histories, self.clock.phase)
         self.epochs = EpochBatches(config.trainer, self.method.loader(self.loader), problem.train_parts, seed, device, self.clock)
         groups = problem.evaluation_groups(self.epochs.batch_parts)
@@ -86,7 +86,7 @@ class Trainer:
 
     def _feature_sums(self) -> Tensor | None:
         """A x, where every layer 0 of this training can read it: the same in each step, with nothing random before it."""
-        return self.problem.feature_sums if self.model.sums_features and sums_usable(self.config) else None
+        return None if self.model.reading.messages or self.config.trainer.edge_dropout > 0 else self.problem.feature_sums
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -143,7 +143,7 @@ class Trainer:
             if self.config.trainer.edge_dropout > 0:
                 batch = drop_edges(batch, self.config.trainer.edge_dropout, noise)
             with torch.set_grad_enabled(learns), self._precision():
-                scores = forward(self.model, batch, self.link, noise, penalty, for_loss=True)
+                scores = forward(self.model, batch, self.link, noise, penalty)
             if learns:
                 self._update(penalty.onto(self.loss(scores, batch, num_batches)))
             self.link.end(self.progress.step)
@@ -305,11 +305,6 @@ class Trainer:
         with self._stage("checkpoint"):
             self._save_best()
             save_checkpoint(self.last_checkpoint, self.state_dict())
-
-
-def sums_usable(config: Config) -> bool:
-    """Whether every step of this training reads the same A x, if its model does."""
-    return config.trainer.sum_features_once and config.trainer.edge_dropout == 0
 
 
 def _copy(value: Any) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gas_cli.batch.batch import tensors
-from gas_cli.batch.builder import BatchBuilder
+from gas_cli.batch.builder import BatchBuilder, with_loss_block
 from gas_cli.batch.side_stream import SideBuilder, arrived
 from gas_cli.config.model import GCNConfig
 from gas_cli.ops.csr import CSR
@@ -35,14 +35,14 @@ def test_an_epoch_covers_every_edge_and_every_training_node_exactly_once(drawn, 
     graph = make_graph(matrix, directed, sparse_features=data.draw(st.booleans()))
     parts = data.draw(st.integers(1, graph.num_nodes))
     problem = make_problem(graph, parts, GCNConfig(normalization="none", self_loops=False))
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2)
     seen = torch.zeros(graph.num_nodes, graph.num_nodes)
     trained = torch.zeros(graph.num_nodes, dtype=torch.int64)
     for group in epoch_groups(parts, data.draw(st.integers(1, parts)), shuffle=True, seed=1, epoch=1):
         batch = builder.build(group)
         rows = positions(batch)
-        columns = torch.cat([rows, batch.halo])
-        seen[rows.unsqueeze(1), columns] += torch.cat([batch.block.inner.to_dense(), batch.block.outer.to_dense()], dim=1)
+        columns = torch.cat([rows, batch.blocks[-1].halo])
+        seen[rows.unsqueeze(1), columns] += torch.cat([batch.blocks[-1].inner.to_dense(), batch.blocks[-1].outer.to_dense()], dim=1)
         trained[rows[batch.train_rows]] += 1
     assert torch.equal(seen, problem.adj.to_dense())
     assert torch.equal(trained, problem.graph.splits[0].train.long())
@@ -54,33 +54,35 @@ def test_rows_belong_to_their_nodes(drawn, data):
     graph = make_graph(drawn[0], drawn[1], sparse_features=data.draw(st.booleans()))
     parts = data.draw(st.integers(1, graph.num_nodes))
     problem = make_problem(graph, parts, GCNConfig())
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2)
     batch = builder.build(sorted(data.draw(st.sets(st.integers(0, parts - 1), min_size=1))))
     x = dense_rows(graph.x)  # in the order of node ids
-    assert torch.equal(dense_rows(batch.x_target), x[batch.block.target_ids])
-    assert torch.equal(dense_rows(batch.x_halo), x[batch.block.halo_ids])
-    assert torch.equal(batch.y, graph.y[batch.block.target_ids])
-    assert set(batch.block.target_ids.tolist()).isdisjoint(batch.block.halo_ids.tolist())
-    assert batch.halo.tolist() == sorted(set(batch.halo.tolist()))
-    assert int(batch.block.outer.to_dense().abs().sum(0).count_nonzero()) == batch.block.num_halo  # every halo node sends a message
+    assert torch.equal(dense_rows(batch.x.target), x[batch.blocks[-1].target_ids])
+    assert torch.equal(dense_rows(batch.x.halo), x[batch.blocks[-1].halo_ids])
+    assert torch.equal(batch.y, graph.y[batch.blocks[-1].target_ids])
+    assert set(batch.blocks[-1].target_ids.tolist()).isdisjoint(batch.blocks[-1].halo_ids.tolist())
+    assert batch.blocks[-1].halo.tolist() == sorted(set(batch.blocks[-1].halo.tolist()))
+    assert (
+        int(batch.blocks[-1].outer.to_dense().abs().sum(0).count_nonzero()) == batch.blocks[-1].num_halo
+    )  # every halo node sends a message
 
 
 def test_a_builder_leaves_no_trace_between_batches():
     graph = make_graph(random_adjacency(30, 4, 0))
     problem = make_problem(graph, 6, GCNConfig())
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2)
     first = builder.build([1, 4])
     builder.build([0, 1, 5])
     again = builder.build([4, 1])
-    assert torch.equal(first.block.inner.to_dense(), again.block.inner.to_dense())
-    assert torch.equal(first.block.outer.to_dense(), again.block.outer.to_dense())
-    assert torch.equal(first.halo, again.halo)
+    assert torch.equal(first.blocks[-1].inner.to_dense(), again.blocks[-1].inner.to_dense())
+    assert torch.equal(first.blocks[-1].outer.to_dense(), again.blocks[-1].outer.to_dense())
+    assert torch.equal(first.blocks[-1].halo, again.blocks[-1].halo)
 
 
 def test_adjacent_parts_are_one_range():
     graph = make_graph(random_adjacency(30, 4, 0))
     problem = make_problem(graph, 6, GCNConfig())
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2)
     ptr = problem.partition.part_ptr.tolist()
     assert builder.build([0, 1, 3]).ranges == ((ptr[0], ptr[2]), (ptr[3], ptr[4]))
 
@@ -89,10 +91,10 @@ def test_the_documented_path_of_four_nodes():
     path = sp.csr_array((np.ones(6), ([0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2])), shape=(4, 4))
     problem = make_problem(make_graph(path), 1, GCNConfig(normalization="none", self_loops=False))
     partition = replace(problem.partition, part_ptr=torch.tensor([0, 2, 4]))
-    batch = BatchBuilder(problem.graph, problem.adj, partition, problem.graph.splits[0]).build([0])
-    assert batch.block.inner.to_dense().tolist() == [[0, 1], [1, 0]]
-    assert batch.halo.tolist() == [2]
-    assert batch.block.outer.to_dense().tolist() == [[0], [1]]
+    batch = BatchBuilder(problem.graph, problem.adj, partition, problem.graph.splits[0], 2).build([0])
+    assert batch.blocks[-1].inner.to_dense().tolist() == [[0, 1], [1, 0]]
+    assert batch.blocks[-1].halo.tolist() == [2]
+    assert batch.blocks[-1].outer.to_dense().tolist() == [[0], [1]]
 
 
 @pytest.mark.gpu
@@ -103,12 +105,13 @@ def test_batches_built_on_the_device_equal_those_of_the_host(edge_dim, sparse, s
     graph = make_graph(random_adjacency(200, 5, 0), edge_dim=edge_dim, sparse_features=sparse)
     problem = make_problem(graph, 10, GCNConfig())
     whole = problem.graph, problem.adj, problem.partition, problem.graph.splits[0]
-    given = {"feature_sums": problem.feature_sums if sums else None, "loss_blocks": True}
-    host, device = BatchBuilder(*whole, **given), SideBuilder(BatchBuilder(*whole, **given, device=CUDA), CUDA)
+    given = (*whole, 2, problem.feature_sums if sums else None)
+    host, device = BatchBuilder(*given), SideBuilder(BatchBuilder(*given, device=CUDA), CUDA)
     for parts in ([3], [0, 1, 7], list(range(10))):
-        expected, found = host.build(parts), arrived(device.build(parts))
+        expected, found = (builder.apply(with_loss_block, builder.build(parts)) for builder in (host, device))
+        arrived(found)
         assert (found.parts, found.ranges, found.num_train) == (expected.parts, expected.ranges, expected.num_train)
-        assert (found.loss_block is None) == (expected.loss_block is None)
+        assert found.blocks[-1].num_edges == expected.blocks[-1].num_edges
         for one, other in zip(tensors(found), tensors(expected), strict=True):
             assert one.is_cuda
             # Means of edge attributes are sums in another order; everything else is copied.

@@ -22,8 +22,8 @@ def builders(graph, parts: int, aggregation: tuple[str, bool]) -> tuple[ClusterB
     problem = make_problem(graph, parts, GCNConfig(normalization=aggregation[0], self_loops=aggregation[1]))
     split = problem.graph.splits[0]
     return (
-        ClusterBuilder(problem.graph, *aggregation, problem.partition, split),
-        BatchBuilder(problem.graph, problem.adj, problem.partition, split),
+        ClusterBuilder(problem.graph, *aggregation, problem.partition, split, 2),
+        BatchBuilder(problem.graph, problem.adj, problem.partition, split, 2),
     )
 
 
@@ -35,16 +35,16 @@ def test_a_batch_is_the_normalised_sub_graph_of_its_nodes(drawn, aggregation, da
     cluster, whole = builders(graph, parts, aggregation)
     group = sorted(data.draw(st.sets(st.integers(0, parts - 1), min_size=1)))
     batch, complete = cluster.build(group), whole.build(group)
-    ids = batch.block.target_ids.numpy()
+    ids = batch.blocks[-1].target_ids.numpy()
     alone = CSR.from_scipy(sp.csr_array(graph.adj.to_scipy()[ids][:, ids]))
-    torch.testing.assert_close(batch.block.inner.to_dense(), normalize(alone, *aggregation).to_dense())
-    assert batch.block.num_halo == batch.halo.numel() == batch.x_halo.shape[0] == batch.block.outer.nnz == 0
-    assert batch.block.outer.num_rows == batch.block.num_targets == len(ids)
+    torch.testing.assert_close(batch.blocks[-1].inner.to_dense(), normalize(alone, *aggregation).to_dense())
+    assert batch.blocks[-1].num_halo == batch.blocks[-1].halo.numel() == batch.x.halo.shape[0] == batch.blocks[-1].outer.nnz == 0
+    assert batch.blocks[-1].outer.num_rows == batch.blocks[-1].num_targets == len(ids)
     for name in ("y", "train_rows"):
         assert torch.equal(getattr(batch, name), getattr(complete, name))
     assert (batch.parts, batch.ranges, batch.num_train) == (complete.parts, complete.ranges, complete.num_train)
-    if batch.block.inner.symmetric:
-        dense = batch.block.inner.to_dense()
+    if batch.blocks[-1].inner.symmetric:
+        dense = batch.blocks[-1].inner.to_dense()
         assert torch.equal(dense, dense.t())
 
 
@@ -52,7 +52,7 @@ def test_a_batch_is_the_normalised_sub_graph_of_its_nodes(drawn, aggregation, da
 @given(adjacencies(), AGGREGATIONS)
 def test_one_part_drops_nothing(drawn, aggregation):
     cluster, whole = builders(make_graph(*drawn), 1, aggregation)
-    one, other = cluster.build([0]).block.inner, whole.build([0]).block.inner
+    one, other = cluster.build([0]).blocks[-1].inner, whole.build([0]).blocks[-1].inner
     for name in ("rowptr", "col", "value"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
@@ -63,7 +63,7 @@ def test_attributes_are_those_of_the_sub_graph_with_means_over_its_edges_alone(d
     graph = make_graph(drawn[0], drawn[1], edge_dim=2)
     parts = data.draw(st.integers(1, graph.num_nodes))
     cluster, _ = builders(graph, parts, aggregation)
-    block = cluster.build(sorted(data.draw(st.sets(st.integers(0, parts - 1), min_size=1)))).block
+    block = cluster.build(sorted(data.draw(st.sets(st.integers(0, parts - 1), min_size=1)))).blocks[-1]
     assert block.edge_attr.shape == (block.num_edges, 2)
     ids, loops = block.target_ids, block.edge_source == block.edge_target
     target = torch.repeat_interleave(torch.arange(graph.num_nodes), graph.adj.rowptr.diff())

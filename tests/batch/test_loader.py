@@ -18,7 +18,7 @@ from tests.builders import make_graph, make_problem, random_adjacency
 
 def loader(prefetch: int) -> BatchLoader:
     problem = make_problem(make_graph(random_adjacency(60, 4, 0)), 12, GCNConfig())
-    return BatchLoader(BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]), prefetch)
+    return BatchLoader(BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2), prefetch)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.booleans(), st.integers(0, 3), st.integers(1, 5))
@@ -40,8 +40,8 @@ def test_prefetched_batches_equal_batches_built_in_place(prefetch):
     ahead, here = list(loader(prefetch).batches(groups, keep=False)), list(loader(0).batches(groups, keep=False))
     assert [a.parts for a in ahead] == [b.parts for b in here]
     for a, b in zip(ahead, here, strict=True):
-        assert torch.equal(a.halo, b.halo)
-        assert torch.equal(a.block.inner.value, b.block.inner.value)
+        assert torch.equal(a.blocks[-1].halo, b.blocks[-1].halo)
+        assert torch.equal(a.blocks[-1].inner.value, b.blocks[-1].inner.value)
 
 
 @pytest.mark.parametrize("prefetch", [1, 3])
@@ -49,9 +49,9 @@ def test_no_more_batches_are_built_than_were_taken_and_have_a_place(prefetch):
     served, started = loader(prefetch), threading.Semaphore(0)
     build = served.builder.build
 
-    def counted(parts):
+    def counted(parts, inputs):
         started.release()
-        return build(parts)
+        return build(parts, inputs)
 
     served.builder.build = counted
     batches = served.batches([[part] for part in range(12)], keep=False)
@@ -88,10 +88,10 @@ def test_a_consumer_that_stops_early_leaves_no_thread():
 def test_features_that_a_batch_owns_count_for_what_is_kept(monkeypatch):
     """Ranges cut out of the graph's own table are views; gathered rows are copies, and a table larger than memory must not pile up."""
     problem = make_problem(make_graph(random_adjacency(60, 4, 0), num_features=200), 12, GCNConfig())
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2)
     one, two = builder.build([3]), builder.build([3, 7])
-    assert one.nbytes == one.block.nbytes + 4 * one.x_halo.numel()
-    assert two.nbytes == two.block.nbytes + 4 * (two.x_halo.numel() + two.x_target.numel())
+    assert one.nbytes == one.blocks[-1].nbytes + 4 * one.x.halo.numel()
+    assert two.nbytes == two.blocks[-1].nbytes + 4 * (two.x.halo.numel() + two.x.target.numel())
     monkeypatch.setattr(module, "CACHE_BYTES", one.nbytes + 1)
     served = BatchLoader(builder, 0)
     groups = [[3], [0, 2]]

@@ -15,9 +15,9 @@ from benchmarks.cases import CASES, MODELS, VARIANTS, scaled
 from benchmarks.our_training import PHASES, batches, make_trainer, prepare_timed
 from benchmarks.pyg_models import build
 from benchmarks.racers import our_racer
+from gas_cli.batch.batch import Rows
 from gas_cli.config.compose import compose_config
 from gas_cli.graph.load import load_graph
-from gas_cli.model.model import Rows
 from gas_cli.model.registry import build_model
 from gas_cli.run import prepare
 

@@ -8,14 +8,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gas_cli.batch.batch import Batch
+from gas_cli.batch.batch import Batch, Rows
+from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.checks import require_non_negative
 from gas_cli.config.method import GASConfig
 from gas_cli.config.root import Config
 from gas_cli.graph.graph import Split
 from gas_cli.method.gas import GAS, GASLink
 from gas_cli.method.method import Link, Phase, untimed
-from gas_cli.model.model import Model, Rows
+from gas_cli.model.model import Model
 from gas_cli.ops.spmm import spmm
 from gas_cli.prepared.problem import Problem
 from gas_cli.saved import check_keys, check_tensor
@@ -53,6 +54,10 @@ class BothWays(GAS):
     def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
         assert histories is not None
         return BothWaysLink(self, histories, phase)
+
+    def loader(self, whole: BatchLoader) -> BatchLoader:
+        """Without loss blocks: what compensates needs every message."""
+        return whole
 
     def learns_from(self, batch: Batch) -> bool:
         self.silent += int(batch.num_train == 0)
@@ -112,8 +117,8 @@ class _Compensated(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        grad, block = grads[0], ctx.batch.block
+        grad, block = grads[0], ctx.batch.blocks[-1]
         if ctx.strength:
-            grad = grad + ctx.strength * spmm(block.outer, ctx.table.read(ctx.batch.halo).wait())
+            grad = grad + ctx.strength * spmm(block.outer, ctx.table.read(block.halo).wait())
         ctx.found.append((ctx.table, grad))
         return grad, None, None, None, None

@@ -10,7 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from gas_cli.batch.builder import BatchBuilder
 from gas_cli.cli.help import train_help
 from gas_cli.config.compose import compose_config, load_config
 from gas_cli.config.method import GASConfig
@@ -19,13 +22,19 @@ from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
 from gas_cli.graph.graph import Split
 from gas_cli.method.gas import GAS
+from gas_cli.method.method import Alone
 from gas_cli.model.model import Model
+from gas_cli.model.registry import build_model
+from gas_cli.ops.dropout import Noise
 from gas_cli.predict import predict
 from gas_cli.prepared.problem import Problem
 from gas_cli.run import resume, run
 from gas_cli.train.checkpoint import load_checkpoint
+from gas_cli.train.drivers import forward
 from gas_cli.train.trainer import Trainer
+from tests.builders import MODEL_IDS, MODELS, adjacencies, in_original_order, make_config, make_graph, make_problem
 from tests.method.kept import CLASSES
+from tests.method.sampled import Sampled, SampledBuilder, SampledConfig
 from tests.tables.kinds import histories
 from tests.train.test_trainer import assert_same
 
@@ -33,6 +42,7 @@ SMALL = [
     "dataset.num_nodes=240", "dataset.num_communities=6", "dataset.num_features=8", "partitioner=random", "partitioner.num_parts=6",
     "partitioner.cache=''", "trainer.batch_parts=2", "trainer.epochs=4", "model.num_layers=3", "model.hidden_channels=8", "device=cpu",
 ]  # fmt: skip
+PLAIN = [model for model in MODELS if not model.batch_norm]
 FEW_TRAIN = ["dataset.train_fraction=0.02", "trainer.batch_parts=1"]
 
 
@@ -56,7 +66,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     info = tmp_path / "site" / "outside_methods-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-methods\nVersion: 1.0\n")
-    names = ["both_ways = tests.method.outside:BothWaysConfig", f"gas_in_dicts = {__name__}:GASInDictsConfig", "broken = nowhere:Config"]
+    own = {"both_ways": "tests.method.outside:BothWaysConfig", "gas_in_dicts": f"{__name__}:GASInDictsConfig", "broken": "nowhere:Config"}
+    names = [f"{name} = {where}" for name, where in (own | {"sampled": "tests.method.sampled:SampledConfig"}).items()]
     (info / "entry_points.txt").write_text("[gas_cli.methods]\n" + "\n".join(names) + "\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
     registered.cache_clear()
@@ -66,7 +77,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     registered.cache_clear()
     from hydra.core.config_store import ConfigStore
 
-    for name in ("both_ways", "gas_in_dicts"):
+    for name in ("both_ways", "gas_in_dicts", "sampled"):
         ConfigStore.instance().repo["method"].pop(f"{name}.yaml", None)
 
 
@@ -152,3 +163,46 @@ def test_a_table_in_a_dict_gives_the_same_bits(tmp_path: Path) -> None:
     assert_same(dicts["model"], gas["model"])
     assert_same(dicts["method"], gas["method"])
     assert (tmp_path / "gas" / "metrics.jsonl").read_text().count('"loss"') == 4
+
+
+@pytest.mark.parametrize(
+    "model", [m for m in MODELS if not m.batch_norm], ids=[i for m, i in zip(MODELS, MODEL_IDS, strict=True) if not m.batch_norm]
+)
+@settings(max_examples=8, deadline=None)
+@given(drawn=adjacencies(), data=st.data())
+def test_sampled_blocks_of_all_neighbours_give_full_batch(drawn: Any, data: st.DataObject, model: Any) -> None:
+    """Blocks with targets of their own: scores and gradients are those of the full batch at these targets, dropout included."""
+    graph = make_graph(*drawn)
+    parts = data.draw(st.integers(1, min(4, graph.num_nodes)))
+    config = make_config(model, num_parts=parts)
+    config.method = SampledConfig()
+    problem, whole = make_problem(graph, parts, model), make_problem(graph, 1, model)
+    network = build_model(model, graph.num_features, graph.num_classes, seed=1).train()
+    network.observe(problem.adj)
+    method = Sampled(config, problem, problem.graph.splits[0], network, torch.device("cpu"))
+    chosen = sorted(data.draw(st.sets(st.integers(0, parts - 1), min_size=1)))
+    batch = SampledBuilder(method).build(chosen)
+    link = method.link(None)
+    link.begin(batch, None)
+    ids = batch.blocks[-1].target_ids
+
+    def outcome(scores: torch.Tensor) -> list[torch.Tensor]:
+        weights = list(network.parameters())
+        return [scores.detach(), *torch.autograd.grad(scores.square().sum(), weights, allow_unused=True, materialize_grads=True)]
+
+    found = outcome(forward(network, batch, link, Noise(3, 4)))
+    full = BatchBuilder(whole.graph, whole.adj, whole.partition, whole.graph.splits[0], network.num_layers).build([0])
+    expected = outcome(in_original_order(whole, forward(network, full, Alone(), Noise(3, 4)))[ids])
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["gcn", "gcnii", "pna_jk"])
+def test_a_sampled_method_trains_resumes_and_predicts(tmp_path: Path, model: str) -> None:
+    settings = ["method=sampled", "method.fan_out=3", f"model={model}", "trainer.epochs=2"]
+    state = trained(tmp_path / "run", *settings)
+    assert state["method"] == {} and all(bool(torch.isfinite(weight).all()) for weight in state["model"].values())
+    resume(tmp_path / "run", load_config(tmp_path / "run" / "config.yaml", ["trainer.epochs=3"]))
+    found = np.load(predict(tmp_path / "run", "exact", tmp_path / "out", checkpoint="last", device="cpu"))
+    assert found["probabilities"].shape[0] == 240 and np.isfinite(found["probabilities"]).all()
+    with pytest.raises(UserError, match="method=sampled keeps no histories"):
+        config_of(*settings, "evaluation.mode=history")

@@ -44,7 +44,7 @@ def ours(config: ModelConfig, graph: Graph = GRAPH):
 def scores_of(model: Model, config: ModelConfig, graph: Graph) -> torch.Tensor:
     problem = make_problem(graph, 1, config)
     model.observe(problem.adj)
-    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
+    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], model.num_layers).build([0])
     with torch.no_grad():
         return in_original_order(problem, forward(model, batch, Alone(), Noise.off()))
 

@@ -33,9 +33,9 @@ def test_exact_through_histories_layerwise_inference_and_refresh(name, sparse):
         scores = lab.gas_epoch(size=2, epoch=epoch)
     torch.testing.assert_close(scores, expected, **CLOSE)
     torch.testing.assert_close(
-        in_original_order(lab.problem, layerwise(lab.network, lab.batches, 40, lab.device, lab.histories)), expected, **CLOSE
+        in_original_order(lab.problem, layerwise(lab.network, lab.passes, 40, lab.device, lab.histories)), expected, **CLOSE
     )
-    torch.testing.assert_close(in_original_order(lab.problem, last_layer(lab.network, lab.batches, 40, lab.histories)), expected, **CLOSE)
+    torch.testing.assert_close(in_original_order(lab.problem, last_layer(lab.network, lab.passes, 40, lab.histories)), expected, **CLOSE)
 
 
 def test_max_aggregation_through_the_settings(tmp_path):

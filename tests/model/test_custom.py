@@ -74,9 +74,9 @@ def test_exact_through_histories_layerwise_inference_and_refresh(write, text, la
     for epoch in (2, 3):
         scores = lab.gas_epoch(size=2, epoch=epoch)
     torch.testing.assert_close(scores, expected, **CLOSE)
-    exact = layerwise(lab.network, lab.batches, 40, lab.device, lab.histories)
+    exact = layerwise(lab.network, lab.passes, 40, lab.device, lab.histories)
     torch.testing.assert_close(in_original_order(lab.problem, exact), expected, **CLOSE)
-    torch.testing.assert_close(in_original_order(lab.problem, last_layer(lab.network, lab.batches, 40, lab.histories)), expected, **CLOSE)
+    torch.testing.assert_close(in_original_order(lab.problem, last_layer(lab.network, lab.passes, 40, lab.histories)), expected, **CLOSE)
 
 
 def test_a_class_of_pyg_in_a_file_is_the_one_that_model_conv_names(write):

@@ -10,7 +10,7 @@ from gas_cli.batch.batch import Batch
 from gas_cli.config.compose import compose_config, load_config, save_config
 from gas_cli.config.model import PNAConfig, PNAJKConfig
 from gas_cli.errors import UserError
-from gas_cli.model.model import Rows, State
+from gas_cli.model.model import State
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.train.edge_dropout import drop_edges
@@ -41,8 +41,12 @@ def reference(conv: torch.nn.Module, adjacency: torch.Tensor, x: torch.Tensor, d
 def a_batch(lab: Lab) -> tuple[Batch, torch.Tensor, torch.Tensor]:
     """A batch with a halo, its adjacency [B, B+H] and its features [B+H, F]."""
     batch = lab.batches(size=2)[0]
-    assert batch.block.num_halo
-    return batch, torch.cat([batch.block.inner.to_dense(), batch.block.outer.to_dense()], dim=1), torch.cat([batch.x_target, batch.x_halo])
+    assert batch.blocks[-1].num_halo
+    return (
+        batch,
+        torch.cat([batch.blocks[-1].inner.to_dense(), batch.blocks[-1].outer.to_dense()], dim=1),
+        torch.cat([batch.x.target, batch.x.halo]),
+    )
 
 
 def test_degree_means_are_those_of_the_whole_graph_whatever_the_parts_and_are_saved():
@@ -61,21 +65,21 @@ def test_a_model_that_has_seen_no_graph_says_nan():
 def test_a_layer_is_its_formula():
     lab = Lab(GRAPH, 5, PNAConfig(num_layers=1))
     batch, adjacency, x = a_batch(lab)
-    found = lab.network.convolve(0, Rows(batch.x_target, batch.x_halo), batch.block, State(OFF, x))
+    found = lab.network.convolve(0, batch.x, batch.blocks[-1], State(OFF, x))
     torch.testing.assert_close(found, reference(lab.network.convs[0], adjacency, x, lab.network.degree_means[0]))
 
 
 def test_a_removed_edge_is_no_message_but_counts_in_the_degree():
     lab = Lab(GRAPH, 5, PNAConfig(num_layers=1, aggregators=["mean"], scalers=["linear"]))
     batch, adjacency, x = a_batch(lab)
-    block = drop_edges(batch, 0.5, Noise(0, 1)).block
+    block = drop_edges(batch, 0.5, Noise(0, 1)).blocks[-1]
     kept = torch.cat([block.inner.to_dense(), block.outer.to_dense()], dim=1) != 0
     assert 0 < kept.sum() < adjacency.sum()
     conv = lab.network.convs[0]
     mean = kept.float() @ conv.pre(x).relu() / kept.sum(1, keepdim=True).clamp(min=1)
     scale = adjacency.sum(1, keepdim=True) / lab.network.degree_means[1]
-    expected = scale * (mean @ conv.post + conv.bias) + conv.own(batch.x_target)
-    torch.testing.assert_close(lab.network.convolve(0, Rows(batch.x_target, batch.x_halo), block, State(OFF, x)), expected)
+    expected = scale * (mean @ conv.post + conv.bias) + conv.own(batch.x.target)
+    torch.testing.assert_close(lab.network.convolve(0, batch.x, block, State(OFF, x)), expected)
 
 
 @pytest.mark.parametrize("jump", ["cat", "max"])
@@ -84,16 +88,16 @@ def test_jumping_knowledge_joins_the_normalised_start_and_all_layers(jump):
     lab = Lab(GRAPH, 5, PNAJKConfig(num_layers=1, hidden_channels=6, batch_norm=True, residual=True, jump=jump))
     network = lab.network.train()
     batch, adjacency, x = a_batch(lab)
-    rows = network.encode_rows(Rows(batch.x_target, batch.x_halo), batch.block, OFF)
+    rows = network.encode_rows(batch.x, batch.blocks[-1], OFF)
     state = State(OFF, rows.target)
-    scores = network.decode(network.layer(0, rows, batch.block, state), batch.block, state)
+    scores = network.decode(network.layer(0, rows, batch.blocks[-1], state), batch.blocks[-1], state)
 
     def normalised(values: torch.Tensor) -> torch.Tensor:
         return F.batch_norm(values, None, None, training=True)
 
     start = network.lin_in(x)
     h0 = normalised(start).relu()
-    own = h0[: batch.block.num_targets]
+    own = h0[: batch.blocks[-1].num_targets]
     h1 = (normalised(reference(network.convs[0], adjacency, h0, network.degree_means[0])) + own).relu()
     joined = torch.cat([own, h1], dim=1) if jump == "cat" else torch.maximum(own, h1)
     torch.testing.assert_close(scores, network.lin_out(joined), rtol=1e-4, atol=1e-5)

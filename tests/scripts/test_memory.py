@@ -73,10 +73,10 @@ def test_views_count_once_and_what_the_host_holds_not_at_all() -> None:
 
 def test_a_copied_batch_equals_the_original_and_shares_no_memory() -> None:
     problem = make_problem(make_graph(random_adjacency(40, 4, 0)), 4, GCNConfig())
-    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([1, 2])
+    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 1).build([1, 2])
     other = copied(batch)
-    assert other.ranges == batch.ranges and other.block.inner.symmetric
-    for one, two in ((batch.x_target, other.x_target), (batch.block.outer.col, other.block.outer.col), (batch.y, other.y)):
+    assert other.ranges == batch.ranges and other.blocks[-1].inner.symmetric
+    for one, two in ((batch.x.target, other.x.target), (batch.blocks[-1].outer.col, other.blocks[-1].outer.col), (batch.y, other.y)):
         assert torch.equal(one, two) and one.data_ptr() != two.data_ptr()
 
 

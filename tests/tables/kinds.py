@@ -12,9 +12,9 @@ from torch import Tensor
 from gas_cli.tables.histories import Histories
 from gas_cli.tables.memory import MemoryTable, read_rows
 from gas_cli.tables.streamed import StreamedTable
-from gas_cli.tables.streams import InlineStreams, Streams
+from gas_cli.tables.streams import Streams
 from gas_cli.tables.table import Pending, Table, Where
-from tests.tables.streams import LateStreams
+from tests.tables.streams import InlineStreams, LateStreams
 
 CPU = torch.device("cpu")
 MakeTable = Callable[[int, int, torch.dtype], Table]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gas_cli.tables.streams import Mark, Streams
+from gas_cli.tables.streams import Mark, Operation, Streams
 
 
 @dataclass(eq=False)
@@ -56,3 +56,25 @@ class LateStreams(Streams):
             for earlier in queue[0].after:
                 self._finish(earlier)
             queue.pop(0).run()
+
+
+class InlineStreams(Streams):
+    """No second stream: operations run where they are submitted, and the order is written to `journal`."""
+
+    def __init__(self) -> None:
+        self.journal: list[str] = []
+
+    def now(self) -> Mark:
+        return None
+
+    def submit(
+        self, stream: str, operation: Operation, after: Sequence[Mark], reads: Sequence[Tensor], label: str
+    ) -> tuple[Tensor | None, Mark]:
+        self.journal.append(f"{stream} {label}")
+        return operation(), None
+
+    def wait(self, mark: Mark, result: Tensor, label: str) -> None:
+        self.journal.append(f"wait {label}")
+
+    def drain(self) -> None:
+        self.journal.append("drain")

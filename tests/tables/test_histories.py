@@ -11,6 +11,7 @@ from gas_cli.tables.ages import NEVER, Ages
 from gas_cli.tables.histories import Histories, make_histories
 from gas_cli.tables.pinned import device_view, pinned_gather, pinned_rows
 from tests.builders import rows_of
+from tests.tables.kinds import KINDS, histories
 
 CPU = torch.device("cpu")
 PTR = torch.tensor([0, 3, 5, 10])
@@ -60,6 +61,17 @@ def test_state_survives_a_round_trip_and_does_not_fit_another_shape():
             wrong.check(histories.state_dict())
     with pytest.raises(UserError, match="steps that were not done"):
         other.check(histories.state_dict(), step=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_checkpoint_has_what_was_written_last(kind):
+    """Whatever is still on its way when the state is asked for."""
+    late = histories(kind, 10, (4,), PTR)
+    rows = torch.randn(10, 4)
+    late[1].write([(0, 10)], rows)
+    assert torch.equal(late.state_dict()["tables"][0], rows)
+    late[1].write(torch.tensor([3]), torch.full((1, 4), float("inf")))
+    assert late.overflowed()
 
 
 def test_pinned_needs_cuda():

@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 
+from gas_cli.batch.batch import Rows
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.model import GCNConfig, GCNIIConfig
 from gas_cli.method.gas import GASLink
-from gas_cli.model.model import Rows
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.partition.groups import epoch_groups
@@ -17,11 +17,11 @@ from gas_cli.tables.histories import Histories, make_histories
 from gas_cli.tables.memory import MemoryTable
 from gas_cli.tables.pinned import pinned_gather
 from gas_cli.tables.streamed import StreamedTable
-from gas_cli.tables.streams import CudaStreams, InlineStreams
+from gas_cli.tables.streams import CudaStreams
 from gas_cli.train.drivers import forward
 from tests.builders import make_graph, make_problem, random_adjacency, rows_of
 from tests.tables.kinds import KINDS, histories, streamed
-from tests.tables.streams import LateStreams
+from tests.tables.streams import InlineStreams, LateStreams
 
 CPU = torch.device("cpu")
 MODEL = GCNConfig(num_layers=3, hidden_channels=8)
@@ -30,7 +30,7 @@ PTR = torch.arange(0, 81, 10)
 
 def setup(model=MODEL, device=CPU):
     problem = make_problem(make_graph(random_adjacency(80, 6, 0)), 8, model)
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], model.num_layers)
     return builder, build_model(model, problem.graph.num_features, 3, seed=0).to(device), problem.partition.part_ptr
 
 
@@ -133,10 +133,10 @@ def test_rows_read_ahead_for_another_batch_are_not_used(kind):
     link.begin(batches[0], batches[1])
     forward(network, batches[0], link, Noise.off())
     link.begin(batches[2], None)
-    rows: Rows = link.between(1, torch.zeros(batches[2].block.num_targets, 8))
+    rows: Rows = link.between(1, torch.zeros(batches[2].blocks[-1].num_targets, 8))
     halo = rows.halo.clone()
     link.flush()
-    assert halo.any() and torch.equal(halo, kept[1].read(batches[2].halo).wait())
+    assert halo.any() and torch.equal(halo, kept[1].read(batches[2].blocks[1].halo).wait())
 
 
 def test_without_cuda_tables_lie_in_memory():

@@ -58,7 +58,7 @@ def measured(lab: Lab, size: int = 1) -> tuple[list[torch.Tensor], list[torch.Te
     for batch in lab.batches(size):
         step = probe(lab.network, batch, lab.histories, GASLink, Loss("full_batch", 1), weights)
         targets = torch.cat([torch.arange(*bounds) for bounds in batch.ranges])
-        found = bound.caps(batch.block, [h[batch.halo] for h in histories])
+        found = bound.caps(batch.blocks[-1], [h[batch.blocks[-1].halo] for h in histories])
         for layer, output in enumerate(step.outputs):
             errors[layer][targets] = (output - exact[layer][targets]).norm(dim=1)
             caps[layer][targets] = found[layer]
@@ -134,9 +134,9 @@ def test_an_error_above_its_cap_is_counted():
 def test_history_shares_count_weights_by_their_size():
     lab = Lab(make_graph(random_adjacency(30, 4, 1)), 3, GCNConfig())
     for batch in lab.batches():
-        inner, outer = batch.block.inner.to_dense().abs().sum(1), batch.block.outer.to_dense().abs().sum(1)
-        torch.testing.assert_close(history_shares(batch.block), outer / (inner + outer))
-    assert not history_shares(lab._builder(lab.whole).build([0]).block).any()
+        inner, outer = batch.blocks[-1].inner.to_dense().abs().sum(1), batch.blocks[-1].outer.to_dense().abs().sum(1)
+        torch.testing.assert_close(history_shares(batch.blocks[-1]), outer / (inner + outer))
+    assert not history_shares(lab._builder(lab.whole).build([0]).blocks[-1]).any()
 
 
 def test_gains():

@@ -40,9 +40,9 @@ def assert_exact(lab: Lab) -> torch.Tensor:
     for epoch in range(1, lab.network.num_layers + 1):
         scores = lab.gas_epoch(size=2, epoch=epoch)
     torch.testing.assert_close(scores, expected, **CLOSE)
-    scores = layerwise(lab.network, lab.batches, n, lab.device, lab.histories)
+    scores = layerwise(lab.network, lab.passes, n, lab.device, lab.histories)
     torch.testing.assert_close(in_original_order(lab.problem, scores), expected, **CLOSE)
-    scores = last_layer(lab.network, lab.batches, n, lab.histories)
+    scores = last_layer(lab.network, lab.passes, n, lab.histories)
     torch.testing.assert_close(in_original_order(lab.problem, scores), expected, **CLOSE)
     return expected
 
@@ -74,7 +74,7 @@ def test_the_order_of_the_nodes_changes_neither_scores_nor_gradients(drawn, mode
     for order in (torch.arange(graph.num_nodes), torch.randperm(graph.num_nodes, generator=torch.Generator().manual_seed(7))):
         network = Lab(graph, 1, model).network.train()
         problem = make_problem(graph, 1, model, order=order)
-        batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
+        batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2).build([0])
         scores = forward(network, batch, Alone(), Noise(3, 4))
         Loss("full_batch", batch.num_train)(scores, batch, 1).backward()
         outcomes.append((in_original_order(problem, scores.detach()), [p.grad for p in network.parameters()]))
@@ -82,7 +82,7 @@ def test_the_order_of_the_nodes_changes_neither_scores_nor_gradients(drawn, mode
 
 
 def attributes_by_edge(batch) -> dict[tuple[int, int], list[float]]:
-    block = batch.block
+    block = batch.blocks[-1]
     source = torch.cat([block.target_ids, block.halo_ids])[block.edge_source]
     pairs = zip(source.tolist(), block.target_ids[block.edge_target].tolist(), strict=True)
     return dict(zip(pairs, block.edge_attr.tolist(), strict=True))
@@ -93,7 +93,7 @@ def attributes_by_edge(batch) -> dict[tuple[int, int], list[float]]:
 def test_every_edge_has_its_own_row_and_an_added_loop_the_mean_of_its_node(drawn, data):
     graph = make_graph(*drawn, edge_dim=2)
     problem = make_problem(graph, data.draw(st.integers(1, graph.num_nodes)), GATConfig())
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2)
     found: dict[tuple[int, int], list[float]] = {}
     for part in range(builder.num_parts):
         found |= attributes_by_edge(builder.build([part]))
@@ -113,11 +113,11 @@ def test_edge_dropout_thins_weights_and_leaves_attributes_with_their_edges():
     batch = lab.batches(size=2)[0]
     thinned = drop_edges(batch, 0.5, Noise(1, 2))
     assert attributes_by_edge(thinned) == attributes_by_edge(batch)
-    assert 0 < int((thinned.block.edge_weight == 0).sum()) < batch.block.num_edges
+    assert 0 < int((thinned.blocks[-1].edge_weight == 0).sum()) < batch.blocks[-1].num_edges
     link = GASLink(lab.histories)
     link.begin(batch, None)
     scores = forward(lab.network, thinned, link, Noise.off())
-    assert scores.shape == (batch.block.num_targets, 3) and bool(torch.isfinite(scores).all())
+    assert scores.shape == (batch.blocks[-1].num_targets, 3) and bool(torch.isfinite(scores).all())
 
 
 def test_a_model_that_reads_no_attributes_gets_none_and_is_as_it_was():
@@ -208,4 +208,4 @@ def test_cuda_equals_cpu_with_attributes_from_pinned_batches(model):
     torch.testing.assert_close(lab.full_batch(Noise.off()).detach(), expected, rtol=1e-3, atol=1e-4)
     batch = lab.builder.build([1, 2])
     moved = batch.pin_memory().to(lab.device)
-    assert moved.block.edge_attr.is_cuda and torch.equal(moved.block.edge_attr.cpu(), batch.block.edge_attr)
+    assert moved.blocks[-1].edge_attr.is_cuda and torch.equal(moved.blocks[-1].edge_attr.cpu(), batch.blocks[-1].edge_attr)

@@ -17,7 +17,7 @@ from tests.builders import make_graph, make_problem, random_adjacency
 
 def epoch_batches(prefetch: int, epochs: int = 3, **settings) -> EpochBatches:
     problem = make_problem(make_graph(random_adjacency(60, 4, 0)), 12, GCNConfig())
-    loader = BatchLoader(BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]), prefetch)
+    loader = BatchLoader(BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2), prefetch)
     return EpochBatches(TrainerConfig(epochs=epochs, batch_parts=5, **settings), loader, 12, 0, torch.device("cpu"), Clock())
 
 
@@ -44,7 +44,7 @@ def test_epochs_bring_their_groups_in_order_whatever_was_built_ahead(prefetch):
 def test_the_next_epoch_is_built_before_it_is_asked_for_until_it_is_closed():
     subject, built = epoch_batches(prefetch=1), queue.SimpleQueue()
     build = subject.loader.builder.build
-    subject.loader.builder.build = lambda parts: built.put(parts) or build(parts)
+    subject.loader.builder.build = lambda parts, inputs: built.put(parts) or build(parts, inputs)
     for _ in subject.batches(1):
         pass
     expected = [*subject.groups(1), subject.groups(2)[0]]

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from live_bytes import LiveBytes
 
+from gas_cli.batch.batch import Rows
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.config.history import HistoryConfig
 from gas_cli.graph.graph import Graph
 from gas_cli.method.gas import GASLink
 from gas_cli.method.method import Alone
-from gas_cli.model.model import Rows
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.partition.groups import epoch_groups
@@ -51,10 +51,14 @@ class Lab:
         self.histories = make_histories(self.network.widths[1:], self.problem.partition.part_ptr, config, self.device)
 
     def _builder(self, problem: Problem) -> BatchBuilder:
-        return BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
+        return BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], self.network.num_layers)
 
     def batches(self, size: int = 1, epoch: int = 1):
         return [self.builder.build(g).to(self.device) for g in epoch_groups(self.problem.partition.num_parts, size, True, 0, epoch)]
+
+    def passes(self, inputs: bool):
+        """All nodes once, as exact inference asks for them."""
+        return self.batches()
 
     def full_batch(self, noise: Noise) -> torch.Tensor:
         """Scores of a plain full-batch forward pass, in the order of node ids."""
@@ -69,7 +73,7 @@ class Lab:
         with torch.no_grad():
             for step, batch in enumerate(self.batches(size, epoch)):
                 link.begin(batch, None)
-                scores[batch.block.target_ids.cpu()] = forward(self.network, batch, link, Noise.off()).cpu()
+                scores[batch.blocks[-1].target_ids.cpu()] = forward(self.network, batch, link, Noise.off()).cpu()
                 link.end(step)
         return scores
 
@@ -102,7 +106,7 @@ def test_one_part_equals_full_batch_with_dropout_and_gradients(drawn, model, spa
     for order in (torch.arange(graph.num_nodes), torch.randperm(graph.num_nodes, generator=torch.Generator().manual_seed(7))):
         twin = copy.deepcopy(network)
         problem = make_problem(graph, 1, model, order=order)
-        batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
+        batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], twin.num_layers).build([0])
         store = make_histories(twin.widths[1:], problem.partition.part_ptr, HistoryConfig(), CPU)
         for table in rows_of(store):
             table.fill_(float("nan"))  # a history that were read would show
@@ -153,14 +157,14 @@ def test_layerwise_inference_equals_full_batch_and_writes_no_history(drawn, data
     lab = Lab(graph, data.draw(st.integers(1, min(6, graph.num_nodes))), model, placement)
     lab.network.eval()
     n, expected = graph.num_nodes, lab.full_batch(Noise.off()).detach()
-    scores = layerwise(lab.network, lab.batches, n, lab.device)
+    scores = layerwise(lab.network, lab.passes, n, lab.device)
     torch.testing.assert_close(in_original_order(lab.problem, scores), expected, **CLOSE)
     assert not any(table.any() for table in rows_of(lab.histories))
     # A refresh writes the exact inputs of every layer, after which one layer's work gives exact scores.
-    layerwise(lab.network, lab.batches, n, lab.device, lab.histories)
+    layerwise(lab.network, lab.passes, n, lab.device, lab.histories)
     for table, exact in zip(rows_of(lab.histories), lab.exact_inputs(), strict=True):
         torch.testing.assert_close(table.cpu(), exact, **CLOSE)
-    scores = last_layer(lab.network, lab.batches, n, lab.histories)
+    scores = last_layer(lab.network, lab.passes, n, lab.histories)
     torch.testing.assert_close(in_original_order(lab.problem, scores), expected, **CLOSE)
 
 
@@ -173,7 +177,7 @@ def test_a_refresh_needs_no_tables_beside_the_histories():
         counter, batches = LiveBytes(), lab.batches()
         counter.ignore([rows_of(lab.histories), list(lab.network.parameters())])
         with counter:
-            layerwise(lab.network, lambda batches=batches: batches, 400, CPU, lab.histories)
+            layerwise(lab.network, lambda inputs, batches=batches: batches, 400, CPU, lab.histories)
         peaks[dtype] = counter.peak
     assert peaks["float32"] + 400 * 8 * 4 <= peaks["bfloat16"]
 
@@ -183,7 +187,7 @@ def test_every_training_node_counts_once_so_the_losses_average_to_the_full_batch
     """Weighting `full_batch`: with exact histories and frozen weights the mean loss over an epoch's batches is the full-batch loss."""
     lab = Lab(make_graph(random_adjacency(50, 4, 3)), 7, model)
     lab.network.eval()
-    layerwise(lab.network, lab.batches, 50, CPU, lab.histories)
+    layerwise(lab.network, lab.passes, 50, CPU, lab.histories)
     mask = lab.problem.graph.splits[0].train
     loss, batches = Loss("full_batch", int(mask.sum())), lab.batches(size=2)
     link = GASLink(lab.histories)

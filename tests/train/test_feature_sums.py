@@ -10,12 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from gas_cli.batch.batch import Reading
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.config.compose import METHOD_SCHEMAS
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.model import GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
 from gas_cli.config.training import LipschitzConfig
 from gas_cli.method.gas import GASLink
+from gas_cli.model.gcn import GCN
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.report.recorder import read_metrics
@@ -38,11 +40,15 @@ SUMMING: list[ModelConfig] = [
 ]
 
 
+ALONE = Reading(messages=False, own=False)
+
+
 def outcome(network: torch.nn.Module, problem, sums: torch.Tensor | None):
     """Scores and gradients of two GAS steps with dropout, and exact scores after them."""
     network = copy.deepcopy(network).train()
-    alone = network.reads_sums_alone
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], sums, sums_alone=alone)
+    builder = BatchBuilder(
+        problem.graph, problem.adj, problem.partition, problem.graph.splits[0], network.num_layers, sums, network.reading
+    )
     store = make_histories(network.widths[1:], problem.partition.part_ptr, HistoryConfig(), CPU)
     link, found = GASLink(store), []
     for step, group in enumerate(([0, 1], [2])):
@@ -52,7 +58,7 @@ def outcome(network: torch.nn.Module, problem, sums: torch.Tensor | None):
         Loss("batch_mean", batch.num_train)(scores, batch, 2).backward()
         link.end(step)
         found.append(scores.detach())
-    exact = layerwise(network.eval(), lambda: (builder.build([part]) for part in range(3)), problem.graph.num_nodes, CPU)
+    exact = layerwise(network.eval(), lambda inputs: (builder.build([part], inputs) for part in range(3)), problem.graph.num_nodes, CPU)
     return found, exact, [p.grad for p in network.parameters()]
 
 
@@ -65,7 +71,7 @@ def test_sums_computed_once_give_the_scores_and_gradients_of_sums_computed_in_ea
         return
     graph = make_graph(matrix, directed)
     network = build_model(model, graph.num_features, graph.num_classes, seed=1)
-    assert network.sums_features
+    assert not network.reading.messages
     problem = make_problem(graph, 3, model)
     torch.testing.assert_close(outcome(network, problem, problem.feature_sums), outcome(network, problem, None), rtol=1e-4, atol=2e-5)
 
@@ -78,20 +84,24 @@ def test_the_sums_are_those_of_the_normalised_adjacency():
 
 def test_batches_carry_sums_instead_of_the_halo_s_features():
     problem = make_problem(make_graph(random_adjacency(30, 4, 0)), 3, SUMMING[0])
-    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], problem.feature_sums).build([1])
-    assert batch.block.num_halo > 0 and batch.x_halo.shape == (0, problem.graph.num_features)
+    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2, problem.feature_sums).build([1])
+    assert (
+        batch.blocks[1].num_halo > 0
+        and batch.blocks[0].num_edges == batch.blocks[0].num_halo == 0
+        and batch.x.halo.shape == (0, problem.graph.num_features)
+    )
     start, stop = batch.ranges[0]
-    assert torch.equal(batch.x_summed, problem.feature_sums[start:stop])
+    assert torch.equal(batch.x.known, problem.feature_sums[start:stop])
 
 
 def test_a_model_that_reads_the_sums_alone_is_given_no_features():
     problem = make_problem(make_graph(random_adjacency(30, 4, 0)), 3, SUMMING[0])
     sums = problem.feature_sums
-    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], sums, sums_alone=True).build([0, 2])
-    assert batch.x_target.shape == batch.x_halo.shape == (0, problem.graph.num_features)
-    assert batch.nbytes == batch.block.nbytes + 4 * batch.block.num_targets * problem.graph.num_features
-    without = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], sums_alone=True).build([0, 2])
-    assert without.x_target.shape[0] == without.block.num_targets and without.x_halo.shape[0] == without.block.num_halo
+    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2, sums, ALONE).build([0, 2])
+    assert batch.x.target.shape == batch.x.halo.shape == (0, problem.graph.num_features)
+    assert batch.nbytes == batch.blocks[0].nbytes + batch.blocks[1].nbytes + 4 * batch.blocks[-1].num_targets * problem.graph.num_features
+    without = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2, reading=ALONE).build([0, 2])
+    assert without.x.target.shape[0] == without.blocks[-1].num_targets and without.x.halo.shape[0] == without.blocks[-1].num_halo
 
 
 def test_sums_take_the_place_of_features_that_nothing_reads(tmp_path: Path):
@@ -140,21 +150,21 @@ def test_training_uses_them(tmp_path: Path):
         (GCNIIConfig(drop_input=False), False, {}),
         (SUMMING[0], True, {}),
         (SUMMING[0], False, {"edge_dropout": 0.2}),
-        (SUMMING[0], False, {"sum_features_once": False}),
     ],
-    ids=["input dropout", "input layer", "attention", "features encoded first", "sparse", "edge dropout", "not wanted"],
+    ids=["input dropout", "input layer", "attention", "features encoded first", "sparse", "edge dropout"],
 )
 def test_training_does_not_where_the_sums_change_or_are_not_read(tmp_path: Path, model, sparse, trainer):
     assert trainer_of(tmp_path, model, sparse, **trainer).loader.builder.data.sums is None
 
 
 @pytest.mark.parametrize("method", ["gas", "full_batch", "cluster_gcn"])
-def test_runs_with_and_without_them_agree(tmp_path: Path, method: str):
+def test_runs_with_and_without_them_agree(tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch):
     losses = []
     for wanted in (True, False):
         config = make_config(SUMMING[0])
-        config.method = replace(config.method, name=method)
-        config.trainer = replace(config.trainer, epochs=4, sum_features_once=wanted)
+        config.method, config.trainer = METHOD_SCHEMAS[method](), replace(config.trainer, epochs=4)
+        if not wanted:
+            monkeypatch.setattr(GCN, "convolution_reads", Reading())
         folder = tmp_path / str(wanted)
         folder.mkdir()
         train_once(config, prepare_graph(make_graph(random_adjacency(60, 4, 0)), config), folder, seed=0)

@@ -22,7 +22,7 @@ SLOW = settings(max_examples=10, deadline=None, suppress_health_check=[HealthChe
 
 
 def exact_histories(lab: Lab) -> Histories:
-    layerwise(lab.network, lab.batches, lab.problem.graph.num_nodes, CPU, lab.histories)
+    layerwise(lab.network, lab.passes, lab.problem.graph.num_nodes, CPU, lab.histories)
     return lab.histories
 
 
@@ -44,7 +44,7 @@ def test_layer_by_layer_equals_full_batch(drawn, data, model, sparse):
     exact = exact_histories(lab)
     size = data.draw(st.integers(1, 3))
     loss = Loss("full_batch", int(graph.splits[0].train.sum()))
-    found = full_gradient(lab.network, lambda: lab.batches(size), exact, loss)
+    found = full_gradient(lab.network, lambda inputs: lab.batches(size), exact, loss)
     torch.testing.assert_close(found, of_full_batch(lab), rtol=1e-3, atol=1e-5)
     assert all(parameter.grad is None for parameter in lab.network.parameters())
 

@@ -91,7 +91,7 @@ def test_the_evaluation_is_that_of_full_batch_on_the_whole_graph(tmp_path: Path)
     graph = graphs_apart()
     trainer, records = fitted(graph, MODELS[0], tmp_path)
     whole = make_problem(graph, 1, MODELS[0])
-    batch = BatchBuilder(whole.graph, whole.adj, whole.partition, whole.graph.splits[0]).build([0])
+    batch = BatchBuilder(whole.graph, whole.adj, whole.partition, whole.graph.splits[0], trainer.model.num_layers).build([0])
     network = trainer.model.eval()
     with torch.no_grad():
         scores = in_original_order(whole, forward(network, batch, Alone(), Noise.off()))

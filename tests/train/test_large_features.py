@@ -39,7 +39,7 @@ def mapped(values: np.ndarray, path: Path) -> torch.Tensor:
 
 def batches(graph: Graph) -> list:
     problem = make_problem(graph, 6, GATConfig())
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0])
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2)
     return [builder.build(group) for group in ([0], [1, 2], [3, 5], [0, 1, 2, 3, 4, 5])]
 
 
@@ -52,9 +52,9 @@ def test_batches_of_mapped_tables_equal_those_in_memory_bit_for_bit(tmp_path: Pa
     problem = make_problem(on_disk, 6, GATConfig())
     assert problem.graph.x.data_ptr() == on_disk.x.data_ptr() and problem.graph.edge_attr.data_ptr() == on_disk.edge_attr.data_ptr()
     for found, wanted in zip(batches(on_disk), expected, strict=True):
-        for name in ("x_target", "x_halo", "y"):
-            assert torch.equal(getattr(found, name), getattr(wanted, name)), name
-        assert torch.equal(found.block.edge_attr, wanted.block.edge_attr)
+        for one, other in ((found.x.target, wanted.x.target), (found.x.halo, wanted.x.halo), (found.y, wanted.y)):
+            assert torch.equal(one, other)
+        assert torch.equal(found.blocks[-1].edge_attr, wanted.blocks[-1].edge_attr)
 
 
 def records(folder: Path) -> list[dict[str, object]]:
@@ -116,10 +116,10 @@ def test_memory_holds_a_few_batches_and_not_the_features(tmp_path: Path, monkeyp
     problem = prepare_graph(graph.validate(), config)
     peaks.append(anonymous_bytes())
     network = build_model(model, columns, 3, seed=0).eval()
-    served = BatchLoader(BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]), 0)
+    served = BatchLoader(BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2), 0)
 
-    def watched():
-        for batch in served.batches([[part] for part in range(64)], keep=True):
+    def watched(inputs):
+        for batch in served.batches([[part] for part in range(64)], keep=True, inputs=inputs):
             peaks.append(anonymous_bytes())
             yield batch
 

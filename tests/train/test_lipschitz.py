@@ -35,7 +35,7 @@ def penalized(model: ModelConfig, order: torch.Tensor | None = None, noise: floa
     """(network, rows of every layer, penalty) of one full-batch step."""
     graph = make_graph(random_adjacency(30, 4, 0))
     problem = make_problem(graph, 1, model, order=order)
-    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
+    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], model.num_layers).build([0])
     network = build_model(model, graph.num_features, graph.num_classes, seed=1).train()
     network.observe(problem.adj)
     seen = []
@@ -79,7 +79,7 @@ def test_it_changes_no_output_and_no_statistics_and_does_not_depend_on_the_order
     assert all(float(shift.detach()) > 0 for shift in penalty.shifts) and len(penalty.shifts) == model.num_layers - 2
     graph = make_graph(random_adjacency(30, 4, 0))
     problem = make_problem(graph, 1, model)
-    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0]).build([0])
+    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], network.num_layers).build([0])
     plain = build_model(model, graph.num_features, graph.num_classes, seed=1).train()
     plain.observe(problem.adj)
     torch.testing.assert_close(scores, forward(plain, batch, Alone(), Noise(3, 4)))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from gas_cli.batch.builder import FEW, BatchBuilder
+from gas_cli.batch.builder import FEW, BatchBuilder, with_loss_block
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.model import ConvConfig, GCNConfig, GINConfig
 from gas_cli.graph.graph import Split
@@ -36,14 +36,13 @@ def with_few_training(graph, count: int):
 def step(network: torch.nn.Module, problem, loss_blocks: bool):
     """Loss, gradients, and what the step left in the histories, with dropout."""
     network = copy.deepcopy(network).train()
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], loss_blocks=loss_blocks)
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], network.num_layers)
     store = make_histories(network.widths[1:], problem.partition.part_ptr, HistoryConfig(), CPU)
     link, losses = GASLink(store), []
     for number in range(builder.num_parts):
-        batch = builder.build([number])
-        assert loss_blocks or batch.loss_block is None
+        batch = with_loss_block(builder.build([number])) if loss_blocks else builder.build([number])
         link.begin(batch, None)
-        scores = forward(network, batch, link, Noise(3, number), for_loss=True)
+        scores = forward(network, batch, link, Noise(3, number))
         if batch.num_train:
             losses.append(Loss("batch_mean", batch.num_train)(scores, batch, 2))
             losses[-1].backward()
@@ -64,7 +63,7 @@ def test_losses_gradients_and_histories_are_those_of_all_messages(drawn, model):
     network = build_model(model, graph.num_features, graph.num_classes, seed=1)
     problem = make_problem(graph, 2, model)
     network.observe(problem.adj)
-    assert network.ends_by_node
+    assert not network.reading.others
     torch.testing.assert_close(step(network, problem, True), step(network, problem, False), rtol=1e-4, atol=5e-5)
 
 
@@ -72,30 +71,31 @@ def test_losses_gradients_and_histories_are_those_of_all_messages(drawn, model):
     "model", [m for m in MODELS if m.batch_norm], ids=[i for m, i in zip(MODELS, MODEL_IDS, strict=True) if m.batch_norm]
 )
 def test_a_last_layer_with_batch_norm_needs_all_of_its_targets(model):
-    assert not build_model(model, 5, 3, seed=0).ends_by_node
+    assert build_model(model, 5, 3, seed=0).reading.others
 
 
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("linear", [False, True])
 def test_a_batch_norm_inside_the_last_convolution_needs_them_too(inside: bool, linear: bool):
     model = GINConfig(num_layers=2, hidden_channels=6, mlp_batch_norm=inside, linear=linear)
-    assert build_model(model, 5, 3, seed=0).ends_by_node is not inside
+    assert build_model(model, 5, 3, seed=0).reading.others is inside
 
 
 def test_a_batch_norm_before_the_last_layer_does_not():
-    assert build_model(GCNConfig(num_layers=2, hidden_channels=6, batch_norm=True), 5, 3, seed=0).ends_by_node
+    assert not build_model(GCNConfig(num_layers=2, hidden_channels=6, batch_norm=True), 5, 3, seed=0).reading.others
 
 
 def test_nothing_is_promised_of_a_convolution_from_elsewhere():
-    assert not build_model(ConvConfig(num_layers=2, hidden_channels=6), 5, 3, seed=0).ends_by_node
+    assert build_model(ConvConfig(num_layers=2, hidden_channels=6), 5, 3, seed=0).reading.others
 
 
 def test_the_block_holds_the_messages_of_training_targets_and_of_no_others():
     graph = with_few_training(make_graph(random_adjacency(60, 4, 0)), 4)
     problem = make_problem(graph, 3, MODELS[0])
-    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], loss_blocks=True).build([0, 1])
-    for whole, few in ((batch.block.inner, batch.loss_block.inner), (batch.block.outer, batch.loss_block.outer)):
-        training = torch.zeros(batch.block.num_targets, 1).index_fill_(0, batch.train_rows, 1.0)
+    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2).build([0, 1])
+    block = with_loss_block(batch).blocks[-1]
+    for whole, few in ((batch.blocks[-1].inner, block.inner), (batch.blocks[-1].outer, block.outer)):
+        training = torch.zeros(batch.blocks[-1].num_targets, 1).index_fill_(0, batch.train_rows, 1.0)
         expected = whole.to_dense() * training
         assert few.shape == whole.shape and torch.equal(few.to_dense(), expected) and not few.symmetric
 
@@ -104,10 +104,11 @@ def test_the_block_holds_the_messages_of_training_targets_and_of_no_others():
 def test_it_is_built_only_where_few_train(count: int, built: bool):
     graph = with_few_training(make_graph(random_adjacency(60, 4, 0)), count)
     problem = make_problem(graph, 1, MODELS[0])
-    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], loss_blocks=True).build([0])
-    assert (batch.loss_block is not None) is built
+    batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2).build([0])
+    block = with_loss_block(batch).blocks[-1]
+    assert (block is not batch.blocks[-1]) is built
     if built:
-        assert batch.loss_block.num_edges < FEW * batch.block.num_edges
+        assert block.num_edges < FEW * batch.blocks[-1].num_edges
 
 
 def test_a_monitored_run_measures_the_scores_of_every_target(tmp_path: Path):

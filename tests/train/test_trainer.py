@@ -283,6 +283,6 @@ def test_a_checkpoint_holds_the_state_of_its_own_devices_generator(tmp_path):
 def test_training_on_cuda_follows_the_cpu(tmp_path, placement, graph_on):
     on_cpu = fitted(trainer(tmp_path / "cpu", epochs=3))
     subject = on_cuda(tmp_path / "gpu", placement, graph_on)
-    assert subject.loader.builder.build([0]).halo.is_cuda == (graph_on == "device")
+    assert subject.loader.builder.build([0]).y.is_cuda == (graph_on == "device")
     losses = [record["loss"] for record in fitted(subject)]
     assert losses == pytest.approx([record["loss"] for record in on_cpu], rel=1e-3)
