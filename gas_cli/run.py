@@ -129,13 +129,22 @@ def _check_epochs(config: Config, progress: Progress) -> None:
 
 def _run_all(config: Config, folder: Path) -> dict[str, Any]:
     pick_device(config.device)  # before minutes of loading, not after
-    model_class(config.model)  # likewise: it may be of the user's own code
+    _check_model(config)  # likewise
     with termination_as_ctrl_c(), _environment(config):
         problem = _with_what_is_read(config, prepare(config, progress=True))
         _log_problem(problem)
         if config.runs == 1:
             return train_once(config, problem, folder, config.seed)
         return _run_many(config, problem, folder)
+
+
+def _check_model(config: Config) -> None:
+    """Import the user's own code; raise UserError where a setting of the loop would play no part in the model."""
+    if config.trainer.edge_dropout > 0 and not model_class(config.model).heeds_edge_dropout(config.model):
+        raise UserError(
+            f"trainer.edge_dropout={config.trainer.edge_dropout:g} is not valid with model={config.model.name}: it sets edge weights to 0, "
+            "and this model does not read them. Use trainer.edge_dropout=0."
+        )
 
 
 def _with_what_is_read(config: Config, problem: Problem) -> Problem:

@@ -75,6 +75,11 @@ class Model(nn.Module, ABC):
         """Whether the weights of the edges play a part in this architecture under `config`."""
         return True
 
+    @classmethod
+    def heeds_edge_dropout(cls, config: ModelConfig) -> bool:
+        """Whether an edge whose weight becomes 0 sends no message in this architecture under `config`."""
+        return cls.takes_edge_weight(config)
+
     def observe(self, adj: CSR) -> None:
         """Called once after construction with the adjacency of all nodes that training sees.
 

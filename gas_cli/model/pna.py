@@ -57,6 +57,10 @@ class PNA(Stack):
     def takes_edge_weight(cls, config: ModelConfig) -> bool:
         return False
 
+    @classmethod
+    def heeds_edge_dropout(cls, config: ModelConfig) -> bool:
+        return True
+
     def observe(self, adj: CSR) -> None:
         degree = adj.rowptr.diff().double()
         means = torch.stack([degree.log1p().mean(), degree.mean()])

@@ -40,6 +40,8 @@ BEFORE_ANYTHING = [
 """(arguments, words of the message): found before a folder is made."""
 
 WITH_THE_GRAPH = [
+    (["model=gat", "trainer.edge_dropout=0.2"], "trainer.edge_dropout=0.2 is not valid with model=gat: it sets edge weights to 0"),
+    (["model=transformer", "trainer.edge_dropout=0.2"], "this model does not read them. Use trainer.edge_dropout=0."),
     (["partitioner.num_parts=301"], "partitioner.num_parts=301 is more than the graph has nodes: expected 1 to 300"),
     (["partitioner=metis", "partitioner.num_parts=301"], "more than the graph has nodes"),
     (["dataset.split=1"], "has 1 split(s)"),

@@ -20,7 +20,7 @@ from gas_cli.ops.dropout import Noise
 from gas_cli.train.drivers import forward, last_layer, layerwise
 from gas_cli.train.edge_dropout import drop_edges
 from gas_cli.train.loss import Loss
-from tests.builders import adjacencies, in_original_order, make_graph, make_problem, random_adjacency
+from tests.builders import MODEL_IDS, MODELS, adjacencies, in_original_order, make_graph, make_problem, random_adjacency
 from tests.train.test_exactness import CLOSE, Lab
 
 READERS: list[ModelConfig] = [
@@ -209,3 +209,14 @@ def test_cuda_equals_cpu_with_attributes_from_pinned_batches(model):
     batch = lab.builder.build([1, 2])
     moved = batch.pin_memory().to(lab.device)
     assert moved.blocks[-1].edge_attr.is_cuda and torch.equal(moved.blocks[-1].edge_attr.cpu(), batch.blocks[-1].edge_attr)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
+def test_a_model_heeds_edge_dropout_or_says_that_it_does_not(model):
+    """Says so exactly where dropping messages changes nothing."""
+    lab = Lab(make_graph(random_adjacency(40, 5, 0)), 2, model)
+    lab.network.eval()
+    batch = lab._builder(lab.whole).build([0])
+    with torch.no_grad():
+        whole, thinned = (forward(lab.network, b, Alone(), Noise.off()) for b in (batch, drop_edges(batch, 0.5, Noise(0, 1))))
+    assert type(lab.network).heeds_edge_dropout(model) is not torch.equal(whole, thinned)
