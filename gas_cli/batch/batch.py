@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -160,14 +161,14 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """A copy in page-locked memory, made on the building thread so that the transfer to a GPU runs asynchronously."""
-        return _map(self, lambda x: x.pin_memory())
+        return _map(self, lambda x: x if x.is_pinned() else x.pin_memory())
 
 
 T = TypeVar("T")
 
 
 def _map(value: T, change: Callable[[Any], Any], done: dict[int, Any] | None = None) -> T:
-    """`value` with every tensor and matrix inside changed; what occurs several times stays one."""
+    """`value` with every tensor and matrix inside changed; what occurs several times stays one, and what nothing changes itself."""
     done = {} if done is None else done
     if id(value) in done:
         return done[id(value)]  # type: ignore[no-any-return]
@@ -175,9 +176,11 @@ def _map(value: T, change: Callable[[Any], Any], done: dict[int, Any] | None = N
     if isinstance(value, Tensor | CSR):
         result = change(value)
     elif isinstance(value, tuple):
-        result = tuple(_map(item, change, done) for item in value)
+        items = tuple(_map(item, change, done) for item in value)
+        result = value if all(map(operator.is_, items, value)) else items
     elif isinstance(value, Batch | Block | Rows):
-        result = type(value)(**{item.name: _map(getattr(value, item.name), change, done) for item in fields(value)})
+        parts = {item.name: _map(getattr(value, item.name), change, done) for item in fields(value)}
+        result = value if all(part is getattr(value, name) for name, part in parts.items()) else type(value)(**parts)
     done[id(value)] = result
     return result  # type: ignore[no-any-return]
 

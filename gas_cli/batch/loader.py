@@ -65,19 +65,17 @@ class BatchLoader:
             return cached
         keep = keep and self._cached_bytes < CACHE_BYTES
         with self._lock:  # the builder's scratch serves one thread at a time
-            batch = self._make(group, keep, inputs or keep)
-        size = self._own_bytes(batch)
+            batch, size = self._make(group, keep, inputs or keep)
         if keep:
             if self._cached_bytes + size <= CACHE_BYTES:
                 self._cache[tuple(group)] = batch
             self._cached_bytes += size  # beyond the limit nothing more is built in order to be kept
         return batch
 
-    def _make(self, group: list[int], keep: bool, inputs: bool) -> Batch:
-        return self.prepare(self.builder.build(group, inputs))
-
-    def _own_bytes(self, batch: Batch) -> int:
-        return batch.nbytes
+    def _make(self, group: list[int], keep: bool, inputs: bool) -> tuple[Batch, int]:
+        """A new batch, and the bytes that keeping it takes."""
+        batch = self.prepare(self.builder.build(group, inputs))
+        return batch, batch.nbytes
 
 
 class DerivedLoader(BatchLoader):
@@ -87,12 +85,10 @@ class DerivedLoader(BatchLoader):
         super().__init__(whole.builder, whole.prefetch, lambda batch: whole.prepare(whole.builder.apply(derive, batch)))
         self.whole = whole
 
-    def _make(self, group: list[int], keep: bool, inputs: bool) -> Batch:
-        return self.prepare(self.whole.get(group, keep, inputs))
-
-    def _own_bytes(self, batch: Batch) -> int:
-        """What is not the other loader's."""
-        return batch.blocks[-1].nbytes if len({id(block) for block in batch.blocks}) > 1 else 0
+    def _make(self, group: list[int], keep: bool, inputs: bool) -> tuple[Batch, int]:
+        whole = self.whole.get(group, keep, inputs)
+        batch = self.prepare(whole)
+        return batch, sum(one.nbytes for one, other in zip(batch.blocks, whole.blocks, strict=True) if one is not other)
 
 
 class _Ahead:

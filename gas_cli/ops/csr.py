@@ -100,6 +100,9 @@ class CSR:
         other = self._transposed.to(device, non_blocking) if self._transposed is not None else None
         return CSR(rowptr, col, value, self.num_cols, self.symmetric, other)
 
+    def is_pinned(self) -> bool:
+        return self.col.is_pinned()
+
     def pin_memory(self) -> CSR:
         """A copy in page-locked memory, from which transfers to a GPU run asynchronously."""
         other = self._transposed.pin_memory() if self._transposed is not None else None

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gas_cli.batch import loader as module
+from gas_cli.batch.batch import tensors
 from gas_cli.batch.builder import BatchBuilder
-from gas_cli.batch.loader import BatchLoader
+from gas_cli.batch.loader import BatchLoader, DerivedLoader
 from gas_cli.config.model import GCNConfig
 from gas_cli.partition.groups import epoch_groups
 from tests.builders import make_graph, make_problem, random_adjacency
@@ -106,3 +107,28 @@ def test_kept_batches_are_built_once():
     assert all(a is b for a, b in zip(first, second, strict=True))
     fresh = list(served.batches([[0, 2]], keep=False)), list(served.batches([[0, 2]], keep=False))
     assert fresh[0][0] is not fresh[1][0]
+
+
+def test_derived_batches_share_what_they_do_not_change(monkeypatch):
+    """Kept once each, and only what a derived one has of its own counts towards the limit."""
+    whole = loader(0)
+    derived = DerivedLoader(whole, lambda batch: batch.last_block(batch.blocks[-1].without_messages()))
+    groups = [[0, 1], [2, 3]]
+    for one, other in zip(derived.batches(groups, keep=True), whole.batches(groups, keep=True), strict=True):
+        assert one.blocks[0] is other.blocks[0] and one.x is other.x and one.blocks[-1].num_edges == 0 < other.blocks[-1].num_edges
+    assert [a is b for a, b in zip(derived.batches(groups, keep=True), derived.batches(groups, keep=True), strict=True)] == [True, True]
+    assert derived._cached_bytes == sum(batch.blocks[-1].nbytes for batch in derived.batches(groups, keep=True))
+    assert DerivedLoader(whole, lambda batch: batch).get([0, 1], keep=True) is whole.get([0, 1], keep=True)
+
+
+def test_batches_that_are_not_kept_have_features_only_where_they_are_read(monkeypatch):
+    served = loader(0)
+    bare, whole = served.get([1, 2], keep=False, inputs=False), served.get([1, 2], keep=False)
+    assert bare.x.target.shape[0] == bare.x.halo.shape[0] == 0 < whole.x.target.shape[0]
+    for one, other in zip(tensors(bare.blocks), tensors(whole.blocks), strict=True):
+        assert torch.equal(one, other)
+    assert served.get([3], keep=True, inputs=False).x.target.shape[0] > 0, "whoever asks next may read them"
+    monkeypatch.setattr(module, "CACHE_BYTES", 1)
+    full = loader(0)
+    first, second = full.get([0], keep=True, inputs=False), full.get([1], keep=True, inputs=False)
+    assert first.x.target.shape[0] > 0 == second.x.target.shape[0], "built to be kept, until nothing more fits"
