@@ -88,7 +88,7 @@ def work(task: Task) -> Outcome:
     from benchmarks.pyg_training import measure_epochs as measure_pyg
     from benchmarks.pyg_training import or_missing
     from gas_cli.config.compose import compose_config
-    from gas_cli.train.assemble import pick_device
+    from gas_cli.training.assemble import pick_device
 
     config = compose_config(settings)
     return or_missing(lambda: {**measure_pyg(config, variant, task["epochs"]), "peak_memory": peak_memory(pick_device(config.device).type)})

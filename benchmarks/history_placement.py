@@ -52,7 +52,7 @@ def measure(overrides: list[str]) -> dict[str, Any]:
 
     from gas_cli.config.compose import compose_config
     from gas_cli.run import prepare
-    from gas_cli.train.assemble import make_trainer
+    from gas_cli.training.assemble import make_trainer
 
     config = compose_config(
         [*GRAPHS["arxiv-size"], *MODELS["gcn"], "device=cuda", "evaluation.every=0", "trainer.shuffle=false", *overrides]

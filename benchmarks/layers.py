@@ -73,7 +73,7 @@ def make_trainer(case: str, method: str, root: Path) -> Any:
 
     from gas_cli.config.compose import compose_config
     from gas_cli.run import prepare
-    from gas_cli.train import assemble
+    from gas_cli.training import assemble
 
     torch.set_num_threads(1)
     config = compose_config([*CASES[case], f"dataset.root={root}", f"method={method}", "device=cpu", "trainer.prefetch=0"])

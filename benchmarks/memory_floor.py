@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gas_cli.batch.batch import Batch
-    from gas_cli.train.trainer import Trainer
+    from gas_cli.training.trainer import Trainer
 
 
 def measure_floor(overrides: list[str]) -> dict[str, int]:
     """Bytes of what the case needs at once, by kind."""
     from gas_cli.config.compose import compose_config
     from gas_cli.run import prepare
-    from gas_cli.train.assemble import make_trainer
+    from gas_cli.training.assemble import make_trainer
 
     config = compose_config([*overrides, "trainer.prefetch=0"])
     problem = prepare(config)

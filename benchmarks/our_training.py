@@ -21,8 +21,8 @@ from gas_cli.graph.load import load_graph
 from gas_cli.partition.make import assign_parts
 from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare
-from gas_cli.train import assemble
-from gas_cli.train.trainer import Trainer
+from gas_cli.training import assemble
+from gas_cli.training.trainer import Trainer
 
 PHASES = ("batch", "pull", "compute", "push")
 REPEATS = 3

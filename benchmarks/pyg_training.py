@@ -16,7 +16,7 @@ from benchmarks.turns import device_seconds
 from gas_cli.config.root import Config
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
-from gas_cli.train.assemble import pick_device
+from gas_cli.training.assemble import pick_device
 
 NEIGHBORS = 10
 """Sampled per node and layer."""

@@ -76,7 +76,7 @@ def measure(case: str, scale: float, work: str, further: list[str], prepare: boo
     prepare_process()
     from benchmarks.memory_floor import measure_floor
     from gas_cli.config.compose import compose_config
-    from gas_cli.memory import release_free_memory, resident_bytes
+    from gas_cli.measure.memory import release_free_memory, resident_bytes
     from gas_cli.run import run
 
     tiny, full = ([*settings(case, size, Path(work)), *further] for size in (TINY[case], scale))

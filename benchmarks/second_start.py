@@ -92,7 +92,7 @@ def start(words: list[str], home: str, at: float) -> dict[str, Any]:
 
     prepare_process()
     import gas_cli.run
-    from gas_cli.train.trainer import Trainer
+    from gas_cli.training.trainer import Trainer
 
     times: dict[str, float] = {}
     prepare, step = gas_cli.run.prepare, Trainer._train_step

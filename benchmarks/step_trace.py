@@ -23,7 +23,7 @@ from benchmarks.cases import GRAPHS, MODELS
 from benchmarks.machine import RESULTS, Content, read, write
 
 if TYPE_CHECKING:
-    from gas_cli.train.trainer import Trainer
+    from gas_cli.training.trainer import Trainer
 
 VARIANTS = {
     "pipelined, graph on the device": ("history.pipeline=true", "trainer.graph_on=device"),
@@ -87,7 +87,7 @@ def mark_lanes(trainer: Trainer) -> None:
     """Launch a kernel that bears the lane's name on each of the trainer's streams."""
     import torch
 
-    from gas_cli.ops.nvrtc import Kernel
+    from gas_cli.ops.kernels.nvrtc import Kernel
     from gas_cli.tables.streamed import StreamedTable
     from gas_cli.tables.streams import CudaStreams
 

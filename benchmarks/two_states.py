@@ -42,7 +42,7 @@ prepare_process()
 torch.set_num_threads(1)
 from gas_cli.config.compose import compose_config
 from gas_cli.run import prepare
-from gas_cli.train.assemble import make_trainer
+from gas_cli.training.assemble import make_trainer
 config = compose_config(json.loads(sys.argv[1]))
 trainer = make_trainer(config, prepare(config), Path("/nonexistent"))
 def timed(work):

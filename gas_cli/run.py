@@ -18,7 +18,7 @@ from gas_cli.config.root import Config
 from gas_cli.errors import NotStarted, UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.lock import claimed
-from gas_cli.memory import RESIDENT, StagePeaks
+from gas_cli.measure.memory import RESIDENT, StagePeaks
 from gas_cli.method.make import method_class
 from gas_cli.model.registry import build_model, model_class
 from gas_cli.prepared.prepare import prepare_files, prepare_loaded
@@ -31,12 +31,12 @@ from gas_cli.report.progress import ProgressRecorder
 from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders
 from gas_cli.report.remarks import remarks
 from gas_cli.report.summary import read_summary, write_summary
-from gas_cli.train.assemble import make_trainer, pick_device
-from gas_cli.train.checkpoint import load_checkpoint, naming
-from gas_cli.train.identity import check_same_run
-from gas_cli.train.progress import Best, Progress, check_best
-from gas_cli.train.stop import termination_as_ctrl_c
-from gas_cli.train.trainer import Trainer
+from gas_cli.training.assemble import make_trainer, pick_device
+from gas_cli.training.checkpoint import load_checkpoint, naming
+from gas_cli.training.identity import check_same_run
+from gas_cli.training.progress import Best, Progress, check_best
+from gas_cli.training.stop import termination_as_ctrl_c
+from gas_cli.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from gas_cli.graph.topology import build_adjacency
 from gas_cli.method.method import Link
 from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare_graph
-from gas_cli.train.assemble import make_trainer, pick_device
-from gas_cli.train.trainer import Trainer
+from gas_cli.training.assemble import make_trainer, pick_device
+from gas_cli.training.trainer import Trainer
 
 NOTHING = "none"
 """The exchange that moves nothing: what the others are compared with."""

@@ -160,7 +160,7 @@ def notes(rows: list[dict[str, Any]], growth: list[dict[str, Any]], arguments: a
     from step_memory import FANOUTS
 
     from gas_cli.report.table import markdown
-    from gas_cli.train.assemble import pick_device
+    from gas_cli.training.assemble import pick_device
 
     on_cuda = pick_device(arguments.device).type == "cuda"
     counted = "the allocator's peak" if on_cuda else "the tensors alive at the worst moment, counted on the CPU operation by operation"

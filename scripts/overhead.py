@@ -106,7 +106,7 @@ def title(arguments: argparse.Namespace) -> str:
 
 
 def notes(arguments: argparse.Namespace) -> list[str]:
-    from gas_cli.train.assemble import pick_device
+    from gas_cli.training.assemble import pick_device
 
     said = [
         "Overhead: seconds of a step above those of the same step whose pulls return rows that are already there and whose pushes do "

@@ -153,7 +153,7 @@ def _exact(record: dict[str, Any]) -> dict[str, Any]:
 
 def _predicted(folder: Path, run: str, settings: list[str]) -> dict[str, str]:
     """A digest of the probabilities by mode: from histories only where training kept some of all nodes."""
-    from gas_cli.predict import predict
+    from gas_cli.prediction import predict
 
     other_method = any(setting.startswith("method=") and setting != "method=gas" for setting in settings)
     inductive = any(setting in ("dataset=ppi", "dataset=cluster") for setting in settings)

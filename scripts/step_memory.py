@@ -23,8 +23,8 @@ from gas_cli.config.root import Config
 from gas_cli.graph.graph import Graph
 from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare_graph
-from gas_cli.train.assemble import make_trainer, pick_device
-from gas_cli.train.trainer import Trainer
+from gas_cli.training.assemble import make_trainer, pick_device
+from gas_cli.training.trainer import Trainer
 
 FANOUTS = (15, 10, 5, 5)
 

@@ -149,7 +149,7 @@ def test_gin_on_cluster_trains_with_the_settings_of_the_released_example(tmp_pat
 
 
 def stored_weights(folder: Path) -> list[str]:
-    from gas_cli.train.checkpoint import load_checkpoint
+    from gas_cli.training.checkpoint import load_checkpoint
 
     return list(load_checkpoint(folder / "checkpoints" / "last.pt")["model"])
 

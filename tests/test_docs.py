@@ -271,7 +271,7 @@ def test_the_recipe_for_a_layer_gives_a_model_that_every_driver_agrees_on(tmp_pa
     from gas_cli.batch.builder import BatchBuilder
     from gas_cli.method.method import Alone
     from gas_cli.ops.dropout import Noise
-    from gas_cli.train.drivers import forward
+    from gas_cli.passes.drivers import forward
     from tests.builders import in_original_order, make_graph, make_problem, random_adjacency
 
     names = execute(1, tmp_path, monkeypatch)
@@ -289,7 +289,7 @@ def test_the_recipe_for_a_layer_gives_a_model_that_every_driver_agrees_on(tmp_pa
 
 def layerwise_scores(model: Any, problem: Any) -> torch.Tensor:
     from gas_cli.batch.builder import BatchBuilder
-    from gas_cli.train.drivers import layerwise
+    from gas_cli.passes.drivers import layerwise
 
     builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], model.num_layers)
     batches = [builder.build([part]) for part in range(builder.num_parts)]

@@ -17,7 +17,7 @@ from gas_cli.graph.sources.planetoid import FOLDERS
 from gas_cli.partition.groups import epoch_groups
 from gas_cli.run import run
 from gas_cli.tables.ages import Ages
-from gas_cli.train.checkpoint import load_checkpoint
+from gas_cli.training.checkpoint import load_checkpoint
 from tests.end_to_end.runs import differences, lines
 from tests.graph.conftest import fake_npz, fake_ogb, fake_planetoid
 from tests.graph.sources.test_graphsaint import fake_graphsaint

@@ -36,7 +36,7 @@ def _cores() -> str:
 def _devices() -> list[tuple[str, str]]:
     import torch
 
-    from gas_cli.ops import nvrtc
+    from gas_cli.ops.kernels import nvrtc
 
     rows = [("torch threads", str(torch.get_num_threads())), ("CUDA build", str(torch.version.cuda or "none"))]
     if not torch.cuda.is_available():

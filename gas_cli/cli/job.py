@@ -20,7 +20,7 @@ from gas_cli.config.compose import load_config
 from gas_cli.config.continued import check_unchanged, has_checkpoint
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, NotStarted, UserCodeError, UserError, memory_ran_out, told
-from gas_cli.memory import release_free_memory
+from gas_cli.measure.memory import release_free_memory
 
 LOG_NAME = "gas-train.log"
 log = logging.getLogger(__name__)

@@ -77,7 +77,7 @@ def _run(argv: list[str]) -> None:
         print(f"gas-predict {gas_cli.__version__}")
         return
     settings = parse_settings(PredictConfig, argv)
-    from gas_cli.predict import predict
+    from gas_cli.prediction import predict
 
     nodes = Path(settings.nodes) if settings.nodes else None
     with logged_as_notes():

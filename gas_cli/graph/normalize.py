@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gas_cli.errors import UserError
-from gas_cli.ops import adjacency_kernels
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.kernels import adjacency_kernels
 
 
 def normalize(adj: CSR, kind: str, self_loops: bool) -> CSR:

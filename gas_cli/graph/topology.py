@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
-from gas_cli.ops import edge_kernels, kernels
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.kernels import csr_kernels, edge_kernels
 
 IntArray = NDArray[np.integer[Any]]
 FloatArray = NDArray[np.floating[Any]]
@@ -84,14 +84,14 @@ def _check_edges(edge_index: Ends, num_nodes: int, weights: FloatArray | None) -
 def _pattern(source: IntArray, target: IntArray, num_nodes: int, both: bool) -> CSR:
     """Every edge once, with weight 1."""
     counts = np.zeros(num_nodes, np.int64)
-    (kernels.count_ends if both else edge_kernels.count_targets)(source, target, counts)
+    (csr_kernels.count_ends if both else edge_kernels.count_targets)(source, target, counts)
     rowptr = _cumulated(counts)
     cursor, col = rowptr[:-1].copy(), np.empty(int(rowptr[-1]), np.int32)
     if both:
-        kernels.place_ends(source, target, 0, num_nodes, cursor, col)
+        csr_kernels.place_ends(source, target, 0, num_nodes, cursor, col)
     else:
         edge_kernels.place_sources(source, target, cursor, col)
-    rowptr = _cumulated(kernels.sort_unique_rows(rowptr, col))
+    rowptr = _cumulated(csr_kernels.sort_unique_rows(rowptr, col))
     _shrink(col, rowptr)
     return CSR(torch.from_numpy(rowptr), torch.from_numpy(col), torch.ones(col.shape[0], dtype=torch.float32), num_nodes)
 
@@ -99,7 +99,7 @@ def _pattern(source: IntArray, target: IntArray, num_nodes: int, both: bool) -> 
 def _numbered(source: IntArray, target: IntArray, num_nodes: int, weights: FloatArray, both: bool, with_rows: bool) -> CSR:
     """Every edge once, with the largest of its weights and, `with_rows`, the position of the first."""
     counts = np.zeros(num_nodes, np.int64)
-    (kernels.count_ends if both else edge_kernels.count_targets)(source, target, counts)
+    (csr_kernels.count_ends if both else edge_kernels.count_targets)(source, target, counts)
     rowptr = _cumulated(counts)
     cursor, col = rowptr[:-1].copy(), np.empty(int(rowptr[-1]), np.int32)
     number = np.empty(col.shape[0], np.int32 if 2 * source.shape[0] <= np.iinfo(np.int32).max else np.int64)

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gas_cli.ops import csr_tensors, kernels
+from gas_cli.ops import csr_tensors
+from gas_cli.ops.kernels import csr_kernels
 
 
 @dataclass(eq=False)
@@ -120,7 +121,7 @@ class CSR:
         if self.col.is_cuda:
             rowptr, col, entry = (self.pattern or self)._transposed_pattern
             return rowptr, col, self.value[entry]
-        rowptr, col, value = (torch.from_numpy(a) for a in kernels.transpose(*self.arrays, self.num_cols))
+        rowptr, col, value = (torch.from_numpy(a) for a in csr_kernels.transpose(*self.arrays, self.num_cols))
         return rowptr, col, value
 
     @cached_property
@@ -136,14 +137,14 @@ class CSR:
     def transposed_entries(self) -> NDArray[np.int64]:
         """int64 [nnz]: the entry of this matrix that is entry t of `transpose()`, for tables with a row for each entry; made once."""
         entry = np.empty(self.nnz, np.int64)
-        kernels.transposed_entries(self.arrays[1], self.transpose().arrays[0], entry)
+        csr_kernels.transposed_entries(self.arrays[1], self.transpose().arrays[0], entry)
         return entry
 
     def rows(self, index: Tensor) -> CSR:
         """The rows with the ids `index` int64 [k], in that order."""
         if self.col.is_cuda:
             return CSR(*csr_tensors.gather_rows(self.rowptr, self.col, self.value, index), self.num_cols)
-        arrays = kernels.gather_rows(*self.arrays, index.numpy())
+        arrays = csr_kernels.gather_rows(*self.arrays, index.numpy())
         rowptr, col, value = (torch.from_numpy(a) for a in arrays)
         return CSR(rowptr, col, value, self.num_cols)
 

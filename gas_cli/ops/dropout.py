@@ -3,8 +3,8 @@
     word(v, c) = mix(s_v + c · t_v)  with  s_v = mix(v ^ k_0),  t_v = mix(s_v ^ k_1) | 1,  (k_0, k_1) from (seed, step, site)
     keep(v, c) = word(v, c) >= p · 2^32
 
-`mix` is a 32-bit finaliser (`kernels.mix`). The mask does not depend on the batch a node is in, on threads or on the device, so that one
-part equals full batch with dropout on, and the backward pass recomputes it. The keep rate is exact to 2^-32 for every p.
+`mix` is a 32-bit finaliser (`csr_kernels.mix`). The mask does not depend on the batch a node is in, on threads or on the device, so that
+one part equals full batch with dropout on, and the backward pass recomputes it. The keep rate is exact to 2^-32 for every p.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gas_cli.ops import cuda_kernels, feature_kernels, kernels, nvrtc
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.csr_tensors import row_ids
+from gas_cli.ops.kernels import csr_kernels, cuda_kernels, feature_kernels, nvrtc
 from gas_cli.ops.threads import over_equal_rows, over_rows
 
 _WORD = 0xFFFFFFFF
@@ -105,7 +105,7 @@ def mask_entries(x: CSR, mask: Mask) -> CSR:
     else:
         value = torch.empty_like(x.value)
         arguments = (*x.arrays, *mask.words(), mask.scale, value.numpy())
-        over_rows(partial(kernels.dropout_sparse, *arguments), x.arrays[0], 1)
+        over_rows(partial(csr_kernels.dropout_sparse, *arguments), x.arrays[0], 1)
     return x.with_values(value)
 
 
@@ -142,7 +142,7 @@ def _threshold(p: float) -> np.uint32:
 
 
 def _mix(h: Tensor) -> Tensor:
-    """`kernels.mix` on int64 tensors that hold 32-bit words: products wrap, and their low 32 bits are right."""
+    """`csr_kernels.mix` on int64 tensors that hold 32-bit words: products wrap, and their low 32 bits are right."""
     h = h ^ (h >> 16)
     h = (h * 0x7FEB352D) & _WORD
     h = h ^ (h >> 15)
@@ -182,7 +182,7 @@ def apply_mask(x: Tensor, mask: Mask) -> Tensor:
         return apply_mask(x.float(), mask).to(x.dtype)
     out = x.new_empty(x.shape)
     arguments = (array(x), *mask.words(), mask.scale, out.numpy())
-    over_equal_rows(partial(kernels.dropout_dense, *arguments), *x.shape)
+    over_equal_rows(partial(csr_kernels.dropout_dense, *arguments), *x.shape)
     return out
 
 

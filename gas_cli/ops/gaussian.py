@@ -18,7 +18,7 @@ from numba import njit
 from torch import Tensor
 
 from gas_cli.ops.dropout import Noise, words
-from gas_cli.ops.kernels import mix
+from gas_cli.ops.kernels.csr_kernels import mix
 from gas_cli.ops.threads import over_equal_rows
 
 _SCALE = 2.0**-32

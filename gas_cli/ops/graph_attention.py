@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gas_cli.ops import attention_kernels as kernels
 from gas_cli.ops.attention import SLOPE, EdgeDropout, Edges, graph_attention_reference
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Mask
+from gas_cli.ops.kernels import attention_kernels as kernels
 from gas_cli.ops.spmm import wide
 from gas_cli.ops.threads import over_equal_rows, over_rows
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gas_cli.ops import relu_kernels
 from gas_cli.ops.dropout import array
+from gas_cli.ops.kernels import relu_kernels
 from gas_cli.ops.low_precision import are_products_rounded
 from gas_cli.ops.threads import over_equal_rows
 

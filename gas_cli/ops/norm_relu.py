@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gas_cli.ops import norm_kernels
 from gas_cli.ops.dropout import array
+from gas_cli.ops.kernels import norm_kernels
 from gas_cli.ops.threads import over_equal_rows
 
 CHUNK = 256

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gas_cli.ops import reduce_kernels
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.csr_tensors import row_ids
+from gas_cli.ops.kernels import reduce_kernels
 from gas_cli.ops.spmm import row_sums, wide
 from gas_cli.ops.threads import over_equal_rows, over_rows
 

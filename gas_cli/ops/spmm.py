@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gas_cli.ops import cuda_kernels, feature_kernels, kernels, nvrtc, row_kernels
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.csr_tensors import row_ids
-from gas_cli.ops.cuda_kernels import Term
 from gas_cli.ops.dropout import Mask, apply_mask, array
+from gas_cli.ops.kernels import csr_kernels, cuda_kernels, feature_kernels, nvrtc, row_kernels
+from gas_cli.ops.kernels.cuda_kernels import Term
 from gas_cli.ops.threads import over_groups, over_rows
 
 NO_ROWS = np.empty((0, 0), np.float32)
@@ -97,7 +97,7 @@ def _multiply(a: CSR, x: Tensor) -> Tensor:
         matrix = torch.sparse_csr_tensor(a.rowptr.to(torch.int32), a.col, a.value.to(x.dtype), a.shape, check_invariants=False)
         return matrix @ x
     out = x.new_empty(a.num_rows, x.shape[1])
-    over_rows(partial(kernels.spmm, *a.arrays, array(x), out.numpy()), a.arrays[0], x.shape[1])
+    over_rows(partial(csr_kernels.spmm, *a.arrays, array(x), out.numpy()), a.arrays[0], x.shape[1])
     return out
 
 

@@ -11,7 +11,7 @@ from numba import njit
 from torch import Tensor
 
 from gas_cli.config.partitioner import PartitionerConfig
-from gas_cli.memory import OnProcess, unmeasured
+from gas_cli.measure.memory import OnProcess, unmeasured
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.from_file import read_parts
 from gas_cli.partition.make import make_partition, partition_of

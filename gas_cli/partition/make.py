@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.errors import UserError
-from gas_cli.memory import OnProcess, unmeasured
+from gas_cli.measure.memory import OnProcess, unmeasured
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.balanced import random_parts, range_parts
 from gas_cli.partition.from_file import read_parts

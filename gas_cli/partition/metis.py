@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
-from gas_cli.memory import OnProcess, unmeasured
+from gas_cli.measure.memory import OnProcess, unmeasured
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.undirected import undirected_structure
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gas_cli.graph.graph import Features, Graph, Split
-from gas_cli.ops.adjacency_kernels import relabelled_transpose
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.kernels.adjacency_kernels import relabelled_transpose
 from gas_cli.partition.partition import Partition
 
 COPIED_BYTES = 1 << 30

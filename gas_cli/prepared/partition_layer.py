@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.graph.normalize import normalize
-from gas_cli.memory import OnProcess
+from gas_cli.measure.memory import OnProcess
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.inductive import make_inductive_partition
 from gas_cli.partition.make import make_partition, report_dropped

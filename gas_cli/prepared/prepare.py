@@ -8,7 +8,7 @@ from dataclasses import replace
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
-from gas_cli.memory import RESIDENT, StagePeaks, release_free_memory, resident_bytes
+from gas_cli.measure.memory import RESIDENT, StagePeaks, release_free_memory, resident_bytes
 from gas_cli.partition.permute import permute_graph
 from gas_cli.prepared.cache import Cache
 from gas_cli.prepared.graph_layer import Source, load_source

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gas_cli.memory import can_restart
+from gas_cli.measure.memory import can_restart
 from gas_cli.prepared.problem import Problem
-from gas_cli.train.trainer import Trainer
+from gas_cli.training.trainer import Trainer
 
 KINDS = ("resident", "device", "processes", "data")
 

@@ -17,8 +17,8 @@ from gas_cli.report.phases import summarize_records
 from gas_cli.report.recorder import read_metrics
 from gas_cli.report.results import combine_last, is_last, last_evaluation
 from gas_cli.report.summary import aggregate_runs, plain, read_summary, write_summary
-from gas_cli.train.progress import Best
-from gas_cli.train.trainer import Trainer
+from gas_cli.training.progress import Best
+from gas_cli.training.trainer import Trainer
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gas_cli.ops import cuda_kernels, nvrtc
+from gas_cli.ops.kernels import cuda_kernels, nvrtc
 from gas_cli.tables.streamed import Gather
 from gas_cli.tables.table import Where, num_of
 

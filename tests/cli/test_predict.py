@@ -24,9 +24,9 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Any, ..
         if args[2].name in failures:
             raise failures[args[2].name]
 
-    module = types.ModuleType("gas_cli.predict")
+    module = types.ModuleType("gas_cli.prediction")
     module.predict = predict  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "gas_cli.predict", module)
+    monkeypatch.setitem(sys.modules, "gas_cli.prediction", module)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text("")

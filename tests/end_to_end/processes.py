@@ -69,7 +69,7 @@ def _main(folder: Path, argv: tuple[str, ...], sabotage: tuple[Sabotage, ...]) -
 
 def slow_steps() -> None:
     """Five milliseconds more per step, so that a signal finds the run in the middle of its work."""
-    from gas_cli.train.trainer import Trainer
+    from gas_cli.training.trainer import Trainer
 
     step = Trainer._train_step
 

@@ -12,7 +12,7 @@ from unittest import mock
 import torch
 
 from gas_cli.config.compose import compose_config
-from gas_cli.train.checkpoint import load_checkpoint
+from gas_cli.training.checkpoint import load_checkpoint
 
 SMALL = (
     "dataset.num_nodes=300",

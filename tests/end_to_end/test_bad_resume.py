@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gas_cli.errors import UserError
-from gas_cli.train.checkpoint import load_checkpoint
+from gas_cli.training.checkpoint import load_checkpoint
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.runs import assert_refused, contents, differences, essence, train
 

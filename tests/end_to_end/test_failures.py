@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from gas_cli.train import assemble
-from gas_cli.train.checkpoint import load_checkpoint
+from gas_cli.training import assemble
+from gas_cli.training.checkpoint import load_checkpoint
 from tests.cli.conftest import job_folder
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.runs import SMALL, assert_refused, differences, essence, lines, summary, train

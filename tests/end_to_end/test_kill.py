@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gas_cli.train.checkpoint import load_checkpoint
+from gas_cli.training.checkpoint import load_checkpoint
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.processes import KilledBeforeRename, KilledWhileWriting, Program, Sabotage, endless_loading, slow_steps
 from tests.end_to_end.runs import SMALL, assert_refused, differences, essence, lines, summary, train

@@ -15,7 +15,7 @@ import torch
 
 from gas_cli.config.compose import compose_config
 from gas_cli.errors import UserError
-from gas_cli.train.checkpoint import FORMAT
+from gas_cli.training.checkpoint import FORMAT
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.runs import SMALL, assert_refused, contents, differences, essence, lines, train
 

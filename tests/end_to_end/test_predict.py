@@ -11,7 +11,7 @@ import torch
 from gas_cli.config.compose import load_config
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
-from gas_cli.predict import predict
+from gas_cli.prediction import predict
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.runs import assert_refused, contents, lines, summary, train
 

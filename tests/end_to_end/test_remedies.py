@@ -92,7 +92,7 @@ def test_a_width_beyond_the_memory_is_one_message(gas_train: Command, monkeypatc
     def build(*_: object) -> torch.nn.Module:
         return torch.nn.Linear(1 << 22, 1 << 22)  # 64 TiB
 
-    monkeypatch.setattr("gas_cli.train.assemble.build_model", build)
+    monkeypatch.setattr("gas_cli.training.assemble.build_model", build)
     assert_refused(gas_train(*SMALL, "hydra.run.dir=here"), "65536.0 GiB at once", "model.hidden_channels")
     assert "alloc_cpu" not in Path("here/summary.json").read_text()
 

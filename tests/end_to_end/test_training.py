@@ -14,9 +14,9 @@ import torch
 
 from gas_cli.config.compose import compose_config, load_config
 from gas_cli.graph.load import load_graph
-from gas_cli.predict import predict
+from gas_cli.prediction import predict
 from gas_cli.run import run
-from gas_cli.train.checkpoint import load_checkpoint
+from gas_cli.training.checkpoint import load_checkpoint
 from tests.cli.conftest import job_folder
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.runs import SMALL, assert_refused, differences, essence, lines, summary, timeless, train

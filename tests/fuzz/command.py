@@ -128,7 +128,7 @@ def warm(folder: Path) -> None:
     import gas_cli.cli.predict
     import gas_cli.cli.train
     import gas_cli.graph.describe
-    import gas_cli.predict
+    import gas_cli.prediction
     import gas_cli.run
 
     for module in ("hydra.main", "gas_cli.config.launch", "torch._dynamo", "pandas", "scipy.sparse"):
@@ -137,7 +137,7 @@ def warm(folder: Path) -> None:
 
     torch.set_num_threads(1)
     gas_cli.run.plot_curves = lambda metrics, out: False  # type: ignore[attr-defined]
-    from gas_cli.predict import predict
+    from gas_cli.prediction import predict
     from tests.end_to_end.runs import train
 
     train(folder / "run")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gas_cli.train.checkpoint import load_checkpoint
+from gas_cli.training.checkpoint import load_checkpoint
 from tests.end_to_end.runs import SMALL, contents, differences
 from tests.fuzz.arrays import other_leaf
 from tests.fuzz.command import command

@@ -26,17 +26,17 @@ from gas_cli.method.method import Alone
 from gas_cli.model.model import Model
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
-from gas_cli.predict import predict
+from gas_cli.passes.drivers import forward
+from gas_cli.prediction import predict
 from gas_cli.prepared.problem import Problem
 from gas_cli.run import resume, run
-from gas_cli.train.checkpoint import load_checkpoint
-from gas_cli.train.drivers import forward
-from gas_cli.train.trainer import Trainer
+from gas_cli.training.checkpoint import load_checkpoint
+from gas_cli.training.trainer import Trainer
 from tests.builders import MODEL_IDS, MODELS, adjacencies, in_original_order, make_config, make_graph, make_problem
 from tests.method.kept import CLASSES
 from tests.method.sampled import Sampled, SampledBuilder, SampledConfig
 from tests.tables.kinds import histories
-from tests.train.test_trainer import assert_same
+from tests.training.test_trainer import assert_same
 
 SMALL = [
     "dataset.num_nodes=240", "dataset.num_communities=6", "dataset.num_features=8", "partitioner=random", "partitioner.num_parts=6",

@@ -27,7 +27,7 @@ from gas_cli.model.model import Model
 from gas_cli.model.registry import build_model
 from gas_cli.ops.attention import edge_softmax
 from gas_cli.ops.dropout import Noise
-from gas_cli.train.drivers import forward
+from gas_cli.passes.drivers import forward
 from tests.builders import in_original_order, make_graph, make_problem, random_adjacency
 
 GRAPH = make_graph(random_adjacency(30, 4, 0))

@@ -11,9 +11,9 @@ from gas_cli.errors import UserError
 from gas_cli.model.conv import Conv, bipartite_convolutions
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
-from gas_cli.train.drivers import last_layer, layerwise
+from gas_cli.passes.drivers import last_layer, layerwise
 from tests.builders import in_original_order, make_graph, random_adjacency
-from tests.train.test_exactness import CLOSE, Lab
+from tests.passes.test_exactness import CLOSE, Lab
 
 CONVOLUTIONS = sorted(bipartite_convolutions())
 

@@ -17,13 +17,13 @@ from gas_cli.config.model import ConvConfig, CustomConfig
 from gas_cli.errors import UserError
 from gas_cli.model.registry import build_model, model_class
 from gas_cli.ops.dropout import Noise
-from gas_cli.predict import predict
+from gas_cli.passes.drivers import last_layer, layerwise
+from gas_cli.prediction import predict
 from gas_cli.run import resume, run
-from gas_cli.train.drivers import last_layer, layerwise
 from tests.builders import in_original_order, make_graph, random_adjacency
 from tests.end_to_end.runs import differences
+from tests.passes.test_exactness import CLOSE, Lab
 from tests.test_docs import blocks
-from tests.train.test_exactness import CLOSE, Lab
 
 OFF = Noise.off()
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "own-layer.md"

@@ -13,9 +13,9 @@ from gas_cli.errors import UserError
 from gas_cli.model.model import State
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
-from gas_cli.train.edge_dropout import drop_edges
+from gas_cli.training.edge_dropout import drop_edges
 from tests.builders import make_graph, random_adjacency
-from tests.train.test_exactness import Lab
+from tests.passes.test_exactness import Lab
 
 GRAPH = make_graph(random_adjacency(40, 5, 0))
 OFF = Noise.off()

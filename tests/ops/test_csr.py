@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gas_cli.ops import csr_tensors, kernels
+from gas_cli.ops import csr_tensors
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.kernels import csr_kernels
 from tests.builders import adjacencies, random_adjacency
 
 
@@ -56,8 +57,8 @@ def test_whole_tensor_operations_equal_the_kernels(graph, data):
     index = torch.tensor(data.draw(st.lists(st.integers(0, a.num_rows - 1), max_size=8)), dtype=torch.int64)
     rowptr, col, entry = csr_tensors.transpose(a.rowptr, a.col, a.num_cols)
     pairs = [
-        ((rowptr, col, a.value[entry]), kernels.transpose(*a.arrays, a.num_cols)),
-        (csr_tensors.gather_rows(a.rowptr, a.col, a.value, index), kernels.gather_rows(*a.arrays, index.numpy())),
+        ((rowptr, col, a.value[entry]), csr_kernels.transpose(*a.arrays, a.num_cols)),
+        (csr_tensors.gather_rows(a.rowptr, a.col, a.value, index), csr_kernels.gather_rows(*a.arrays, index.numpy())),
     ]
     for found, expected in pairs:
         for one, other in zip(found, expected, strict=True):

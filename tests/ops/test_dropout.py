@@ -6,9 +6,9 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from gas_cli.ops import nvrtc
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Mask, Noise, apply_mask, apply_mask_reference, drop_entries, dropout, dropout_csr, keep_mask
+from gas_cli.ops.kernels import nvrtc
 
 IDS = torch.arange(2000)
 

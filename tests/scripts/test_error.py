@@ -5,7 +5,7 @@ from __future__ import annotations
 import error
 import pytest
 
-from tests.train.test_trainer import GCN, fitted, trainer
+from tests.training.test_trainer import GCN, fitted, trainer
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from gas_cli.method.gas import GASLink
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.partition.groups import epoch_groups
+from gas_cli.passes.drivers import forward
 from gas_cli.tables.histories import Histories, make_histories
 from gas_cli.tables.memory import MemoryTable
 from gas_cli.tables.pinned import pinned_gather
 from gas_cli.tables.streamed import StreamedTable
 from gas_cli.tables.streams import CudaStreams
-from gas_cli.train.drivers import forward
 from tests.builders import make_graph, make_problem, random_adjacency, rows_of
 from tests.tables.kinds import KINDS, histories, streamed
 from tests.tables.streams import InlineStreams, LateStreams

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gas_cli.graph.topology import check_node_ids
-from gas_cli.ops import kernels
+from gas_cli.ops.kernels import csr_kernels
 
 ENTRIES_AT_A_TIME = 1 << 30
 """Entries of `col` that are made in one pass: 4 GB."""
@@ -53,7 +53,7 @@ def _count(edges: Edges, num_nodes: int) -> NDArray[np.int64]:
     first = 0
     for piece in edges():
         check_node_ids(piece, num_nodes, first)
-        kernels.count_ends(piece[0], piece[1], counts)
+        csr_kernels.count_ends(piece[0], piece[1], counts)
         first += piece.shape[1]
     return counts
 
@@ -63,6 +63,6 @@ def _rows(edges: Edges, bounds: NDArray[np.int64], start: int, stop: int) -> tup
     rowptr = bounds[start : stop + 1] - bounds[start]
     cursor, col = rowptr[:-1].copy(), np.empty(int(rowptr[-1]), np.int32)
     for piece in edges():
-        kernels.place_ends(piece[0], piece[1], start, stop, cursor, col)
-    kept = kernels.sort_unique_rows(rowptr, col)
+        csr_kernels.place_ends(piece[0], piece[1], start, stop, cursor, col)
+    kept = csr_kernels.sort_unique_rows(rowptr, col)
     return kept, col[: int(kept.sum())]

@@ -178,7 +178,7 @@ def test_a_table_survives_csv(tmp_path_factory: pytest.TempPathFactory, rows: in
 @pytest.mark.parametrize("model", ["gatv2", "transformer", "gcn"])
 def test_a_run_with_edge_attributes(write: Write, tmp_path: Path, model: str, caplog: pytest.LogCaptureFixture) -> None:
     """Training, checkpoint and prediction agree on the parameters for the attributes; a model that reads none says so, once."""
-    from gas_cli.predict import predict
+    from gas_cli.prediction import predict
     from gas_cli.run import run
 
     caplog.set_level("INFO", "gas_cli")
@@ -193,7 +193,7 @@ def test_a_run_with_edge_attributes(write: Write, tmp_path: Path, model: str, ca
 
 
 def test_a_run_on_ones_own_graph_with_several_labels(write: Write, tmp_path: Path) -> None:
-    from gas_cli.predict import predict
+    from gas_cli.prediction import predict
     from gas_cli.run import run
 
     folder = write(labels=np.random.default_rng(1).integers(0, 2, (N, 5)))

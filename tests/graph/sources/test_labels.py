@@ -135,7 +135,7 @@ def test_a_split_that_does_not_exist_is_refused_when_the_graph_is_loaded(write: 
 
 
 def test_names_of_classes_reach_summary_and_predictions(write: Write, tmp_path: Path) -> None:
-    from gas_cli.predict import predict
+    from gas_cli.prediction import predict
     from gas_cli.run import run
 
     folder = write(labels=USERS[np.arange(N) % 3])

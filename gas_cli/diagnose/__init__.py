@@ -1,0 +1,1 @@
+"""The `diagnose` stage: how far histories, mini-batches and gradients are from the exact ones."""

@@ -1,0 +1,73 @@
+"""What a mini-batch step would give now, without taking it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gas_cli.batch.batch import Batch
+from gas_cli.diagnose.gradient import gradients
+from gas_cli.method.method import Link
+from gas_cli.model.model import Model
+from gas_cli.ops.dropout import Noise
+from gas_cli.passes.drivers import forward
+from gas_cli.passes.loss import Loss
+from gas_cli.tables.histories import Histories
+from gas_cli.tables.table import Pending, Table, Where
+
+
+@dataclass(frozen=True)
+class Step:
+    """The outcome of a step not taken, for its B targets.
+
+    outputs     ĥ of the inputs of layers 1..L-1, then the class scores: L tensors [B, C]
+    gradient    the step's part of the loss' gradient by each weight; zeros for a batch without training nodes
+    """
+
+    outputs: list[Tensor]
+    gradient: list[Tensor]
+
+
+class _Kept(Table):
+    """A table that is read as it is; what is written to it is kept aside."""
+
+    def __init__(self, table: Table) -> None:
+        self.num_rows, self.width, self.dtype, self.table = table.num_rows, table.width, table.dtype, table
+        self.written: Tensor
+
+    def read(self, where: Where, ready: Any = None) -> Pending:
+        return self.table.read(where, ready)
+
+    def write(self, where: Where, rows: Tensor) -> None:
+        self.written = rows.detach().float()
+
+    def flush(self) -> None:
+        """Nothing was written."""
+
+    def state(self) -> Tensor:
+        return self.table.state()
+
+
+def probe(
+    model: Model, batch: Batch, histories: Histories, make_link: Callable[[Histories], Link], loss: Loss, weights: list[nn.Parameter]
+) -> Step:
+    """Forward and backward on the histories as they are, in the mode that the model is in, without dropout by node."""
+    kept: list[_Kept] = []
+
+    def keep(table: Table) -> Table:
+        kept.append(_Kept(table))
+        return kept[-1]
+
+    link = make_link(histories.map(keep))
+    link.begin(batch, None)
+    with torch.set_grad_enabled(batch.num_train > 0):
+        scores = forward(model, batch, link, Noise.off())
+        if batch.num_train > 0:
+            gradient = gradients(loss(scores, batch, 1), list(weights))
+        else:
+            gradient = [torch.zeros_like(weight) for weight in weights]
+    return Step([*(table.written for table in kept), scores.detach().float()], gradient)

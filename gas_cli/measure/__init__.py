@@ -1,0 +1,1 @@
+"""What a process and a stage take: seconds and memory."""

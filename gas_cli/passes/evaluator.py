@@ -1,0 +1,81 @@
+"""Evaluation: exact and layer by layer, or in the time of one layer from histories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from gas_cli.batch.batch import Batch
+from gas_cli.batch.loader import BatchLoader
+from gas_cli.batch.side_stream import arrived
+from gas_cli.graph.graph import Graph, Split
+from gas_cli.model.model import Model
+from gas_cli.ops.low_precision import low_precision
+from gas_cli.passes.drivers import last_layer, layerwise
+from gas_cli.passes.metrics import make_metric
+from gas_cli.tables.histories import Histories
+
+
+class Evaluator:
+    """Scores of all nodes, and their metrics on the three masks of a split.
+
+    `groups` are the parts of each batch; the same at every evaluation, so that the loader keeps their blocks.
+    `between` is called before each batch; it may raise to stop an evaluation halfway, which changes nothing.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        graph: Graph,
+        loader: BatchLoader,
+        groups: list[list[int]],
+        device: torch.device,
+        precision: str,
+        between: Callable[[], None],
+    ) -> None:
+        self.model, self.graph, self.loader, self.device = model, graph, loader, device
+        self.precision, self.between = precision, between
+        self.metric = make_metric(graph.metric)
+        self.groups = groups
+
+    def exact(self, refresh: Histories | None = None) -> Tensor:
+        """Exact scores [N, C]; with `refresh`, those histories become exact on the way."""
+        with self.evaluating():
+            return layerwise(self.model, self.batches, self.graph.num_nodes, self.device, refresh)
+
+    def from_history(self, histories: Histories) -> Tensor:
+        """Approximate scores [N, C] from the stored inputs of the last layer."""
+        with self.evaluating():
+            return last_layer(self.model, self.batches, self.graph.num_nodes, histories)
+
+    def measure(self, scores: Tensor, split: Split) -> dict[str, float]:
+        """The graph's metric for `train`, `val` and `test`."""
+        masks = {"train": split.train, "val": split.val, "test": split.test}
+        return {name: self.metric(scores[mask], self.graph.y[mask]) for name, mask in masks.items()}
+
+    def batches(self, inputs: bool) -> Iterator[Batch]:
+        """All nodes once, on the device, in the same batches every time; without `inputs` their features need not be there."""
+        return self._between(self.loader.batches(self.groups, keep=True, inputs=inputs))
+
+    def batches_of(self, groups: list[list[int]], inputs: bool = True) -> Iterator[Batch]:
+        """The batches of other groups of parts."""
+        return self._between(self.loader.batches(groups, keep=False, inputs=inputs))
+
+    def _between(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self.between()
+            yield arrived(batch.to(self.device))
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode, and the precision of the run."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            with low_precision(self.device, self.precision == "bfloat16"):
+                yield
+        finally:
+            self.model.train(training)

@@ -1,0 +1,152 @@
+"""Class probabilities from a run's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gas_cli.batch.builder import BatchBuilder
+from gas_cli.batch.loader import BatchLoader
+from gas_cli.config.compose import load_config
+from gas_cli.config.root import Config
+from gas_cli.errors import UserError
+from gas_cli.method.make import make_method
+from gas_cli.model.model import Model
+from gas_cli.passes.evaluator import Evaluator
+from gas_cli.passes.loss import probabilities
+from gas_cli.prepared.problem import Problem
+from gas_cli.run import prepare, run_folder
+from gas_cli.tables.histories import Histories
+from gas_cli.training.assemble import make_model, pick_device, pick_split
+from gas_cli.training.checked import check_weights
+from gas_cli.training.checkpoint import load_checkpoint, naming
+from gas_cli.training.identity import check_applicable, check_same_settings, graph_changes, identity_of
+from gas_cli.training.progress import check_best
+
+log = logging.getLogger(__name__)
+
+
+def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: str = "auto", checkpoint: str = "best") -> Path:
+    """Write `nodes` int64 [n] (ids as in the dataset), `probabilities` float32 [n, C] and `classes` [C], the dataset's label of each column
+    as text, to the .npz file `out`.
+
+    `mode`: `exact` runs all layers on the whole graph, `history` only the last one on the checkpoint's histories. `nodes` is a .npy or text
+    file of node ids; all nodes without it. Raises UserError for a folder, checkpoint or node file that does not fit.
+    """
+    config = load_config(run / "config.yaml")
+    if config.runs > 1:
+        raise UserError(f"run={run} holds {config.runs} runs: choose one of them, such as run={run / run_folder(0)}.")
+    path = run / "checkpoints" / f"{checkpoint}.pt"
+    state = load_checkpoint(path)
+    if mode == "history":
+        config.method.require_histories("mode", mode, "exact")
+    problem = prepare(config, progress=True)
+    if mode == "history" and problem.graph.inductive:
+        raise UserError(f"mode=history: {problem.graph.name} is inductive, and only its training nodes have histories. Use mode=exact.")
+    wanted = _read_nodes(nodes, problem.graph.num_nodes)
+    with naming(path):
+        _check_run(config, problem, state, mode)
+        if checkpoint == "best":
+            check_best(state.get("progress"))
+        model, histories = _restored(config, problem, state, mode, pick_device(device))
+    scores = _scores(config, problem, model, histories, pick_device(device))
+    original = torch.empty_like(scores)
+    original[problem.partition.node_perm] = scores  # back into the dataset's order
+    values = probabilities(original[torch.from_numpy(wanted)], problem.multilabel)
+    bad = torch.isfinite(values).all(1).logical_not().nonzero()
+    if bad.numel():
+        raise UserError(
+            f"{run}: the probabilities of node {wanted[int(bad[0])]} are NaN: its class scores overflow, so nothing was written. "
+            "Check this node's features and those of its neighbours: they are much larger than in the training."
+        )
+    return _write(out, wanted, values, problem.graph.class_names)
+
+
+def _check_run(config: Config, problem: Problem, state: dict[str, Any], mode: str) -> None:
+    """Raise UserError where the checkpoint is of another run, or cannot be applied to this graph; say in one line how the graph differs.
+
+    Exact predictions need the weights only, so that nodes may have come since; histories are those of the nodes of the training.
+    """
+    saved, ours = state.get("fingerprint"), identity_of(config, problem, config.seed)
+    check_same_settings(saved, ours)
+    check_applicable(saved, ours)  # type: ignore[arg-type]  # its form was checked
+    changes = graph_changes(saved, ours)  # type: ignore[arg-type]
+    if changes and mode == "history":
+        raise UserError(
+            f"mode=history: the graph or its partition has changed since ({', '.join(changes)}), and the histories are of the nodes as "
+            "they were. Use mode=exact, or put the dataset's files back."
+        )
+    if changes and changes != ["another partition"]:  # which exact predictions do not depend on
+        log.warning("The graph has changed since the training (%s): predicting for it as it is now.", ", ".join(changes))
+
+
+def _restored(config: Config, problem: Problem, state: dict[str, Any], mode: str, device: torch.device) -> tuple[Model, Histories | None]:
+    """The trained model, and for `mode=history` its histories. Raises UserError where those of the checkpoint do not fit."""
+    model = make_model(config, problem, config.seed).to(device)
+    check_weights(state.get("model"), model.state_dict())
+    model.load_state_dict(state["model"])
+    if mode == "exact":
+        return model, None
+    method = make_method(config, problem, pick_split(config, problem, config.seed), model, device)
+    method.check(state.get("method"))
+    method.load_state_dict(state["method"])
+    return model, method.histories
+
+
+def _scores(config: Config, problem: Problem, model: Model, histories: Histories | None, device: torch.device) -> Tensor:
+    split = pick_split(config, problem, config.seed)
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split, model.num_layers)
+    groups = problem.evaluation_groups(min(config.trainer.batch_parts, problem.train_parts))
+    loader = BatchLoader(builder, config.trainer.prefetch)
+    evaluator = Evaluator(model, problem.graph, loader, groups, device, config.precision, lambda: None)
+    return evaluator.exact() if histories is None else evaluator.from_history(histories)
+
+
+def _read_nodes(path: Path | None, num_nodes: int) -> NDArray[np.int64]:
+    if path is None:
+        return np.arange(num_nodes)
+    ids = _load_ids(path)
+    if ids.ndim != 1 or ids.dtype.kind not in "iuf" or not np.all(np.isfinite(ids)) or np.any(ids != np.floor(ids)):
+        raise UserError(f"nodes={path} holds an array of shape {ids.shape} and type {ids.dtype}: expected one whole number per node.")
+    if not ids.size:
+        raise UserError(f"nodes={path} holds no node ids: expected at least one, or leave `nodes` out for all nodes.")
+    bad = np.flatnonzero((ids < 0) | (ids >= num_nodes))
+    if bad.size:
+        raise UserError(f"nodes={path}: entry {bad[0]} is {ids[bad[0]]:g}, expected node ids from 0 to {num_nodes - 1}.")
+    return ids.astype(np.int64)
+
+
+def _load_ids(path: Path) -> NDArray[Any]:
+    """The array in an .npy file, or the numbers in a text file."""
+    try:
+        if path.suffix != ".npy":
+            return np.array([line for line in path.read_text().splitlines() if line.strip()], dtype=np.float64)
+        ids = np.load(path, allow_pickle=False)
+        if not isinstance(ids, np.ndarray):
+            raise ValueError("it is an archive of several arrays")
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"nodes={path} cannot be read ({error}): expected an .npy array or a text file, one node id per line.") from error
+    return ids
+
+
+def _write(out: Path, nodes: NDArray[np.int64], values: Tensor, class_names: tuple[str, ...]) -> Path:
+    classes = np.array(class_names or [str(c) for c in range(values.shape[1])])
+    out = out if out.suffix == ".npz" else out.with_name(out.name + ".npz")
+    temporary = out.with_name(out.name + ".tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            np.savez(file, nodes=nodes, probabilities=values.numpy(), classes=classes)
+        temporary.replace(out)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # where it could not even be made
+            temporary.unlink()
+        raise UserError(f"out={out} cannot be written: {error.strerror}. Choose another path.") from error
+    return out

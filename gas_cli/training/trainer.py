@@ -1,0 +1,316 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from gas_cli.batch.batch import Batch
+from gas_cli.batch.make import graph_device, make_loader
+from gas_cli.config.root import Config
+from gas_cli.diagnose.monitor import Monitor
+from gas_cli.errors import Interrupted, UserError
+from gas_cli.graph.graph import Split
+from gas_cli.measure.clock import Clock, memory_gauges
+from gas_cli.measure.memory import StagePeaks
+from gas_cli.method.make import make_method
+from gas_cli.model.model import Model
+from gas_cli.ops.dropout import Noise
+from gas_cli.ops.low_precision import low_precision
+from gas_cli.passes.drivers import forward
+from gas_cli.passes.evaluator import Evaluator
+from gas_cli.passes.lipschitz import make_penalty
+from gas_cli.passes.loss import Loss
+from gas_cli.prepared.problem import Problem
+from gas_cli.tables.histories import Histories
+from gas_cli.training.checked import check_generators, check_optimizer, check_weights
+from gas_cli.training.checkpoint import save_checkpoint
+from gas_cli.training.edge_dropout import drop_edges
+from gas_cli.training.epoch import EpochBatches
+from gas_cli.training.identity import check_same_run, identity_of
+from gas_cli.training.optimizer import Optimizer
+from gas_cli.training.progress import Progress
+from gas_cli.training.stop import StopRequest
+
+BEST_IN_MEMORY_BYTES = 256 << 20
+"""Up to this size the best state waits in memory for the next checkpoint; a larger one is written as soon as it is found."""
+
+
+class Recorder(Protocol):
+    """Receives one record per epoch."""
+
+    def epoch(self, record: dict[str, Any]) -> None: ...
+
+
+class Trainer:
+    """Trains one model on one split by the method of the configuration.
+
+    State is `progress`, the model, the optimizer and the method; all else derives from the configuration, so that `state_dict` and
+    `restore` are the whole of a resume.
+    """
+
+    def __init__(self, config: Config, problem: Problem, split: Split, model: Model, seed: int, device: torch.device, folder: Path) -> None:
+        self.config, self.problem, self.split, self.seed = config, problem, split, seed
+        self.device, self.memory = device, StagePeaks(**memory_gauges(device))
+        self.last_checkpoint, self.best_checkpoint = folder / "checkpoints" / "last.pt", folder / "checkpoints" / "best.pt"
+        self.progress, self.clock, self.stop = Progress(), Clock(), StopRequest()
+        self.identity = identity_of(config, problem, seed)
+        self._recorded: Callable[[], dict[str, Any]] = dict
+        self.model = model.to(device)
+        with self.memory.stage("setup"):
+            self.method = make_method(config, problem, split, model, device)
+            sums = self._feature_sums()
+            self.graph_device = graph_device(config.trainer.graph_on, problem, sums, device)
+            ahead = config.trainer.prefetch
+            self.loader = make_loader(problem, split, model.num_layers, sums, model.reading, ahead, device, self.graph_device)
+        self.link = self.method.link(self.histories, self.clock.phase)
+        self.epochs = EpochBatches(config.trainer, self.method.loader(self.loader), problem.train_parts, seed, device, self.clock)
+        groups = problem.evaluation_groups(self.epochs.batch_parts)
+        self.evaluator = Evaluator(model, problem.graph, self.loader, groups, device, config.precision, self.stop.check)
+        self.loss = Loss(config.trainer.loss_weighting, int(split.train.sum()))
+        self.optimizer = Optimizer(model, config.optimizer, config.trainer.epochs)
+        self._monitor: Monitor | None = None  # it holds tables of all nodes: made where it is asked for
+        self._losses: list[Tensor] = []  # of this epoch, not yet read from the device
+        self._best_state: dict[str, Any] | None = None
+
+    @property
+    def histories(self) -> Histories | None:
+        """Those of the method, where it keeps some."""
+        return self.method.histories
+
+    def _feature_sums(self) -> Tensor | None:
+        """A x, where every layer 0 of this training can read it: the same in each step, with nothing random before it."""
+        return None if self.model.reading.messages or self.config.trainer.edge_dropout > 0 else self.problem.feature_sums
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """A part of an epoch beside its steps: a phase of the clock and a stage of the memory."""
+        with self.clock.phase(name), self.memory.stage(name):
+            yield
+
+    # -- the loop ------------------------------------------------------------------------------------------------------------------
+
+    def fit(self, recorder: Recorder, recorded: Callable[[], dict[str, Any]] = dict) -> None:
+        """Train to the last epoch, or until patience ends. What `recorded()` says of the recorder's file goes into each checkpoint.
+
+        Raises Interrupted after a signal, with everything saved; UserError where the loss is not finite or a checkpoint cannot be
+        written, with the best state and the last checkpoint kept.
+        """
+        self._recorded = recorded
+        with self.stop:
+            try:
+                self._fill()
+                while self.progress.epoch <= self.config.trainer.epochs and not self._out_of_patience():
+                    self.train_epoch()
+                    record, improved = self._finish_epoch()
+                    recorder.epoch(record)  # before any checkpoint, whose epochs all have their record then
+                    if improved:
+                        self._keep_best()
+                    if (self.progress.epoch - 1) % self.config.trainer.checkpoint_every == 0:
+                        self._save()
+            except Interrupted:
+                self._save()
+                raise
+            finally:
+                self.epochs.close()
+        self._save()
+
+    def train_epoch(self) -> None:
+        """The steps of the epoch in progress, or what is left of them; no refresh, no evaluation."""
+        self.model.train()
+        groups = self.epochs.groups(self.progress.epoch)
+        with self.memory.stage("train"):
+            for batch, upcoming in self.epochs.batches(self.progress.epoch, self.progress.batch):
+                self._train_step(batch, upcoming, len(groups))
+                del batch, upcoming  # before the next one is waited for: that is a batch less in memory
+                self.progress.batch += 1
+                self.stop.check()
+            self.link.flush()
+            self._settle_losses()
+
+    def _train_step(self, batch: Batch, upcoming: Batch | None, num_batches: int) -> None:
+        """One batch: forward, backward, update. A batch that the method does not learn from only renews histories."""
+        noise = Noise(self.seed, self.progress.step)
+        learns, penalty = self.method.learns_from(batch), make_penalty(self.config.trainer.lipschitz, noise)
+        with self.clock.phase("compute"):
+            self.link.begin(batch, upcoming)
+            if self.config.trainer.edge_dropout > 0:
+                batch = drop_edges(batch, self.config.trainer.edge_dropout, noise)
+            with torch.set_grad_enabled(learns), self._precision():
+                scores = forward(self.model, batch, self.link, noise, penalty)
+            if learns:
+                self._update(penalty.onto(self.loss(scores, batch, num_batches)))
+            self.link.end(self.progress.step)
+            self.progress.step += 1
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return low_precision(self.device, self.config.precision == "bfloat16")
+
+    def _update(self, loss: Tensor) -> None:
+        self._losses.append(loss.detach())
+        if self.device.type == "cpu":  # free here; on CUDA it would make the host wait for every step
+            self._settle_losses()
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    def _settle_losses(self) -> None:
+        """Read the losses of the steps so far (host synchronisation on CUDA: once per epoch) and stop where one is not finite."""
+        progress = self.progress
+        for value in (float(loss) for loss in self._losses):
+            if not math.isfinite(value):
+                raise self._diverged(f"The loss became {value}")
+            progress.loss_sum += value
+            progress.loss_count += 1
+        self._losses.clear()
+
+    def _diverged(self, what: str) -> UserError:
+        """The end of a training that cannot go on, with the best state on the disk."""
+        self._save_best()
+        best = self.progress.best.epoch
+        kept = f"the best state so far (epoch {best}) is kept" if best else "there is no earlier state to keep"
+        remedy = self._overflow() or "Try a smaller optimizer.lr, or optimizer.grad_norm=1."
+        return UserError(f"{what} in epoch {self.progress.epoch}: training stopped, and {kept}. {remedy}")
+
+    def _overflow(self) -> str:
+        """What to type where float16 histories overflowed under weights that are of an ordinary size; else empty."""
+        largest = torch.finfo(torch.float16).max
+        if self.histories is None or self.histories.dtype != torch.float16 or not self.histories.overflowed():
+            return ""
+        if not all(bool((weights.abs() < largest).all()) for weights in self.model.parameters()):
+            return ""  # the weights diverged first
+        return (
+            f"history.dtype=float16 overflowed: layer outputs are larger than {largest:.0f}, the largest number it holds. "
+            "Use history.dtype=bfloat16 or history.dtype=float32."
+        )
+
+    def _finish_epoch(self) -> tuple[dict[str, Any], bool]:
+        """Measure errors, refresh and evaluate where due, step the schedule; the epoch's record, and whether it is the best so far."""
+        progress = self.progress
+        record: dict[str, Any] = {"epoch": progress.epoch, "step": progress.step, "loss": progress.loss, "lr": self.optimizer.lr}
+        if self.histories is not None:
+            record["history_age"] = float(self.histories.ages.at(progress.step).float().mean())
+        record |= self._measure()
+        scores = self._refresh_or_evaluate()
+        improved = False
+        if scores is not None:
+            if not bool(torch.isfinite(scores).all()):  # a metric of them would look like any other number, even like the best
+                raise self._diverged("The class scores became infinite or NaN")
+            with self._stage("evaluate"):
+                values = self.evaluator.measure(scores, self.split)
+            improved = progress.offer(**values)
+            record |= values
+        self.optimizer.epoch_end(progress.val)
+        progress.next_epoch()
+        seconds, peaks = self.clock.take(), self.memory.take()
+        record |= {"seconds": {**seconds, "total": sum(seconds.values())}, "peak_memory": peaks.get("device", peaks["resident"])}
+        return record, improved
+
+    def _out_of_patience(self) -> bool:
+        patience, best = self.config.trainer.patience, self.progress.best.epoch
+        return patience > 0 and best > 0 and self.progress.epoch - 1 - best >= patience
+
+    # -- histories and evaluation --------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Exact histories before the first step, so that no batch ever reads zeros."""
+        if self.config.history.fill and not self.progress.filled:
+            self._refresh()
+        self.progress.filled = True
+
+    def _refresh(self) -> Tensor | None:
+        """Make every history exact under the current weights; the exact scores come with it."""
+        if self.histories is None:
+            return None
+        with self._stage("refresh"):
+            scores = self.evaluator.exact(refresh=self.histories)
+            self.histories.ages.mark(range(self.problem.train_parts), self.progress.step)
+        return scores
+
+    def _measure(self) -> dict[str, Any]:
+        """The errors of the histories as the epoch's steps left them, where this epoch is monitored."""
+        config, progress = self.config.evaluation, self.progress
+        if self.histories is None or not config.monitor or progress.epoch % config.monitor_every:
+            return {}
+        if progress.monitor is None:
+            with self._stage("monitor"):
+                if self._monitor is None:
+                    self._monitor = Monitor(self.evaluator, self.histories, self.method.link, self.loss.num_train)
+                progress.monitor = self._monitor.measure(progress.step, self.epochs.all_groups(progress.epoch))
+        return {"monitor": progress.monitor}
+
+    def _refresh_or_evaluate(self) -> Tensor | None:
+        """Scores of all nodes where this epoch is evaluated; one exact pass serves a refresh and an evaluation alike."""
+        epoch, every, refresh_every = self.progress.epoch, self.config.evaluation.every, self.config.history.refresh_every
+        evaluate = epoch == self.config.trainer.epochs or (every > 0 and epoch % every == 0)
+        refreshed = self._refresh() if refresh_every > 0 and epoch % refresh_every == 0 else None
+        if not evaluate or refreshed is not None:
+            return refreshed if evaluate else None
+        with self._stage("evaluate"):
+            if self.config.evaluation.mode == "history" and self.histories is not None:
+                return self.evaluator.from_history(self.histories)
+            return self.evaluator.exact()
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "fingerprint": self.identity,
+            "recorded": self._recorded(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "method": self.method.state_dict(),
+            "progress": self.progress.state_dict(),
+            "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's state. Raises UserError, with nothing changed, where it is of another run or does not fit this one."""
+        check_same_run(state.get("fingerprint"), self.identity)
+        progress = Progress.from_state_dict(state.get("progress"), len(self.epochs.groups(1)))
+        check_weights(state.get("model"), self.model.state_dict())
+        check_optimizer(state.get("optimizer"), self.optimizer, progress)
+        self.method.check(state.get("method"), progress.step)
+        check_generators(state.get("rng"), self.device)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.method.load_state_dict(state["method"])
+        self.progress = progress
+        torch.set_rng_state(state["rng"]["cpu"])
+        if self.device.type == "cuda" and state["rng"]["cuda"] is not None:  # of the run's device, whichever number it has by now
+            torch.cuda.set_rng_state(state["rng"]["cuda"], self.device)
+
+    def _keep_best(self) -> None:
+        with self._stage("checkpoint"):
+            if self.histories is None or self.histories.nbytes <= BEST_IN_MEMORY_BYTES:
+                self._best_state = _copy(self.state_dict())
+            else:
+                save_checkpoint(self.best_checkpoint, self.state_dict())
+
+    def _save_best(self) -> None:
+        if self._best_state is not None:
+            save_checkpoint(self.best_checkpoint, self._best_state)
+            self._best_state = None
+
+    def _save(self) -> None:
+        """Write last.pt, and best.pt before it: whatever last.pt says is best is then on the disk."""
+        self.link.flush()
+        self._settle_losses()
+        with self._stage("checkpoint"):
+            self._save_best()
+            save_checkpoint(self.last_checkpoint, self.state_dict())
+
+
+def _copy(value: Any) -> Any:
+    """A deep copy of a state: the next step would change its tensors in place."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value

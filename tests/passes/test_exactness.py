@@ -1,0 +1,220 @@
+"""What is exact in GNNAutoScale, tested exactly: for every model, dense and sparse features, every placement, odd graphs."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from live_bytes import LiveBytes
+
+from gas_cli.batch.batch import Rows
+from gas_cli.batch.builder import BatchBuilder
+from gas_cli.config.history import HistoryConfig
+from gas_cli.graph.graph import Graph
+from gas_cli.method.gas import GASLink
+from gas_cli.method.method import Alone
+from gas_cli.model.registry import build_model
+from gas_cli.ops.dropout import Noise
+from gas_cli.partition.groups import epoch_groups
+from gas_cli.passes.drivers import forward, last_layer, layerwise
+from gas_cli.passes.loss import Loss
+from gas_cli.prepared.problem import Problem
+from gas_cli.tables.histories import make_histories
+from tests.builders import MODEL_IDS, MODELS, adjacencies, in_original_order, make_graph, make_problem, random_adjacency, rows_of
+
+CPU = torch.device("cpu")
+PLACEMENTS = ["host", "device", pytest.param("pinned", marks=pytest.mark.gpu)]
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+GRADIENTS_CLOSE = {"rtol": 1e-4, "atol": 5e-5}
+"""Gradients of attention vectors are differences of nearly equal float32 sums: 1.1e-5 was seen where the order of nodes differs."""
+SLOW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def device_of(placement: str) -> torch.device:
+    return torch.device("cuda") if placement == "pinned" else CPU
+
+
+class Lab:
+    """One model on one graph in parts, beside the same model on the whole graph."""
+
+    def __init__(self, graph: Graph, num_parts: int, model, placement: str = "host", dtype: str = "float32") -> None:
+        self.device = device_of(placement)
+        self.network = build_model(model, graph.num_features, graph.num_classes, seed=1, edge_dim=graph.edge_dim).to(self.device)
+        self.problem = make_problem(graph, num_parts, model)
+        self.network.observe(self.problem.adj)
+        self.whole = make_problem(graph, 1, model)
+        self.builder = self._builder(self.problem)
+        config = HistoryConfig(placement=placement, dtype=dtype)
+        self.histories = make_histories(self.network.widths[1:], self.problem.partition.part_ptr, config, self.device)
+
+    def _builder(self, problem: Problem) -> BatchBuilder:
+        return BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], self.network.num_layers)
+
+    def batches(self, size: int = 1, epoch: int = 1):
+        return [self.builder.build(g).to(self.device) for g in epoch_groups(self.problem.partition.num_parts, size, True, 0, epoch)]
+
+    def passes(self, inputs: bool):
+        """All nodes once, as exact inference asks for them."""
+        return self.batches()
+
+    def full_batch(self, noise: Noise) -> torch.Tensor:
+        """Scores of a plain full-batch forward pass, in the order of node ids."""
+        batch = self._builder(self.whole).build([0]).to(self.device)
+        link = Alone()
+        return in_original_order(self.whole, forward(self.network, batch, link, noise).cpu())
+
+    def gas_epoch(self, size: int = 1, epoch: int = 1) -> torch.Tensor:
+        """One epoch of forward passes with frozen weights and no dropout; every batch's scores, in the order of node ids."""
+        link = GASLink(self.histories)
+        scores = torch.zeros(self.problem.graph.num_nodes, self.problem.graph.num_classes)
+        with torch.no_grad():
+            for step, batch in enumerate(self.batches(size, epoch)):
+                link.begin(batch, None)
+                scores[batch.blocks[-1].target_ids.cpu()] = forward(self.network, batch, link, Noise.off()).cpu()
+                link.end(step)
+        return scores
+
+    def exact_inputs(self) -> list[torch.Tensor]:
+        """The exact inputs of layers 1..L-1, from a full-batch pass, in the order of the parts."""
+        recorded: list[torch.Tensor] = []
+
+        class Recording(Alone):
+            def between(self, layer: int, h: torch.Tensor) -> Rows:
+                recorded.append(h.detach())
+                return super().between(layer, h)
+
+        batch = self._builder(self.whole).build([0]).to(self.device)
+        with torch.no_grad():
+            forward(self.network, batch, Recording(), Noise.off())
+        order = self.problem.partition.node_perm
+        return [in_original_order(self.whole, rows.cpu())[order] for rows in recorded]
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
+@SLOW
+@given(drawn=adjacencies())
+def test_one_part_equals_full_batch_with_dropout_and_gradients(drawn, model, sparse):
+    """One part never reads a history, and the order of the nodes changes nothing but round-off, gradients included. Dropout is on."""
+    graph = make_graph(*drawn, sparse_features=sparse)
+    network = build_model(model, graph.num_features, graph.num_classes, seed=1, edge_dim=graph.edge_dim).train()
+    network.observe(make_problem(graph, 1, model).adj)
+    outcomes = []
+    for order in (torch.arange(graph.num_nodes), torch.randperm(graph.num_nodes, generator=torch.Generator().manual_seed(7))):
+        twin = copy.deepcopy(network)
+        problem = make_problem(graph, 1, model, order=order)
+        batch = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], twin.num_layers).build([0])
+        store = make_histories(twin.widths[1:], problem.partition.part_ptr, HistoryConfig(), CPU)
+        for table in rows_of(store):
+            table.fill_(float("nan"))  # a history that were read would show
+        link = GASLink(store)
+        link.begin(batch, None)
+        scores = forward(twin, batch, link, Noise(3, 4))
+        Loss("full_batch", batch.num_train)(scores, batch, 1).backward()
+        outcomes.append((in_original_order(problem, scores.detach()), [p.grad for p in twin.parameters()]))
+    if model.batch_norm:
+        # Equal rows normalise to zero plus round-off, where ReLU's derivative jumps: scores are continuous there, gradients are not.
+        outcomes = [outcome[:1] for outcome in outcomes]
+    torch.testing.assert_close(outcomes[0][0], outcomes[1][0], **CLOSE)
+    torch.testing.assert_close(outcomes[0][1:], outcomes[1][1:], **GRADIENTS_CLOSE)
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
+@SLOW
+@given(drawn=adjacencies(), data=st.data())
+def test_frozen_weights_become_exact_layer_by_layer(drawn, data, model, sparse, placement):
+    """After epoch k the histories of layers 1..k are exact, whatever the batches; in epoch L so is every score."""
+    graph = make_graph(*drawn, sparse_features=sparse)
+    lab = Lab(graph, data.draw(st.integers(1, min(6, graph.num_nodes))), model, placement)
+    lab.network.eval()
+    exact = lab.exact_inputs()
+    for epoch in range(1, lab.network.num_layers + 1):
+        scores = lab.gas_epoch(size=data.draw(st.integers(1, 3)), epoch=epoch)
+        for layer in range(min(epoch, len(exact))):
+            torch.testing.assert_close(rows_of(lab.histories)[layer], exact[layer], **CLOSE)
+    torch.testing.assert_close(scores, lab.full_batch(Noise.off()).detach(), **CLOSE)
+
+
+def test_scores_are_not_exact_before_that():
+    """The test above can fail: with empty histories the first epoch is wrong."""
+    lab = Lab(make_graph(random_adjacency(40, 5, 0)), 6, MODELS[0])
+    lab.network.eval()
+    assert not torch.allclose(lab.gas_epoch(), lab.full_batch(Noise.off()).detach(), **CLOSE)
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
+@SLOW
+@given(drawn=adjacencies(), data=st.data())
+def test_layerwise_inference_equals_full_batch_and_writes_no_history(drawn, data, model, sparse, placement):
+    graph = make_graph(*drawn, sparse_features=sparse)
+    lab = Lab(graph, data.draw(st.integers(1, min(6, graph.num_nodes))), model, placement)
+    lab.network.eval()
+    n, expected = graph.num_nodes, lab.full_batch(Noise.off()).detach()
+    scores = layerwise(lab.network, lab.passes, n, lab.device)
+    torch.testing.assert_close(in_original_order(lab.problem, scores), expected, **CLOSE)
+    assert not any(table.any() for table in rows_of(lab.histories))
+    # A refresh writes the exact inputs of every layer, after which one layer's work gives exact scores.
+    layerwise(lab.network, lab.passes, n, lab.device, lab.histories)
+    for table, exact in zip(rows_of(lab.histories), lab.exact_inputs(), strict=True):
+        torch.testing.assert_close(table.cpu(), exact, **CLOSE)
+    scores = last_layer(lab.network, lab.passes, n, lab.histories)
+    torch.testing.assert_close(in_original_order(lab.problem, scores), expected, **CLOSE)
+
+
+def test_a_refresh_needs_no_tables_beside_the_histories():
+    """In float32 on the host the histories hold the exact inputs while the pass reads them; other precisions need tables of their own."""
+    peaks = {}
+    for dtype in ("float32", "bfloat16"):
+        lab = Lab(make_graph(random_adjacency(400, 4, 3)), 5, MODELS[0], dtype=dtype)
+        lab.network.eval()
+        counter, batches = LiveBytes(), lab.batches()
+        counter.ignore([rows_of(lab.histories), list(lab.network.parameters())])
+        with counter:
+            layerwise(lab.network, lambda inputs, batches=batches: batches, 400, CPU, lab.histories)
+        peaks[dtype] = counter.peak
+    assert peaks["float32"] + 400 * 8 * 4 <= peaks["bfloat16"]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
+def test_every_training_node_counts_once_so_the_losses_average_to_the_full_batch_loss(model):
+    """Weighting `full_batch`: with exact histories and frozen weights the mean loss over an epoch's batches is the full-batch loss."""
+    lab = Lab(make_graph(random_adjacency(50, 4, 3)), 7, model)
+    lab.network.eval()
+    layerwise(lab.network, lab.passes, 50, CPU, lab.histories)
+    mask = lab.problem.graph.splits[0].train
+    loss, batches = Loss("full_batch", int(mask.sum())), lab.batches(size=2)
+    link = GASLink(lab.histories)
+    total = 0.0
+    for batch in batches:
+        link.begin(batch, None)
+        scores = forward(lab.network, batch, link, Noise.off())
+        total += loss(scores, batch, len(batches)).item() if batch.num_train else 0.0
+    whole = lab._builder(lab.whole).build([0])
+    expected = Loss("full_batch", whole.num_train)(forward(lab.network, whole, Alone(), Noise.off()), whole, 1)
+    assert total / len(batches) == pytest.approx(expected.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_low_precision_histories_err_by_their_rounding_only(dtype):
+    lab = Lab(make_graph(random_adjacency(40, 5, 0)), 6, MODELS[0], dtype=dtype)
+    lab.network.eval()
+    for epoch in range(3):
+        scores = lab.gas_epoch(epoch=epoch)
+    error = (scores - lab.full_batch(Noise.off()).detach()).abs().max()
+    assert 0 < error < 0.05
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
+def test_cuda_equals_cpu(model):
+    lab = Lab(make_graph(random_adjacency(60, 5, 0)), 5, model)
+    expected = lab.full_batch(Noise(0, 1)).detach()
+    on_gpu = Lab(make_graph(random_adjacency(60, 5, 0)), 5, model, placement="pinned")
+    torch.testing.assert_close(on_gpu.full_batch(Noise(0, 1)).detach(), expected, rtol=1e-3, atol=1e-4)
