@@ -79,8 +79,8 @@ def whole_graph(settings: tuple[str, ...]) -> Block:
 
     problem = prepare(compose_config(["dataset=generated", "model=gat", "partitioner.num_parts=40", *settings]))
     n, adj = problem.graph.num_nodes, problem.adj
-    empty = CSR(torch.zeros(n + 1, dtype=torch.int64), torch.zeros(0, dtype=torch.int32), torch.zeros(0), 0)
-    return Block(adj, empty, problem.partition.node_perm, torch.zeros(0, dtype=torch.int64))
+    nobody = torch.zeros(0, dtype=torch.int64)
+    return Block(adj, CSR.empty(n, 0, adj.device), problem.partition.node_perm, nobody, nobody)
 
 
 def make_layer(block: Block, heads: int, channels: int) -> Layer:

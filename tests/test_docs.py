@@ -293,7 +293,7 @@ def layerwise_scores(model: Any, problem: Any) -> torch.Tensor:
 
     builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], model.num_layers)
     batches = [builder.build([part]) for part in range(builder.num_parts)]
-    return layerwise(model, lambda: batches, problem.graph.num_nodes, torch.device("cpu"))
+    return layerwise(model, lambda inputs: batches, problem.graph.num_nodes, torch.device("cpu"))
 
 
 # -- the reference of the settings ---------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ def make_block(matrix, num_targets: int) -> Block:
     """The first nodes as targets, the others as halo, with scattered ids."""
     ids = torch.randperm(1000, generator=torch.Generator().manual_seed(0))[: matrix.shape[0]]
     inner, outer = (CSR.from_scipy(part) for part in (matrix[:num_targets, :num_targets], matrix[:num_targets, num_targets:]))
-    return Block(inner, outer, ids[:num_targets], ids[num_targets:])
+    return Block(inner, outer, ids[:num_targets], ids[num_targets:], torch.arange(num_targets, matrix.shape[0]))
 
 
 def make_inputs(block: Block, heads: int, channels: int, with_term: bool, dtype=torch.float64, size: float = 1.0) -> list[Tensor]:
