@@ -85,10 +85,10 @@ def _prepare(overrides: list[str]) -> None:
     if not config.partitioner.cache:
         raise UserError("partitioner.cache='' keeps nothing: name the folder in which gas-train will look, or leave the setting out.")
     from gas_cli.prepared.cache import cache_folder
-    from gas_cli.run import prepare
+    from gas_cli.run import prepare_training
 
     with logged_as_notes():
-        problem = prepare(config, progress=True)
+        problem = prepare_training(config, progress=True)
     graph = problem.graph
     sizes = f"{graph.num_nodes:,} nodes, {graph.num_edges:,} edges, {problem.partition.num_parts} parts"
     print(f"{graph.name}: {sizes}; prepared in {cache_folder(config.partitioner.cache)}")

@@ -65,6 +65,10 @@ class Cache:
             os.utime(folder / MANIFEST)  # the time of its last use
         return found
 
+    def holds(self, layer: str, key: str) -> bool:
+        """Whether there is an entry, be it a damaged one."""
+        return self.enabled and (self._place(layer, key) / MANIFEST).exists()
+
     def get(
         self, layer: str, key: str, read: Callable[[Entry], T], make: Callable[[], T], parts: Callable[[T], tuple[Arrays, Facts] | None]
     ) -> T:

@@ -83,10 +83,13 @@ def read_edges(entry: Entry) -> CSR:
     return matrix_of("adj", entry.arrays, entry.facts)
 
 
-def normalised(edges: CSR, edges_entry: str, kind: str, self_loops: bool, cache: Cache) -> CSR:
-    """The weights of the aggregation (`normalize`); only the values are kept where the pattern is that of `edges`."""
+def normalised(edges: CSR, edges_entry: str, kind: str, self_loops: bool, cache: Cache) -> tuple[CSR, str]:
+    """The weights of the aggregation (`normalize`), and the key of their entry, or of the edges that they are.
+
+    Only the values are kept where the pattern is that of `edges`.
+    """
     if not edges_entry or (kind == "none" and not self_loops):
-        return normalize(edges, kind, self_loops)
+        return normalize(edges, kind, self_loops), edges_entry
     key = key_of(kind, edges=edges_entry, self_loops=self_loops or kind == "sym")
 
     def read(entry: Entry) -> CSR:
@@ -99,7 +102,7 @@ def normalised(edges: CSR, edges_entry: str, kind: str, self_loops: bool, cache:
             return {"value": made.value}, {"pattern": "edges", **matrix_facts(made)}
         return matrix_arrays("adj", made), {"pattern": "own", **matrix_facts(made)}
 
-    return cache.get(WEIGHTS, key, read, lambda: normalize(edges, kind, self_loops), parts)
+    return cache.get(WEIGHTS, key, read, lambda: normalize(edges, kind, self_loops), parts), key
 
 
 def _fits(value: Tensor, edges: CSR) -> Tensor:
