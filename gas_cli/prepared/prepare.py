@@ -66,7 +66,8 @@ def _prepared(
         fingerprints = {**source.fingerprints, "partition": partition.fingerprint()}
         graph = source.graph if reads_attributes else without_attributes(source.graph)
         edges, entry = permuted_edges(source, graph.adjacency(), partition, entry, cache)
-        adj, entry = normalised(edges, entry, config.model.normalization, config.model.self_loops, cache)
+        kind, self_loops = config.model.normalization, config.model.self_loops
+        adj, entry = normalised(edges, entry, kind, self_loops, cache, graph.name)
         sums = KeptSums(source, entry, cache)
         graph = permute_nodes(graph, partition, edges)
         del source

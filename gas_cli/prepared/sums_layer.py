@@ -11,7 +11,7 @@ import gas_cli
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.permute import fits_memory
 from gas_cli.prepared.cache import Cache
-from gas_cli.prepared.entry import Entry
+from gas_cli.prepared.entry import Entry, about
 from gas_cli.prepared.graph_layer import Source
 from gas_cli.prepared.keys import key_of
 
@@ -19,7 +19,7 @@ SUMS = "sums"
 
 
 class KeptSums:
-    """A x [N, F] of a source's features and the matrix whose entry is `matrix_entry`: called with how it is made, or mapped.
+    """A x [N, F] of a source's features and the matrix whose entry is `matrix_entry` (layer/key): called with how it is made, or mapped.
 
     Nothing is kept of small graphs, of sparse features, whose sums nobody asks for, nor of features that stay where they are.
     """
@@ -29,6 +29,7 @@ class KeptSums:
         self._cache, self._shape = cache, (graph.num_nodes, graph.num_features)
         worth = bool(matrix_entry) and not source.small and graph.x_row is None and not isinstance(graph.x, CSR) and fits_memory(graph.x)
         decisive = {"version": gas_cli.__version__, "matrix": matrix_entry, "features": source.fingerprints["features"]}
+        self._about = about(graph.name, {}, [matrix_entry])
         self._key = key_of(SUMS, **decisive) if worth and cache.enabled else ""
 
     @property
@@ -39,7 +40,7 @@ class KeptSums:
     def __call__(self, make: Callable[[], Tensor]) -> Tensor:
         if not self._key:
             return make()
-        return self._cache.get(SUMS, self._key, self._read, make, lambda sums: ({"sums": sums}, {}))
+        return self._cache.get(SUMS, self._key, self._read, make, lambda sums: ({"sums": sums}, self._about))
 
     def _read(self, entry: Entry) -> Tensor:
         sums = entry.arrays["sums"]
