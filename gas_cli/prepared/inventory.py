@@ -6,7 +6,7 @@ import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,19 @@ def with_dependents(chosen: Sequence[Item], items: Sequence[Item]) -> list[Item]
         if not needed.isdisjoint(item.about.get("needs", ())):
             going[item.path] = item
     return list(going.values())
+
+
+def beyond(items: Sequence[Item], limit: int, used: Collection[Path]) -> list[Item]:
+    """What has to go until the rest fits `limit` bytes: what was not used for longest, and of what was used together later layers first, so
+    that nothing stays without what it needs. What is among `used`, or being made, stays."""
+    total, going = sum(item.nbytes for item in items), []
+    for item in sorted(items, key=lambda item: (item.used, -_depth(item.layer))):
+        if total <= limit:
+            break
+        if item.path not in used and not item.busy:
+            going.append(item)
+            total -= item.nbytes
+    return going
 
 
 def source_state(item: Item) -> str:

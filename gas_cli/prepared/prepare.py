@@ -30,7 +30,7 @@ def everything(problem: Problem) -> Problem:
 def prepare_files(config: Config, reads_attributes: bool, look: Looked, progress: bool = False, reduce: Reduce = everything) -> Problem:
     """The problem of the dataset's files. `reads_attributes`: whether batches carry the edges' attributes, where there are any."""
     peaks = _started_peaks()
-    cache = Cache(config.partitioner.cache)
+    cache = Cache(config.partitioner.cache, config.partitioner.cache_bytes)
     with peaks.stage("load"):
         held = [load_source(config.dataset, cache, progress)]
     look(held[0].graph)
@@ -41,7 +41,15 @@ def prepare_loaded(graph: Graph, config: Config, reads_attributes: bool, look: L
     """The same for a graph at hand; partitions and what follows from them are kept under a hash of its content."""
     peaks = _started_peaks()
     look(graph)
-    return _prepared([Source.of(graph)], config, reads_attributes, Cache(config.partitioner.cache), progress, peaks, everything)
+    return _prepared(
+        [Source.of(graph)],
+        config,
+        reads_attributes,
+        Cache(config.partitioner.cache, config.partitioner.cache_bytes),
+        progress,
+        peaks,
+        everything,
+    )
 
 
 def _started_peaks() -> StagePeaks:
