@@ -93,8 +93,8 @@ def table(content: Content) -> str:
     lines = [
         "# Seconds of a second start",
         "",
-        f"`gas-train` with its published GCN, generated folders in OGB's layout, CPU. Medians of {rounds} starts, in brackets the smallest and",
-        "the largest; the states take turns. `before`: parsed features and the partition were kept, the prepared graph was not.",
+        f"`gas-train` with its published GCN, generated folders in OGB's layout, CPU. Medians of {rounds} starts, in brackets the smallest",
+        "and the largest; the states take turns. `before`: parsed features and the partition were kept, the prepared graph was not.",
         "",
         "| case | state | start | " + " | ".join(SHOWN) + " | load |",
         "|---|---|---|" + "---|" * (len(SHOWN) + 1),
