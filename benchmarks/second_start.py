@@ -1,24 +1,27 @@
 """Seconds until a second start of `gas-train` trains: the first one has parsed the files and divided the graph.
 
-    python -m benchmarks.second_start [--cases arxiv-size products-size] [--scale 1] [--rounds 3] [--quick] [--before FILE] [--work DIR]
+    python -m benchmarks.second_start [--cases arxiv-size products-size] [--scale 1] [--rounds 3] [--quick] [--before DIR] [--work DIR]
 
 Each case is a generated folder in OGB's layout (benchmarks/ogb_folder.py), trained for one epoch with its published settings and without
-evaluation. The first start of a case is in a cache of its own. Every start is a process of its own, whose clock starts before it:
+evaluation. `--before DIR` is a checkout of an earlier state, which takes turns with this one. The first start of each is in a cache of its
+own. Every start is a process of its own, whose clock starts before it:
 
     imports     until `prepare` is called: the interpreter, libraries, composition of the settings
-    prepare     load, partition, permute, normalise
+    prepare     load, partition, permute, normalise; A x of the features where it is kept
     fill        everything between `prepare` and the first step, the exact histories above all
     first step  one step of training
+    until then  the sum of these
     total       until the process has ended
 
-Smallest of the rounds. `--scale 1 --cases products-size` needs 15 GB of disk in DIR and half an hour. `--before FILE` shows another result
-(second-start-cpu.json) beside this one. Writes results/second-start-cpu.md and .json.
+Medians of the rounds. `--scale 1 --cases products-size` needs 15 GB of disk in DIR and half an hour.
+Writes results/second-start.md and .json.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,112 +30,88 @@ from typing import Any
 
 from benchmarks.machine import Content, write
 from benchmarks.ogb_folder import write_folder
-from benchmarks.options import add_choices, options, result_name
-from benchmarks.processes import in_process, parse
+from benchmarks.one_start import STAGES
+from benchmarks.options import add_choices, options
+from benchmarks.turns import summary
 
 CASES = {"arxiv-size": 1.0, "products-size": 0.1}
-STAGES = ("imports", "prepare", "fill", "first step", "total")
+SHOWN = (*STAGES, "until then", "total")
 QUICK = 0.05
 SETTINGS = ("model=gcn", "dataset.download=false", "device=cpu", "trainer.epochs=1", "evaluation.every=0")
+HERE = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
     parser = options(__doc__, rounds=3)
     add_choices(parser, "--cases", CASES)
     parser.add_argument("--scale", type=float, help="times the nodes and edges of the published graphs")
-    parser.add_argument("--before", type=Path, help="the .json of a measurement to show beside this one")
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier state, measured in turns with this one")
     parser.add_argument("--work", type=Path, help="where raw data stays; without it in a temporary folder that is removed")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further settings of gas-train")
-    arguments = parse(parser, lambda task: start(**task))
+    arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds = 1
     with tempfile.TemporaryDirectory(prefix="gas-second-") as temporary:
         work = (arguments.work or Path(temporary)).absolute()
         rows = [measure(case, arguments, work, Path(temporary) / case) for case in arguments.cases]
-    before = read_rows(arguments.before)
-    for row in rows:
-        row["before"] = before.get((row["case"], row["scale"]))
-    write(result_name("second-start", arguments), rows, table, {"rounds": arguments.rounds}, arguments.out)
+    name = "second-start-quick" if arguments.quick else "second-start"
+    write(name, rows, table, {"rounds": arguments.rounds}, arguments.out)
 
 
-def read_rows(path: Path | None) -> dict[tuple[str, float], dict[str, float]]:
-    rows = json.loads(path.read_text())["rows"] if path else []
-    return {(row["case"], row["scale"]): row["second"] for row in rows}
-
-
-def measure(case: str, arguments: Any, work: Path, cache: Path) -> dict[str, Any]:
-    """The first start and the smallest seconds of `rounds` later ones."""
+def measure(case: str, arguments: Any, work: Path, home: Path) -> dict[str, Any]:
+    """The first start of each state, and the seconds of the later ones in turns."""
     scale = arguments.scale or CASES[case] * (QUICK if arguments.quick else 1)
     name = case.removesuffix("-size")
     root = work / f"{case}-{scale}"
     if not root.exists():
         write_folder(root, name, scale)
     words = [f"dataset=ogbn-{name}", f"dataset.root={root}", *SETTINGS, *arguments.set]
-    starts = []
+    states = {"now": HERE} if arguments.before is None else {"before": arguments.before.absolute(), "now": HERE}
+    starts: dict[str, list[dict[str, float]]] = {state: [] for state in states}
     for number in range(1 + arguments.rounds):
-        starts.append(began({"words": [*words, f"hydra.run.dir={cache}-run-{number}"], "home": str(cache)}))
-        print(f"{case}, start {number + 1}: {starts[-1]}", file=sys.stderr, flush=True)
-    second = {stage: min(found[stage] for found in starts[1:]) for stage in STAGES}
-    return {"case": case, "scale": scale, "first": starts[0], "second": second}
+        for state in reversed(states) if number % 2 else states:
+            run = home.with_name(f"{case}-{state}-{number}")
+            starts[state].append(began(states[state], [*words, f"hydra.run.dir={run}"], home / state))
+            print(f"{case}, {state}, start {number + 1}: {starts[state][-1]}", file=sys.stderr, flush=True)
+    later = {state: {stage: summary([one[stage] for one in found[1:]]) for stage in (*SHOWN, "load")} for state, found in starts.items()}
+    return {"case": case, "scale": scale, "first": {state: found[0] for state, found in starts.items()}, "second": later}
 
 
-def began(task: dict[str, Any]) -> dict[str, Any]:
-    """The seconds of one start."""
-    at = time.time()
-    outcome = in_process("benchmarks.second_start", {**task, "at": at})
-    return {**outcome, "total": time.time() - at}
-
-
-def start(words: list[str], home: str, at: float) -> dict[str, Any]:
-    """`gas-train` in this process, with the time of each stage; `at` is when the process was started."""
-    os.environ["XDG_CACHE_HOME"] = home
-    os.environ["HOME"] = home
-    from gas_cli.cli.environment import prepare_process
-    from gas_cli.cli.train import command_line
-
-    prepare_process()
-    import gas_cli.run
-    from gas_cli.training.trainer import Trainer
-
-    times: dict[str, float] = {}
-    prepare, step = gas_cli.run.prepare, Trainer._train_step
-
-    def timed_prepare(*args: Any, **named: Any) -> Any:
-        times["called"] = time.time()
-        problem = prepare(*args, **named)
-        times["prepared"] = time.time()
-        return problem
-
-    def timed_step(self: Trainer, *args: Any) -> None:
-        times.setdefault("filled", time.time())
-        step(self, *args)
-        times.setdefault("stepped", time.time())
-
-    gas_cli.run.prepare, Trainer._train_step = timed_prepare, timed_step  # type: ignore[assignment, method-assign]
-    code = command_line(words)
-    if code:
-        raise SystemExit(code)
-    moments = [at, times["called"], times["prepared"], times["filled"], times["stepped"]]
-    return {stage: later - earlier for stage, earlier, later in zip(STAGES, moments, moments[1:], strict=False)}
+def began(checkout: Path, words: list[str], home: Path) -> dict[str, float]:
+    """The seconds of one start with the code of `checkout`, and the load of the machine before it."""
+    load, at = os.getloadavg()[0], time.time()
+    command = [sys.executable, "-P", str(HERE / "benchmarks" / "one_start.py"), json.dumps({"words": words, "home": str(home), "at": at})]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(checkout)})
+    if done.returncode:
+        raise SystemExit(f"{checkout}: gas-train {' '.join(words)} failed:\n{done.stderr[-2000:]}")
+    stages = json.loads(done.stdout.strip().splitlines()[-1])
+    return {**stages, "until then": sum(stages.values()), "total": time.time() - at, "load": load}
 
 
 def table(content: Content) -> str:
+    rounds = content["settings"]["rounds"]
     lines = [
         "# Seconds of a second start",
         "",
-        "`gas-train` with its published GCN on generated folders in OGB's layout, CPU, smallest of "
-        f"{content['settings']['rounds']} starts.",
-        "In brackets: before the prepared graph was kept on the disk.",
+        f"`gas-train` with its published GCN, generated folders in OGB's layout, CPU. Medians of {rounds} starts, in brackets the smallest",
+        "and the largest; the states take turns. `before`: parsed features and the partition were kept, the prepared graph was not.",
         "",
-        "| case | start | " + " | ".join(STAGES) + " |",
-        "|---|---|" + "---|" * len(STAGES),
+        "| case | state | start | " + " | ".join(SHOWN) + " | load |",
+        "|---|---|---|" + "---|" * (len(SHOWN) + 1),
     ]
     for row in content["rows"]:
         name = row["case"] if row["scale"] == 1 else f"{row['case']}, {row['scale']:g} of it"
-        before = row.get("before") or {}
-        lines.append(f"| {name} | first | " + " | ".join(f"{row['first'][stage]:.2f}" for stage in STAGES) + " |")
-        cells = [f"{row['second'][stage]:.2f}" + (f" ({before[stage]:.2f})" if stage in before else "") for stage in STAGES]
-        lines.append(f"| {name} | second | " + " | ".join(cells) + " |")
+        for state, found in row["first"].items():
+            lines.append(
+                f"| {name} | {state} | first | " + " | ".join(f"{found[stage]:.2f}" for stage in SHOWN) + f" | {found['load']:.1f} |"
+            )
+        for state, found in row["second"].items():
+            cells = [f"{found[stage]['median']:.2f} ({found[stage]['min']:.2f}–{found[stage]['max']:.2f})" for stage in SHOWN]
+            lines.append(f"| {name} | {state} | second | " + " | ".join(cells) + f" | {found['load']['median']:.1f} |")
+        if "before" in row["second"]:
+            ratios = [row["second"]["now"][stage]["median"] / row["second"]["before"][stage]["median"] for stage in SHOWN]
+            lines.append(f"| {name} | now / before | second | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " | |")
+    lines += ["", "Load: processes that were running or waiting on the machine before a start, averaged over a minute."]
     return "\n".join(lines)
 
 

@@ -67,6 +67,22 @@ def exclusive_file(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
                 path.unlink()
 
 
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lock of the file `path`; never where there is no `flock`."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    try:
+        with path.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is none, or a file system without locks
+        return False
+    return False
+
+
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """Make the run's folder and hold it: two processes that train in it would overwrite each other's checkpoints.

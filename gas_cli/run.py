@@ -21,7 +21,7 @@ from gas_cli.lock import claimed
 from gas_cli.measure.memory import RESIDENT, StagePeaks
 from gas_cli.method.make import method_class
 from gas_cli.model.registry import build_model, model_class
-from gas_cli.prepared.prepare import prepare_files, prepare_loaded
+from gas_cli.prepared.prepare import Reduce, everything, prepare_files, prepare_loaded
 from gas_cli.prepared.problem import Problem
 from gas_cli.report.curves import plot_curves
 from gas_cli.report.journal import Recorded, recorded_before
@@ -62,9 +62,14 @@ def resume(folder: Path, config: Config) -> dict[str, Any]:
         return _run_all(config, folder)
 
 
-def prepare(config: Config, progress: bool = False) -> Problem:
+def prepare(config: Config, progress: bool = False, reduce: Reduce = everything) -> Problem:
     """Load, partition, permute and normalise, or map what an earlier start has kept of that: what every run of `config` shares."""
-    return prepare_files(config, _reads_attributes(config), lambda graph: _log_remarks(graph, config), progress)
+    return prepare_files(config, _reads_attributes(config), lambda graph: _log_remarks(graph, config), progress, reduce)
+
+
+def prepare_training(config: Config, progress: bool = False) -> Problem:
+    """The same with as much of the features as training and its evaluations read."""
+    return prepare(config, progress, lambda problem: _with_what_is_read(config, problem))
 
 
 def prepare_graph(graph: Graph, config: Config, progress: bool = False) -> Problem:
@@ -131,7 +136,7 @@ def _run_all(config: Config, folder: Path) -> dict[str, Any]:
     pick_device(config.device)  # before minutes of loading, not after
     _check_model(config)  # likewise
     with termination_as_ctrl_c(), _environment(config):
-        problem = _with_what_is_read(config, prepare(config, progress=True))
+        problem = prepare_training(config, progress=True)
         _log_problem(problem)
         if config.runs == 1:
             return train_once(config, problem, folder, config.seed)

@@ -92,6 +92,8 @@ MEANINGS = {
     "close together in memory, or by their ids.",
     "partitioner.cache": "Folder of prepared graphs and partitions, which later starts map instead of making them "
     "([how](architecture.md#the-prepared-graph)); empty turns it off.",
+    "partitioner.cache_limit": "Size beyond which the entries that were not used for longest are removed after one is written, never those "
+    "of the run that writes; empty for none ([why this one](decisions.md#the-cache-has-a-limit)). `gas-data clean` removes them by hand.",
     "model.name": "Which architecture; decided by the file chosen for the group.",
     "model.num_layers": "Message-passing layers L.",
     "model.hidden_channels": "Hidden channels D.",

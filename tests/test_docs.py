@@ -216,6 +216,11 @@ def test_every_gas_data_command_is_understood(arguments: list[str], prepared: di
     if given[0] == "prepare":
         assert compose_config(given[1:]).partitioner.cache
         return
+    if given[0] == "clean":
+        from gas_cli.cli.clean import parse as parse_clean
+
+        assert parse_clean(given[1:]).cache
+        return
     dataset, _ = parse(given)
     assert dataset.path == prepared["DIR"]
 

@@ -1,4 +1,4 @@
-"""`gas-data check`: what is understood of a graph of one's own; `gas-data prepare`: a graph made ready for jobs. See `gas-data --help`."""
+"""`gas-data check`: what is understood of a graph; `prepare`: make it ready for jobs; `clean`: what is kept. See `gas-data --help`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import gas_cli
+from gas_cli.cli.clean import clean
 from gas_cli.cli.environment import prepare_process
 from gas_cli.cli.exits import exit_code
 from gas_cli.cli.notes import NOTE, logged_as_notes
@@ -19,6 +20,7 @@ gas-data: look at a graph of your own, or prepare any graph, before training on 
 
 usage: gas-data check DIR [undirected=true] [num_classes=N] [metric=auto|accuracy|micro_f1|roc_auc] [model=NAME] [model.KEY=VALUE]
        gas-data prepare dataset=NAME [GROUP=CHOICE] [KEY=VALUE]
+       gas-data clean [--all | older=DAYSd | NAME...] [partitioner.cache=DIR]
 
 check prints nodes, edges, degrees, components, features, label balance, homophily and splits as gas-train will see them, after the same
 notes as gas-train logs; or, where something is wrong, the file, the row, the reason and the remedy. DIR is a folder of tables or a .pt
@@ -27,9 +29,14 @@ file; docs/own-graph.md lists the files. The model decides which edge weights ar
 prepare downloads, parses, checks, divides and normalises as gas-train does with the same settings, and leaves the result in the folder
 partitioner.cache, where every later gas-train finds it. On a cluster: once, before the jobs.
 
+clean lists what is kept in that folder. It removes everything with --all, what was not used for 30 days with older=30d (or hours: 24h,
+weeks: 4w), and with names those datasets or entries; the beginning of a name is enough. Runs that use an entry go on (Linux, macOS), and
+later starts make it again.
+
 examples
   gas-data check my_graph model=gat && gas-train dataset=folder dataset.path=my_graph model=gat
   gas-data prepare dataset=ogbn-products model=gcn && gas-train -m dataset=ogbn-products model=gcn seed=range(5)
+  gas-data clean && gas-data clean older=30d
 
 exit codes: 0 the graph can be trained on, 1 failed unexpectedly, 2 something to mend, 130 interrupted"""
 
@@ -49,7 +56,7 @@ def parse(argv: Sequence[str]) -> tuple[FolderConfig, ModelConfig]:
     """`check DIR key=value...` as settings of the graph and the model; keys may be written as for gas-train, with `dataset.` in front."""
     if len(argv) < 2 or argv[0] != "check" or "=" in argv[1]:
         raise UserError(
-            f"{' '.join(argv) or 'no command'!r} is not valid: expected check DIR or prepare dataset=NAME. Type gas-data --help."
+            f"{' '.join(argv) or 'no command'!r} is not valid: expected check DIR, prepare dataset=NAME or clean. Type gas-data --help."
         )
     of_model = [argument for argument in argv[2:] if argument.startswith(("model=", "model."))]
     settings = parse_settings(FolderConfig, [argument.removeprefix("dataset.") for argument in argv[2:] if argument not in of_model])
@@ -66,6 +73,9 @@ def _run(argv: list[str]) -> None:
         return
     if argv[:1] == ["prepare"]:
         _prepare(argv[1:])
+        return
+    if argv[:1] == ["clean"]:
+        clean(argv[1:])
         return
     settings, model = parse(argv)
     from gas_cli.graph.describe import describe
@@ -85,10 +95,10 @@ def _prepare(overrides: list[str]) -> None:
     if not config.partitioner.cache:
         raise UserError("partitioner.cache='' keeps nothing: name the folder in which gas-train will look, or leave the setting out.")
     from gas_cli.prepared.cache import cache_folder
-    from gas_cli.run import prepare
+    from gas_cli.run import prepare_training
 
     with logged_as_notes():
-        problem = prepare(config, progress=True)
+        problem = prepare_training(config, progress=True)
     graph = problem.graph
     sizes = f"{graph.num_nodes:,} nodes, {graph.num_edges:,} edges, {problem.partition.num_parts} parts"
     print(f"{graph.name}: {sizes}; prepared in {cache_folder(config.partitioner.cache)}")

@@ -28,6 +28,7 @@ CHANGEABLE = (
     "dataset.root",
     "dataset.download",
     "partitioner.cache",
+    "partitioner.cache_limit",
     "model.module",
 )
 REASONS = {

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gas_cli.graph.graph import Features, Graph, Split
+from gas_cli.graph.graph import Graph, Split
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.kernels.adjacency_kernels import relabelled_transpose
 from gas_cli.partition.partition import Partition
@@ -26,16 +26,36 @@ def permute_graph(graph: Graph, partition: Partition, adj: CSR | None = None) ->
     nodes carry theirs (`Graph.x_row`).
     Mapping results back: `original[node_perm] = permuted`. `adj` is the adjacency in that order, where it is at hand.
     """
+    return order_features(permute_nodes(graph, partition, adj))
+
+
+def permute_nodes(graph: Graph, partition: Partition, adj: CSR | None = None) -> Graph:
+    """`permute_graph`, but all features stay where they are (`Graph.x_row`), sparse ones too, until `order_features`."""
     order = partition.node_perm
-    x, x_row = _permute_features(graph, order)
     return replace(
         graph,
-        x=x,
-        x_row=x_row,
+        x_row=order if graph.x_row is None else graph.x_row[order],
         adj=permute_adjacency(graph.adjacency(), order) if adj is None else adj,
         y=graph.y[order],
         splits=tuple(Split(split.train[order], split.val[order], split.test[order]) for split in graph.splits),
     )
+
+
+def order_features(graph: Graph) -> Graph:
+    """The graph with its features in the order of the nodes, except those of more than `COPIED_BYTES`."""
+    rows = graph.x_row
+    if rows is None:
+        return graph
+    if isinstance(graph.x, CSR):
+        return replace(graph, x=graph.x.rows(rows), x_row=None)
+    if torch.equal(rows, torch.arange(rows.numel())):
+        return replace(graph, x_row=None)
+    return replace(graph, x=graph.x[rows], x_row=None) if fits_memory(graph.x) else graph
+
+
+def fits_memory(x: Tensor) -> bool:
+    """Whether dense features are copied in the order of the parts."""
+    return x.numel() * x.element_size() <= COPIED_BYTES
 
 
 def permute_adjacency(adj: CSR, order: Tensor) -> CSR:
@@ -54,15 +74,3 @@ def permute_adjacency(adj: CSR, order: Tensor) -> CSR:
         rowptr, col, value, attr_row = relabelled_transpose(rowptr, col, value, attr_row, same, same.astype(np.int32))
     rows = None if adj.attr_row is None else torch.from_numpy(attr_row)
     return CSR(torch.from_numpy(rowptr), torch.from_numpy(col), torch.from_numpy(value), adj.num_cols, adj.symmetric, attr_row=rows)
-
-
-def _permute_features(graph: Graph, order: Tensor) -> tuple[Features, Tensor | None]:
-    """x in the new order; or x as it is and the row of each node."""
-    if isinstance(graph.x, CSR):
-        return graph.x.rows(order), None
-    rows = order if graph.x_row is None else graph.x_row[order]
-    if torch.equal(rows, torch.arange(rows.numel())):
-        return graph.x, None
-    if graph.x.numel() * graph.x.element_size() > COPIED_BYTES:
-        return graph.x, rows
-    return graph.x[rows], None

@@ -14,12 +14,14 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from gas_cli.lock import exclusive_file
 from gas_cli.prepared.entry import MANIFEST, Arrays, Damaged, Entry, Facts, read_entry, write_entry
+from gas_cli.prepared.inventory import beyond, inventory
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +39,15 @@ def cache_folder(name: str) -> Path:
 class Cache:
     """Entries below a folder; of an empty name, a cache of nothing. What goes wrong costs one warning: all can be made again.
 
-    Reading takes no lock and writes nothing that matters, so a cache on a read-only disk serves as well.
+    Reading takes no lock and writes nothing that matters, so a cache on a read-only disk serves as well. After writing, what was not
+    used for longest is removed until the rest fits `limit` bytes; never what was read or made through this object.
     """
 
-    def __init__(self, name: str) -> None:
-        self.enabled = bool(name)
+    def __init__(self, name: str, limit: int | None = None) -> None:
+        self.enabled, self.limit = bool(name), limit
         self.folder = cache_folder(name).absolute() if name else Path()
         self._reported: set[Path] = set()
+        self._used: set[Path] = set()
 
     def find(self, layer: str, key: str, read: Callable[[Entry], T]) -> T | None:
         """What `read` makes of the entry, or None. A damaged one is reported, once, and counts as missing."""
@@ -61,9 +65,20 @@ class Cache:
                 reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else f"is damaged ({error})"
                 log.warning("The prepared %s in %s %s: making it again.", layer, folder, reason)
             return None
-        with contextlib.suppress(OSError):
-            os.utime(folder / MANIFEST)  # the time of its last use
+        self._note_use(folder)
         return found
+
+    def _note_use(self, folder: Path) -> None:
+        """Set the time of its last use, and that of what was used before it: no entry shall look older than what is made of it."""
+        self._used.add(folder)
+        now = time.time_ns()
+        for used in self._used:
+            with contextlib.suppress(OSError):
+                os.utime(used / MANIFEST, ns=(now, now))
+
+    def holds(self, layer: str, key: str) -> bool:
+        """Whether there is an entry, be it a damaged one."""
+        return self.enabled and (self._place(layer, key) / MANIFEST).exists()
 
     def get(
         self, layer: str, key: str, read: Callable[[Entry], T], make: Callable[[], T], parts: Callable[[T], tuple[Arrays, Facts] | None]
@@ -120,6 +135,20 @@ class Cache:
             new.rename(place)
         except OSError as error:
             self.give_up(error)
+            return
+        self._note_use(place)
+        self._trim()
+
+    def _trim(self) -> None:
+        if self.limit is None:
+            return
+        try:
+            for item in beyond(inventory(self.folder), self.limit, self._used):
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
+                    if item.remove():
+                        log.info("Removed %s, not used for longest, from %s (partitioner.cache_limit).", item.name, self.folder)
+        except OSError as error:
+            log.info("What lies in %s beyond partitioner.cache_limit cannot be removed: %s.", self.folder, error.strerror or error)
 
     def give_up(self, error: OSError) -> None:
         """Say, once, that nothing can be written; entries that are there are still read."""

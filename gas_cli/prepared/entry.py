@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from torch import Tensor
 from gas_cli.graph.sources.npy_format import map_array
 
 MANIFEST = "manifest.json"
+
+FORMAT = 2
+"""Counts up when the meaning of an entry changes, so that older entries are no longer found (`key_of`)."""
 
 Arrays = Mapping[str, Tensor | Path]
 """Tensors on the host, which are written; or .npy files: those in the scratch folder move into the entry, others are referred to."""
@@ -64,7 +67,7 @@ def write_entry(folder: Path, arrays: Arrays, facts: Facts, scratch: Path) -> No
         else:
             path = array.absolute()
         described[name] = {"file": path.name if path.parent == folder else str(path), **_state(path)}
-    content = {"facts": facts, "arrays": described}
+    content = {"format": FORMAT, "facts": facts, "arrays": described}
     with (folder / MANIFEST).open("w", encoding="utf-8") as out:
         out.write(json.dumps({**content, "checksum": _checksum(content)}, indent=1))
         out.flush()
@@ -80,16 +83,33 @@ def read_entry(folder: Path) -> Entry | None:
             raise Damaged(f"it has no {MANIFEST}") from error
         return None
     try:
-        content = json.loads(text)
-        checksum = content.pop("checksum")
-        if checksum != _checksum(content):
-            raise Damaged("the checksum of its manifest differs")
+        content = manifest_of(text)
         arrays = {name: _read(folder / described["file"], described) for name, described in content["arrays"].items()}
         return Entry(arrays, content["facts"])
     except FileNotFoundError as error:
         raise Damaged(f"{error.filename} is missing") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(str(error) or type(error).__name__) from error
+
+
+def manifest_of(text: bytes) -> dict[str, Any]:
+    """What a manifest says. Raises `Damaged`."""
+    try:
+        content = json.loads(text)
+        checksum = content.pop("checksum")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(str(error) or type(error).__name__) from error
+    if checksum != _checksum(content):
+        raise Damaged("the checksum of its manifest differs")
+    return dict(content)
+
+
+def about(dataset: str, options: Mapping[str, Any], needs: Sequence[str] = (), **further: Any) -> Facts:
+    """The fact `about`, for people who look into the cache (inventory.py): the dataset that an entry was made for, and how.
+
+    needs  `layer/key` of the entries that it is of no use without
+    """
+    return {"about": {"dataset": dataset, "options": dict(options), "needs": list(needs), **further}}
 
 
 def _read(path: Path, described: Mapping[str, Any]) -> Tensor:

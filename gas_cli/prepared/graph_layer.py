@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import gas_cli
-from gas_cli.config.dataset import DatasetConfig
+from gas_cli.config.dataset import DatasetConfig, FolderConfig
 from gas_cli.graph.files import Listing, files_of
 from gas_cli.graph.graph import Features, Graph, Split
 from gas_cli.graph.load import load_graph
@@ -22,7 +22,7 @@ from gas_cli.graph.sources.written import NotWritten, scratch
 from gas_cli.graph.splits import numbered_split
 from gas_cli.ops.csr import CSR
 from gas_cli.prepared.cache import Cache
-from gas_cli.prepared.entry import Arrays, Entry, Facts
+from gas_cli.prepared.entry import Arrays, Entry, Facts, about
 from gas_cli.prepared.keys import key_of, topology_digest
 from gas_cli.prepared.said import Said, noting, say_again
 
@@ -86,7 +86,7 @@ def _load(config: DatasetConfig, cache: Cache, before: Listing, progress: bool) 
             source = replace(Source.of(_loaded(config, cache, folder, progress)), said=said)
         after = files_of(config) or {}
         if all(after.get(path) == state for path, state in files.items()):  # else the graph may be of neither
-            cache.keep(LAYER, graph_key(config, after), source_parts, source, folder)
+            cache.keep(LAYER, graph_key(config, after), lambda source: source_parts(source, config, after), source, folder)
         return source
 
 
@@ -103,8 +103,11 @@ def _loaded(config: DatasetConfig, cache: Cache, folder: Path | None, progress: 
 
 def graph_key(config: DatasetConfig, files: Listing) -> str:
     """A name for the graph of these files: readable, and another one for every other version, option and state of a file."""
-    options = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_CONTENT}
-    return key_of(config.name, version=gas_cli.__version__, options=options, files=files)
+    return key_of(config.name, version=gas_cli.__version__, options=_options(config), files=files)
+
+
+def _options(config: DatasetConfig) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_CONTENT}
 
 
 def graph_bytes(graph: Graph) -> int:
@@ -120,7 +123,7 @@ def _bytes(tensor: Tensor) -> int:
 # -- arrays ----------------------------------------------------------------------------------------------------------------------------
 
 
-def source_parts(source: Source) -> tuple[Arrays, Facts] | None:
+def source_parts(source: Source, config: DatasetConfig, files: Listing) -> tuple[Arrays, Facts] | None:
     """The arrays and facts of an entry; None for a small graph."""
     graph = source.graph
     if source.small or graph.x_row is not None:
@@ -137,8 +140,15 @@ def source_parts(source: Source) -> tuple[Arrays, Facts] | None:
         "fingerprints": dict(source.fingerprints),
         "topology": source.topology,
         "said": source.said,
+        **about(graph.name, _options(config), files=files, place=_place(config)),
     }
     return arrays, facts
+
+
+def _place(config: DatasetConfig) -> dict[str, str]:
+    """The settings that `files_of` reads, paths made absolute."""
+    kind = "path" if isinstance(config, FolderConfig) else "root"
+    return {"name": config.name, kind: str(Path(getattr(config, kind)).expanduser().absolute())}
 
 
 def read_source(entry: Entry) -> Source:

@@ -10,9 +10,7 @@ from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.from_file import file_digest
 from gas_cli.partition.metis import metis_version
-
-FORMAT = 1
-"""Counts up when the meaning of an entry changes, so that older entries are no longer found."""
+from gas_cli.prepared.entry import FORMAT
 
 
 def key_of(name: str, **decisive: Any) -> str:
@@ -36,10 +34,10 @@ def partition_key(topology: str, seen: str, config: PartitionerConfig) -> str:
 
     It covers the options that the method reads, the order within parts, and for an inductive graph a hash of the nodes that are `seen`.
     """
-    return key_of(config.name, topology=topology, seen=seen, order=config.order, options=_options(config))
+    return key_of(config.name, topology=topology, seen=seen, order=config.order, options=partition_options(config))
 
 
-def _options(config: PartitionerConfig) -> dict[str, Any]:
+def partition_options(config: PartitionerConfig) -> dict[str, Any]:
     if config.name == "metis":
         return {"num_parts": config.num_parts, "seed": config.seed, "recursive": config.recursive, "pymetis": metis_version()}
     if config.name == "random":

@@ -17,9 +17,9 @@ from gas_cli.partition.make import make_partition, report_dropped
 from gas_cli.partition.partition import Partition, Quality
 from gas_cli.partition.permute import permute_adjacency
 from gas_cli.prepared.cache import Cache
-from gas_cli.prepared.entry import Arrays, Entry, Facts
+from gas_cli.prepared.entry import Arrays, Entry, Facts, about
 from gas_cli.prepared.graph_layer import Source, matrix_arrays, matrix_facts, matrix_of
-from gas_cli.prepared.keys import key_of, partition_key
+from gas_cli.prepared.keys import key_of, partition_key, partition_options
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,11 @@ def partition_of_source(
         report_dropped(partition)
         return partition
 
-    return cache.get(PARTITION, key, read, lambda: _divide(source, config, progress, on_process), partition_parts), key
+    def parts(partition: Partition) -> tuple[Arrays, Facts]:
+        arrays, facts = partition_parts(partition)
+        return arrays, {**facts, **about(graph.name, {"partitioner": config.name, **partition_options(config), "order": config.order})}
+
+    return cache.get(PARTITION, key, read, lambda: _divide(source, config, progress, on_process), parts), key
 
 
 def _divide(source: Source, config: PartitionerConfig, progress: bool, on_process: OnProcess) -> Partition:
@@ -74,7 +78,8 @@ def permuted_edges(source: Source, adj: CSR, partition: Partition, partition_ent
     key = key_of("edges", partition=partition_entry, order=partition.fingerprint(), symmetric=adj.symmetric, **decisive)
 
     def parts(made: CSR) -> tuple[Arrays, Facts]:
-        return matrix_arrays("adj", made), matrix_facts(made)
+        told = about(source.graph.name, {"edge_attributes": adj.attr_row is not None}, [f"{PARTITION}/{partition_entry}"])
+        return matrix_arrays("adj", made), {**matrix_facts(made), **told}
 
     return cache.get(EDGES, key, read_edges, lambda: permute_adjacency(adj, partition.node_perm), parts), key
 
@@ -83,10 +88,13 @@ def read_edges(entry: Entry) -> CSR:
     return matrix_of("adj", entry.arrays, entry.facts)
 
 
-def normalised(edges: CSR, edges_entry: str, kind: str, self_loops: bool, cache: Cache) -> CSR:
-    """The weights of the aggregation (`normalize`); only the values are kept where the pattern is that of `edges`."""
+def normalised(edges: CSR, edges_entry: str, kind: str, self_loops: bool, cache: Cache, dataset: str) -> tuple[CSR, str]:
+    """The weights of the aggregation (`normalize`), and `layer/key` of their entry, or of the edges that they are ('': of none).
+
+    Only the values are kept where the pattern is that of `edges`.
+    """
     if not edges_entry or (kind == "none" and not self_loops):
-        return normalize(edges, kind, self_loops)
+        return normalize(edges, kind, self_loops), edges_entry and f"{EDGES}/{edges_entry}"
     key = key_of(kind, edges=edges_entry, self_loops=self_loops or kind == "sym")
 
     def read(entry: Entry) -> CSR:
@@ -94,12 +102,14 @@ def normalised(edges: CSR, edges_entry: str, kind: str, self_loops: bool, cache:
             return matrix_of("adj", entry.arrays, entry.facts)
         return replace(edges, value=_fits(entry.arrays["value"], edges), symmetric=entry.facts["symmetric"])
 
+    told = about(dataset, {"normalization": kind, "self_loops": self_loops}, [f"{EDGES}/{edges_entry}"])
+
     def parts(made: CSR) -> tuple[Arrays, Facts]:
         if made.col is edges.col or made.col.data_ptr() == edges.col.data_ptr():
-            return {"value": made.value}, {"pattern": "edges", **matrix_facts(made)}
-        return matrix_arrays("adj", made), {"pattern": "own", **matrix_facts(made)}
+            return {"value": made.value}, {"pattern": "edges", **matrix_facts(made), **told}
+        return matrix_arrays("adj", made), {"pattern": "own", **matrix_facts(made), **told}
 
-    return cache.get(WEIGHTS, key, read, lambda: normalize(edges, kind, self_loops), parts)
+    return cache.get(WEIGHTS, key, read, lambda: normalize(edges, kind, self_loops), parts), f"{WEIGHTS}/{key}"
 
 
 def _fits(value: Tensor, edges: CSR) -> Tensor:

@@ -9,31 +9,47 @@ from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.measure.memory import RESIDENT, StagePeaks, release_free_memory, resident_bytes
-from gas_cli.partition.permute import permute_graph
+from gas_cli.partition.permute import order_features, permute_nodes
 from gas_cli.prepared.cache import Cache
 from gas_cli.prepared.graph_layer import Source, load_source
 from gas_cli.prepared.partition_layer import normalised, partition_of_source, permuted_edges
 from gas_cli.prepared.problem import Preparation, Problem
+from gas_cli.prepared.sums_layer import KeptSums
 
 Looked = Callable[[Graph], None]
 """Called with the graph as it was loaded, before anything that takes long; may raise UserError."""
+Reduce = Callable[[Problem], Problem]
+"""Gives the problem back, or its `summed` where nothing else is read: features then need not be put into the order of the nodes."""
 
 
-def prepare_files(config: Config, reads_attributes: bool, look: Looked, progress: bool = False) -> Problem:
+def everything(problem: Problem) -> Problem:
+    """Features are read."""
+    return problem
+
+
+def prepare_files(config: Config, reads_attributes: bool, look: Looked, progress: bool = False, reduce: Reduce = everything) -> Problem:
     """The problem of the dataset's files. `reads_attributes`: whether batches carry the edges' attributes, where there are any."""
     peaks = _started_peaks()
-    cache = Cache(config.partitioner.cache)
+    cache = Cache(config.partitioner.cache, config.partitioner.cache_bytes)
     with peaks.stage("load"):
         held = [load_source(config.dataset, cache, progress)]
     look(held[0].graph)
-    return _prepared(held, config, reads_attributes, cache, progress, peaks)
+    return _prepared(held, config, reads_attributes, cache, progress, peaks, reduce)
 
 
 def prepare_loaded(graph: Graph, config: Config, reads_attributes: bool, look: Looked, progress: bool = False) -> Problem:
     """The same for a graph at hand; partitions and what follows from them are kept under a hash of its content."""
     peaks = _started_peaks()
     look(graph)
-    return _prepared([Source.of(graph)], config, reads_attributes, Cache(config.partitioner.cache), progress, peaks)
+    return _prepared(
+        [Source.of(graph)],
+        config,
+        reads_attributes,
+        Cache(config.partitioner.cache, config.partitioner.cache_bytes),
+        progress,
+        peaks,
+        everything,
+    )
 
 
 def _started_peaks() -> StagePeaks:
@@ -42,7 +58,9 @@ def _started_peaks() -> StagePeaks:
     return peaks
 
 
-def _prepared(held: list[Source], config: Config, reads_attributes: bool, cache: Cache, progress: bool, peaks: StagePeaks) -> Problem:
+def _prepared(
+    held: list[Source], config: Config, reads_attributes: bool, cache: Cache, progress: bool, peaks: StagePeaks, reduce: Reduce
+) -> Problem:
     """`held` gives up its only element, so that the graph as it was loaded is freed as soon as it is permuted."""
     source = held.pop()
     _check_evaluation(config, source.graph)
@@ -56,10 +74,18 @@ def _prepared(held: list[Source], config: Config, reads_attributes: bool, cache:
         fingerprints = {**source.fingerprints, "partition": partition.fingerprint()}
         graph = source.graph if reads_attributes else without_attributes(source.graph)
         edges, entry = permuted_edges(source, graph.adjacency(), partition, entry, cache)
-        graph = permute_graph(graph, partition, edges)
+        kind, self_loops = config.model.normalization, config.model.self_loops
+        adj, entry = normalised(edges, entry, kind, self_loops, cache, graph.name)
+        sums = KeptSums(source, entry, cache)
+        graph = permute_nodes(graph, partition, edges)
         del source
-        adj = normalised(edges, entry, config.model.normalization, config.model.self_loops, cache)
-        problem = Problem(graph, adj, partition, fingerprints, memory)
+        if not sums.kept:  # else those who read nothing but A x are spared the features
+            graph = order_features(graph)
+        problem = Problem(graph, adj, partition, fingerprints, memory, keep_sums=sums)
+    problem = reduce(problem)
+    if problem.graph.x_row is not None:
+        with peaks.stage("permute"):
+            problem = replace(problem, graph=order_features(problem.graph))
     _check_batch_parts(config, problem.train_parts)
     release_free_memory()  # the arrays that preparing needed for a moment
     return problem

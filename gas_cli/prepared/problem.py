@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -12,6 +13,15 @@ from gas_cli.ops.csr import CSR
 from gas_cli.ops.spmm import row_sums
 from gas_cli.partition.groups import epoch_groups
 from gas_cli.partition.partition import Partition
+from gas_cli.partition.permute import fits_memory, order_features
+
+Keep = Callable[[Callable[[], Tensor]], Tensor]
+"""Gives what an earlier start has kept, or what the argument makes."""
+
+
+def made(make: Callable[[], Tensor]) -> Tensor:
+    """Nothing is kept."""
+    return make()
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Problem:
     fingerprints  of the graph as it was loaded, by what they cover, and of the partition: checkpoints belong to them
     memory        what making it took
     x_summed      whether graph.x is A x, for models that read nothing else (`summed`)
+    keep_sums     where A x is kept for later starts
     """
 
     graph: Graph
@@ -39,6 +50,7 @@ class Problem:
     fingerprints: dict[str, str]
     memory: Preparation = field(default_factory=Preparation)
     x_summed: bool = False
+    keep_sums: Keep = made
 
     @property
     def multilabel(self) -> bool:
@@ -61,12 +73,19 @@ class Problem:
         if self.x_summed:
             assert isinstance(x, Tensor)
             return x
-        return None if isinstance(x, CSR) or self.graph.x_row is not None else row_sums([(self.adj, x)])
+        if isinstance(x, CSR) or (self.graph.x_row is not None and not fits_memory(x)):
+            return None
+        return self.keep_sums(self._sum_features)
+
+    def _sum_features(self) -> Tensor:
+        x = order_features(self.graph).x
+        assert isinstance(x, Tensor)
+        return row_sums([(self.adj, x)])
 
     def summed(self) -> Problem:
         """The same with A x in the place of x, where there is A x: for a model that reads nothing else."""
         sums = self.feature_sums
-        return self if sums is None else replace(self, graph=replace(self.graph, x=sums), x_summed=True)
+        return self if sums is None else replace(self, graph=replace(self.graph, x=sums, x_row=None), x_summed=True)
 
     @property
     def nbytes(self) -> dict[str, int]:
