@@ -98,10 +98,18 @@ class UncountedLoader:
             yield self.serve(batch)
 
 
-def copied(value: Any) -> Any:
-    """A copy of a dataclass whose tensors share no memory with the original's."""
+def copied(value: Any, done: dict[int, Any] | None = None) -> Any:
+    """A copy of a dataclass whose tensors share no memory with the original's; what occurs several times in it stays one."""
+    done = {} if done is None else done
+    if id(value) in done:
+        return done[id(value)]
+    result = value
     if isinstance(value, Tensor):
-        return value.clone()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.replace(value, **{field.name: copied(getattr(value, field.name)) for field in dataclasses.fields(value)})
-    return value
+        result = value.clone()
+    elif type(value) is tuple:
+        result = tuple(copied(item, done) for item in value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: copied(getattr(value, field.name), done) for field in dataclasses.fields(value)}
+        result = dataclasses.replace(value, **fields)
+    done[id(value)] = result
+    return result
