@@ -114,6 +114,7 @@ def table(content: Content) -> str:
         if "before" in row["second"]:
             ratios = [row["second"]["now"][stage]["median"] / row["second"]["before"][stage]["median"] for stage in SHOWN]
             lines.append(f"| {name} | now / before | second | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " | |")
+    lines += ["", "With `--work` a first start of `before` finds the features parsed by an earlier measurement."]
     lines += ["", "Load: processes that were running or waiting on the machine before a start, averaged over a minute."]
     return "\n".join(lines)
 
