@@ -17,7 +17,7 @@ STAGES = ("imports", "prepare", "fill", "first step")
 
 
 def start(words: list[str], home: str, at: float) -> dict[str, Any]:
-    """The seconds of each stage of `gas-train` with these words; the process was started `at`, caches are below `home`."""
+    """Seconds of each stage of `gas-train` with these words, and the processor's; the process was started `at`, caches are below `home`."""
     os.environ["XDG_CACHE_HOME"] = home
     os.environ["HOME"] = home
     from gas_cli.cli.environment import prepare_process
@@ -40,13 +40,15 @@ def start(words: list[str], home: str, at: float) -> dict[str, Any]:
         times.setdefault("filled", time.time())
         step(self, *args)
         times.setdefault("stepped", time.time())
+        times.setdefault("processor", time.process_time())
 
     gas_cli.run.prepare, Trainer._train_step = timed_prepare, timed_step  # type: ignore[assignment, method-assign]
     code = command_line(words)
     if code:
         raise SystemExit(code)
     moments = [at, times["called"], times["prepared"], times["filled"], times["stepped"]]
-    return {stage: later - earlier for stage, earlier, later in zip(STAGES, moments, moments[1:], strict=False)}
+    found = {stage: later - earlier for stage, earlier, later in zip(STAGES, moments, moments[1:], strict=False)}
+    return {**found, "processor": times["processor"]}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -65,14 +66,15 @@ def make_metric(name: str) -> Metric:
 
 
 def _ogb(dataset: str) -> Metric:
-    from gas_cli.graph.sources.ogb_library import ogb_evaluator
+    from gas_cli.graph.sources.ogb_library import ogb_evaluator, ogb_folder
 
-    evaluator = ogb_evaluator(dataset)
+    ogb_folder()  # missing, it is missed now; its imports (scikit-learn, pandas) take over a second and wait for the first evaluation
+    make = cache(partial(ogb_evaluator, dataset))
 
     def metric(scores: Tensor, y: Tensor) -> float:
         if not y.shape[0]:
             return float("nan")
-        result = evaluator.eval({"y_true": y.reshape(-1, 1).numpy(), "y_pred": scores.argmax(1, keepdim=True).numpy()})
+        result = make().eval({"y_true": y.reshape(-1, 1).numpy(), "y_pred": scores.argmax(1, keepdim=True).numpy()})
         return float(result["acc"])
 
     return metric

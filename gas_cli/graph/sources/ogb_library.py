@@ -45,7 +45,7 @@ def ogb_metadata(name: str) -> OgbMetadata:
     """What ogb knows about the dataset `name`, such as "ogbn-arxiv". Raises `UserError` for a name that ogb does not have."""
     import pandas as pd
 
-    table = pd.read_csv(_package_folder() / "nodeproppred" / "master.csv", index_col=0, keep_default_na=False, dtype=str)
+    table = pd.read_csv(ogb_folder() / "nodeproppred" / "master.csv", index_col=0, keep_default_na=False, dtype=str)
     if name not in table:
         raise UserError(f"OGB has no dataset {name!r}: expected one of {', '.join(table)}.")
     column = table[name]
@@ -63,7 +63,7 @@ def ogb_metadata(name: str) -> OgbMetadata:
 def ogb_evaluator(name: str) -> OgbEvaluator:
     """ogb's own Evaluator of the dataset `name`: the official metric. Raises `UserError` for a name that ogb does not have."""
     ogb_metadata(name)  # the Evaluator prints the name before it complains
-    path = _package_folder() / "nodeproppred" / "evaluate.py"
+    path = ogb_folder() / "nodeproppred" / "evaluate.py"
     spec = importlib.util.spec_from_file_location("gas_cli_ogb_evaluate", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -72,7 +72,8 @@ def ogb_evaluator(name: str) -> OgbEvaluator:
     return evaluator
 
 
-def _package_folder() -> Path:
+def ogb_folder() -> Path:
+    """Where the package lies. Raises `UserError` where it is not installed."""
     spec = importlib.util.find_spec("ogb")  # locates a top-level package without running it
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
