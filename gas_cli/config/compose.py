@@ -30,6 +30,7 @@ from gas_cli.config.model import (
     SAGEConfig,
 )
 from gas_cli.config.own_models import REGISTRIES, locate_module, registered
+from gas_cli.config.removed import without_removed
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
@@ -188,7 +189,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     from gas_cli.config.messages import translated
 
     check_arguments(overrides)
-    content = read_settings(path)
+    content = without_removed(read_settings(path))
     with translated(f"{path}: "):
         saved = OmegaConf.create(content)
         schema = _schema_of(saved)

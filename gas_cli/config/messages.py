@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gas_cli.config.own_models import registered
+from gas_cli.config.removed import REMOVED
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 
@@ -128,6 +129,8 @@ def _unknown_key(error: Any) -> str:
     inside = list(_field_types(error.object_type)) if parent and dataclasses.is_dataclass(error.object_type) else []
     if inside and full in setting_names():
         return f"{full} is not a setting of the chosen {parent}, which has: {', '.join(inside)}."
+    if full in REMOVED:
+        return f"{full} is not a setting any more: {REMOVED[full]}. Leave it out."
     hint = nearest(key, inside, f"{parent}.") or nearest_setting(key)
     listed = f" Settings of {parent}: {', '.join(inside)}." if inside else " gas-train --cfg job shows all settings."
     return f"{full} is not a setting.{hint}{listed}"
@@ -169,4 +172,5 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _field_types(node: Any) -> dict[str, Any]:
-    return typing.get_type_hints(node)
+    hints = typing.get_type_hints(node)
+    return {field.name: hints[field.name] for field in dataclasses.fields(node)}

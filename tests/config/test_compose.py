@@ -145,3 +145,15 @@ def test_overrides_of_a_job(tmp_path: Path) -> None:
     assert load_overrides(tmp_path / "o.yaml") == ["seed=1", "model=gcn"]
     (tmp_path / "o.yaml").write_text("[]\n")
     assert load_overrides(tmp_path / "o.yaml") == []
+
+
+def test_settings_of_earlier_versions_are_passed_over_in_saved_files(tmp_path: Path) -> None:
+    """Their checkpoints say what is to be done; a mistake beside them is still one."""
+    save_config(compose_config([]), tmp_path / "config.yaml")
+    saved = (tmp_path / "config.yaml").read_text()
+    older = saved.replace("trainer:\n", "trainer:\n  sum_features_once: true\n")
+    (tmp_path / "config.yaml").write_text(older)
+    assert older != saved and load_config(tmp_path / "config.yaml") == compose_config([])
+    (tmp_path / "config.yaml").write_text(older.replace("sum_features_once", "sum_features_twice"))
+    with pytest.raises(UserError, match="sum_features_twice is not a setting"):
+        load_config(tmp_path / "config.yaml")

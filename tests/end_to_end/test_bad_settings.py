@@ -33,6 +33,8 @@ BEFORE_ANYTHING = [
     (["method=cluster_gcn", "evaluation.mode=history"], "method=cluster_gcn keeps no histories"),
     (["method=cluster_gcn", "trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
     (["dataset.num_communities=301"], "at least dataset.num_communities=301"),
+    (["trainer.sum_features_once=false"], "not a setting any more: A x is computed once wherever the model allows it. Leave it out."),
+    (["method.strength=1"], "Settings of method: name."),
     (["-x"], "unrecognized arguments: -x. Settings are key=value"),
     (["--cfg", "jobs"], "invalid choice: 'jobs'"),
     (["resume=nowhere"], "expected the folder of a run"),
