@@ -41,8 +41,7 @@ from gas_cli.cli.environment import prepare_process
 prepare_process()
 torch.set_num_threads(1)
 from gas_cli.config.compose import compose_config
-from gas_cli.run import prepare
-from gas_cli.training.assemble import make_trainer
+from gas_cli.run import make_trainer, prepare
 config = compose_config(json.loads(sys.argv[1]))
 trainer = make_trainer(config, prepare(config), Path("/nonexistent"))
 def timed(work):
