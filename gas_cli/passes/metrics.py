@@ -68,7 +68,7 @@ def make_metric(name: str) -> Metric:
 def _ogb(dataset: str) -> Metric:
     from gas_cli.graph.sources.ogb_library import ogb_evaluator, ogb_folder
 
-    ogb_folder()  # missing, it is missed now; its imports (scikit-learn, pandas) take over a second and wait for the first evaluation
+    ogb_folder()  # missing, it is missed now; its imports (scikit-learn, pandas) take long and wait for the first evaluation
     make = cache(partial(ogb_evaluator, dataset))
 
     def metric(scores: Tensor, y: Tensor) -> float:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gas_cli.lock import exclusive_file
-from gas_cli.prepared.entry import MANIFEST, Arrays, Damaged, Entry, Facts, read_entry, write_entry
+from gas_cli.prepared.entry import MANIFEST, Arrays, Entry, Facts, read_entry, write_entry
 from gas_cli.prepared.inventory import beyond, inventory
 
 log = logging.getLogger(__name__)
@@ -163,6 +163,3 @@ class Cache:
 
     def _place(self, layer: str, key: str) -> Path:
         return self.folder / layer / key
-
-
-__all__ = ["Cache", "Damaged", "cache_folder"]

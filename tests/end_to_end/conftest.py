@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.runs import Outcome
+from tests.end_to_end.runs import Outcome, train
 from tests.graph.conftest import fake_npz, fake_ogb, real_data
 
 __all__ = ["fake_npz", "fake_ogb", "real_data"]
@@ -50,3 +51,17 @@ def gas_predict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.C
         return Outcome(command_line(argv), *capfd.readouterr())
 
     return call
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`mine`, stopped for good after 4 epochs, and others that differ from it in one thing."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, overrides in {"mine": (), "seed": ("seed=1",), "lr": ("optimizer.lr=0.02",), "split": ("dataset.split=0",)}.items():
+        train(folder / name, "trainer.epochs=4", *overrides)
+    return folder
+
+
+@pytest.fixture
+def here(runs: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(runs / "mine", tmp_path / "here"))

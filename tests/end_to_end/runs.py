@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,10 @@ SMALL = (
 )
 VOLATILE = ("seconds", "seconds_per_epoch", "peak_memory", "memory")
 """What two equal runs may differ in."""
+
+
+State = dict[str, Any]
+Change = Callable[[State], object]
 
 
 @dataclass(frozen=True)
@@ -104,3 +108,16 @@ def assert_refused(outcome: Outcome, *words: str, program: str = "gas-train") ->
     assert message.startswith(f"{program}: ")
     for word in words:
         assert word in message
+
+
+def refused_by_both(here: Path, gas_train: Callable[..., Outcome], gas_predict: Callable[..., Outcome], *words: str) -> None:
+    before = contents(here)
+    assert_refused(gas_train("resume=here", "trainer.epochs=6"), *words)
+    assert_refused(gas_predict("run=here", "checkpoint=last", "out=p.npz"), *words, program="gas-predict")
+    assert contents(here) == before and not (here.parent / "p.npz").exists()
+
+
+def craft(path: Path, change: Change) -> None:
+    state = torch.load(path, weights_only=True)
+    change(state)
+    torch.save(state, path)

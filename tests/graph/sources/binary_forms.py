@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 import torch
 from torch import nn
 from torch_geometric.data import Data
 
+from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.topology import build_adjacency
+from tests.graph.sources.own_folder import load
 
 PARTS = ("train", "val", "test")
 IDS = ("<i8", ">i8", "<i4", ">i4", "<i2", "i1", "u1", "<u2", ">u4", "<u8", ">u8", "<f4", ">f8", "<f2", "longdouble")
@@ -125,3 +129,22 @@ SAVED: dict[str, Any] = {
     "parameter": _with_parameter,
     "arrays": _with_arrays,
 }
+
+
+def small_folder(folder: Path) -> Path:
+    return write_arrays(folder, two_edges(), "<i8", "<f4", "?", False)
+
+
+def two_edges() -> Any:
+    plain = plain_graph(3, weighted=True)
+    n, masks = 6, {part: np.arange(6) % 3 == i for i, part in enumerate(("train", "val", "test"))}
+    return replace(plain, edges=np.array([[0, 1], [1, 2]]), weight=np.ones(2), features=np.eye(n), labels=np.arange(n) % 3, masks=masks)
+
+
+def one_message(path: Path) -> str:
+    """The message of the one error that loading ends with, free of line breaks and of words for developers."""
+    with warnings.catch_warnings(action="error"), pytest.raises(UserError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert "\n" not in message and "Traceback" not in message and message.endswith(".")
+    return message
