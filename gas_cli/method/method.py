@@ -96,6 +96,11 @@ class Method(ABC):
         """Whether a step on `batch` runs backward and updates the weights; the loss of no training node is 0."""
         return batch.num_train > 0
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tables: a best state with more of them is written when it is found instead of being copied in memory."""
+        return 0 if self.histories is None else self.histories.nbytes
+
     def state_dict(self) -> dict[str, Any]:
         """What the method has to find again in a resumed run; tensors on the host."""
         return {} if self.histories is None else {"histories": self.histories.state_dict()}

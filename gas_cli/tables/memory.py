@@ -81,7 +81,7 @@ def read_rows(table: Tensor, where: Where) -> Tensor:
 
 
 def write_rows(table: Tensor, where: Where, rows: Tensor, non_blocking: bool = False) -> None:
-    """Copy `rows` [n, C] to their places."""
+    """Copy `rows` [n, C] to their places; to positions on the host from a device this is a host synchronisation."""
     if isinstance(where, Tensor):
         table.index_copy_(0, where.to(table.device), rows.detach().to(table.device, table.dtype))
         return

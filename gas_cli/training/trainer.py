@@ -288,7 +288,7 @@ class Trainer:
 
     def _keep_best(self) -> None:
         with self._stage("checkpoint"):
-            if self.histories is None or self.histories.nbytes <= BEST_IN_MEMORY_BYTES:
+            if self.method.nbytes <= BEST_IN_MEMORY_BYTES:
                 self._best_state = _copy(self.state_dict())
             else:
                 save_checkpoint(self.best_checkpoint, self.state_dict())

@@ -63,6 +63,10 @@ class BothWays(GAS):
         self.silent += int(batch.num_train == 0)
         return True
 
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes + self.gradients.nbytes
+
     def state_dict(self) -> dict[str, Any]:
         own = {"gradients": self.gradients.state_dict(), "rows": self.rows.written_at.clone(), "silent": self.silent.clone()}
         return {**super().state_dict(), "both_ways": own}

@@ -206,3 +206,17 @@ def test_a_sampled_method_trains_resumes_and_predicts(tmp_path: Path, model: str
     assert found["probabilities"].shape[0] == 240 and np.isfinite(found["probabilities"]).all()
     with pytest.raises(UserError, match="method=sampled keeps no histories"):
         config_of(*settings, "evaluation.mode=history")
+
+
+def test_all_its_tables_decide_whether_the_best_state_waits_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit it is written at once; the run and its best state are the same."""
+    whole = trained(tmp_path / "whole", "method=both_ways")
+    of_histories = CLASSES[-1].histories.nbytes
+    assert CLASSES[-1].nbytes == 2 * of_histories
+    copied: list[Any] = []
+    monkeypatch.setattr("gas_cli.training.trainer._copy", lambda state: copied.append(state) or state)
+    monkeypatch.setattr("gas_cli.training.trainer.BEST_IN_MEMORY_BYTES", of_histories)
+    assert_same(trained(tmp_path / "written", "method=both_ways"), whole)
+    assert not copied
+    best = [load_checkpoint(tmp_path / name / "checkpoints" / "best.pt")["method"] for name in ("whole", "written")]
+    assert_same(*best)
