@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from gas_cli.config.checks import require, require_between, require_name, require_non_negative, require_positive
 
 FOLDER_METRICS = ("auto", "accuracy", "micro_f1", "roc_auc")
 ANSWERS = ("auto", "true", "false")
+GIVEN = "given"
+"""`dataset.name` of a run whose graph a program has given: no file of it is known."""
 MAX_CLASSES = 1_000_000
 """Bound of `dataset.num_classes`: an output layer of more classes is a mistake, or ends without memory."""
 
@@ -18,8 +21,10 @@ class DatasetConfig:
 
     `root` is the folder that holds (or receives) the raw files. `split` picks one of several published splits;
     -1 takes split number `seed` (modulo how many there are), so that repeated runs go through all of them.
+    Of a registered dataset `implementation` is the function that loads it: `my_package.graphs:load`.
     """
 
+    implementation: ClassVar[Any] = ""
     name: str = "???"
     root: str = "data"
     split: int = -1

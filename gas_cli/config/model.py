@@ -24,10 +24,10 @@ class ModelConfig:
     `normalization` scales the edge weights on the whole graph before training: `sym` is D^-1/2 (A + I) D^-1/2, `mean` divides
     by the in-degree, `none` leaves them. `self_loops` adds one self-loop of weight 1 per node first (`sym` implies it).
     `track_running_stats` false normalises every batch by its own statistics, in evaluation too, as PyTorch's BatchNorm does.
-    Where an installed package registers settings of its own, their `implementation` names the model's class: `my_package.models:MyModel`.
+    `implementation` is the model's class, or names it: `my_package.models:MyModel`.
     """
 
-    implementation: ClassVar[str] = ""
+    implementation: ClassVar[Any] = ""
     name: str = "???"
     num_layers: int = 2
     hidden_channels: int = 64
@@ -63,6 +63,7 @@ class StackConfig(ModelConfig):
 class GCNConfig(StackConfig):
     """GCN: symmetric normalisation with self-loops."""
 
+    implementation: ClassVar[Any] = "gas_cli.model.gcn:GCN"
     name: str = "gcn"
 
 
@@ -70,6 +71,7 @@ class GCNConfig(StackConfig):
 class SAGEConfig(StackConfig):
     """GraphSAGE with mean aggregation: a matrix for the node itself and one for the mean of its neighbours."""
 
+    implementation: ClassVar[Any] = "gas_cli.model.sage:SAGE"
     name: str = "sage"
     normalization: str = "mean"
     self_loops: bool = False
@@ -82,6 +84,7 @@ class GINConfig(StackConfig):
     `batch_norm` normalises after every layer and inside its perceptron, `mlp_batch_norm` inside alone.
     """
 
+    implementation: ClassVar[Any] = "gas_cli.model.gin:GIN"
     name: str = "gin"
     mlp_batch_norm: bool = False
     normalization: str = "none"
@@ -95,6 +98,7 @@ class GATConfig(StackConfig):
     `hidden_channels` are per head. `edge_attr` reads the graph's edge attributes where it has any.
     """
 
+    implementation: ClassVar[Any] = "gas_cli.model.gat:GAT"
     name: str = "gat"
     hidden_channels: int = 8
     dropout: float = 0.6
@@ -116,6 +120,7 @@ class GATConfig(StackConfig):
 class PNAConfig(StackConfig):
     """PNA: every aggregation of the neighbours' messages, scaled by every function of the degree; edge weights are not used."""
 
+    implementation: ClassVar[Any] = "gas_cli.model.pna:PNA"
     name: str = "pna"
     aggregators: list[str] = field(default_factory=lambda: ["mean", "max"])
     scalers: list[str] = field(default_factory=lambda: ["identity", "amplification"])
@@ -132,6 +137,7 @@ class PNAConfig(StackConfig):
 class PNAJKConfig(PNAConfig):
     """PNA with jumping knowledge: the last linear layer reads h_0 and the outputs of all layers, concatenated or their maximum (`jump`)."""
 
+    implementation: ClassVar[Any] = "gas_cli.model.pna:PNAJK"
     name: str = "pna_jk"
     linear: bool = True
     jump: str = "cat"
@@ -149,6 +155,7 @@ class ConvConfig(StackConfig):
     `edge_attr` gives the graph's edge attributes, where it has any, to a convolution that takes `edge_dim`.
     """
 
+    implementation: ClassVar[Any] = "gas_cli.model.conv:Conv"
     name: str = "conv"
     conv: str = "SAGEConv"
     conv_args: dict[str, Any] = field(default_factory=dict)
@@ -186,6 +193,7 @@ class GCNIIConfig(ModelConfig):
     authors' variant (GCNII*) with two.
     """
 
+    implementation: ClassVar[Any] = "gas_cli.model.gcnii:GCNII"
     name: str = "gcnii"
     num_layers: int = 16
     alpha: float = 0.1
@@ -202,6 +210,7 @@ class GCNIIConfig(ModelConfig):
 class APPNPConfig(ModelConfig):
     """APPNP: a two-layer perceptron, then `num_layers` steps of personalised PageRank with teleport probability `alpha`."""
 
+    implementation: ClassVar[Any] = "gas_cli.model.appnp:APPNP"
     name: str = "appnp"
     num_layers: int = 10
     alpha: float = 0.1

@@ -8,6 +8,7 @@ from gas_cli.config.checks import MAX_COUNT, require, require_between, require_n
 
 SCHEDULES = ("none", "cosine", "step", "plateau")
 LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
+CHECKPOINTS = ("best", "last")
 EVALUATION_MODES = ("exact", "history")
 LOGGERS = ("none", "tensorboard")
 GRAPH_PLACEMENTS = ("auto", "device", "host")
