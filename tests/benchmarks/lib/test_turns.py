@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.processes import by_case, in_process, parse, take_turns
-from benchmarks.turns import Budget, in_turns, ratio, summary
+from benchmarks.lib.processes import by_case, in_process, parse, take_turns
+from benchmarks.lib.turns import Budget, in_turns, ratio, summary
 
 
 class Hours:
@@ -63,7 +63,7 @@ def test_a_ratio_is_the_median_of_those_within_a_round() -> None:
 @pytest.mark.parametrize(("code", "raises"), [("import os; os.kill(os.getpid(), 9)", False), ("raise ValueError('no')", True)])
 def test_a_worker_without_memory_is_missing_and_a_broken_one_is_an_error(code: str, raises: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     run = subprocess.run
-    monkeypatch.setattr("benchmarks.processes.subprocess.run", lambda _, **options: run([sys.executable, "-c", code], **options))
+    monkeypatch.setattr("benchmarks.lib.processes.subprocess.run", lambda _, **options: run([sys.executable, "-c", code], **options))
     if raises:
         with pytest.raises(SystemExit, match="ValueError: no"):
             in_process("benchmarks.epoch_time", {})
@@ -91,7 +91,7 @@ def test_processes_take_turns_and_what_is_missing_once_is_not_tried_again(
         assert Path(task["cache"]).is_dir()
         return {"missing": "no memory"} if (*task["name"], task["round"]) == ("b", "gas", 1) else {"seconds": task["round"]}
 
-    monkeypatch.setattr("benchmarks.processes.in_process", answer)
+    monkeypatch.setattr("benchmarks.lib.processes.in_process", answer)
     names = [("a", "gas"), ("b", "gas"), ("b", "pyg")]
     outcomes, missing = take_turns(
         "module",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.machine import Content, left_out, rounds_of
+from scripts.lib.report import Content, left_out, rounds_of
 
 RATIOS = {"pyg": "to PyG on edge_index", "pyg-sparse-tensor": "to PyG on SparseTensor", "full_batch": "to our full batch"}
 PHASES = ("batch", "pull", "compute", "push")

@@ -29,7 +29,7 @@ def streams(device: torch.device, array_bytes: int = ARRAY_BYTES) -> dict[str, S
 
 def measure_bandwidth(device: torch.device, clock: Callable[[], float], rounds: int = 5, array_bytes: int = ARRAY_BYTES) -> float:
     """Bytes per second: the better of both, medians over the rounds."""
-    from benchmarks.turns import in_turns, summary
+    from benchmarks.lib.turns import in_turns, summary
 
     found = streams(device, array_bytes)
     seconds = in_turns({name: stream.step for name, stream in found.items()}, rounds, clock)

@@ -1,6 +1,6 @@
 """One start of `gas-train` with the time of each stage; it stands alone, so that it can run on another state of the code.
 
-    PYTHONPATH=CHECKOUT python -P benchmarks/one_start.py TASK
+    PYTHONPATH=CHECKOUT python -P benchmarks/lib/one_start.py TASK
 
 TASK is what `start` takes, as JSON; its last line of output is what `start` returns.
 """

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.our_training import clock_for, make_trainer
-from benchmarks.pyg_training import full_epoch, make_training
+from benchmarks.lib.our_training import clock_for, make_trainer
+from benchmarks.lib.pyg_training import full_epoch, make_training
 from gas_cli.config.root import Config
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.load import load_graph

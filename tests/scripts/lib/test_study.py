@@ -12,25 +12,25 @@ import sys
 from pathlib import Path
 
 import pytest
-from study import Trial, codes, finished, records, run_trials
 
 from gas_cli.errors import UserError
-from tests.scripts.small_study import TRIALS
+from scripts.lib.study import Trial, codes, finished, records, run_trials
+from tests.scripts.lib.small_study import TRIALS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def study(work: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
-        str(ROOT / "tests" / "scripts" / "small_study.py"),
+        str(ROOT / "tests" / "scripts" / "lib" / "small_study.py"),
         "--work",
         str(work),
         "--out",
         str(work / "out"),
         *options,
     ]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'scripts'}"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 

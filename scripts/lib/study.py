@@ -1,7 +1,7 @@
-"""A study: the training runs behind one table or figure, and the files that report it.
+"""A study: the training runs behind one table or figure.
 
 A study is a list of `Trial`s, one training run each. `run_trials` trains those that are not finished yet, in any number of processes; a
-stopped study goes on when the same command is given again, in the middle of an epoch even. `write_report` writes Markdown, CSV and JSON.
+stopped study goes on when the same command is given again, in the middle of an epoch even.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from typing import Any
 from gas_cli.cli.environment import prepare_process
 from gas_cli.errors import Interrupted, UserError
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-RESULTS = REPOSITORY / "benchmarks" / "results"
 INTERRUPTED = 130
 KEPT = ("test", "val", "seconds")
 """What a report holds of each run's summary."""
@@ -36,22 +34,6 @@ class Trial:
 
     name: str
     settings: tuple[str, ...]
-
-
-def parser(description: str | None, name: str) -> argparse.ArgumentParser:
-    """The options that all studies share; `name` is that of the work folder and of the result's files."""
-    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--root", default=os.environ.get("GAS_DATA", "data"), help="folder of the datasets (default: $GAS_DATA, or data)")
-    options.add_argument("--work", type=Path, default=Path("runs") / name, help="folder of the training runs; finished ones are kept")
-    options.add_argument("--out", type=Path, default=RESULTS, help="folder of the report's files")
-    options.add_argument("--jobs", type=int, default=0, help="processes side by side (default: one per core up to 8; 1 with a GPU)")
-    options.add_argument("--report", action="store_true", help="train nothing, report what is finished")
-    options.add_argument(
-        "--keep", action="store_true", help="do not repeat runs of the same settings whose result the report in --out holds"
-    )
-    options.add_argument("--set", nargs="+", default=[], metavar="SETTING=VALUE", help="settings of gas-train on top, for every run")
-    options.set_defaults(name=name)
-    return options
 
 
 def run_trials(trials: Sequence[Trial], arguments: argparse.Namespace, own_process: bool = False) -> dict[str, dict[str, Any]]:
@@ -149,47 +131,11 @@ def train(trial: Trial, work: Path) -> str:
     return "finished"
 
 
-def write_report(
-    out: Path, name: str, title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], notes: Iterable[str] = (), **extra: Any
-) -> None:
-    """`<name>.md` with the shown `columns`, `<name>.csv` and `<name>.json` with every column; `extra` goes into the JSON."""
-    from gas_cli.files import write_atomically
-    from gas_cli.report.machine import describe_machine, machine_line
-    from gas_cli.report.summary import plain
-    from gas_cli.report.table import comma_separated, markdown
-
-    machine = describe_machine()
-    every = list(dict.fromkeys(key for row in rows for key, value in row.items() if not isinstance(value, list | dict)))
-    text = "\n\n".join([f"# {title}", markdown(columns, rows).rstrip(), *notes, machine_line(machine)]) + "\n"
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / f"{name}.md", text)
-    write_atomically(out / f"{name}.csv", comma_separated(every, rows))
-    write_atomically(
-        out / f"{name}.json", json.dumps(plain({"title": title, "machine": machine, "rows": list(rows), **extra}), indent=1) + "\n"
-    )
-    print(text)
-    print(f"Written: {', '.join(str(out / f'{name}.{kind}') for kind in ('md', 'csv', 'json'))}")
-
-
 def codes(work: Path, summaries: Mapping[str, dict[str, Any]]) -> list[str]:
     """The versions of the code with which these trials were begun."""
     kept = {summary["code"] for summary in summaries.values() if "code" in summary}
     files = [work / name / "trial.json" for name in summaries]
     return sorted(kept | {json.loads(file.read_text())["code"] for file in files if file.exists()})
-
-
-def run_script(main: Any) -> None:
-    """Call a script's `main`; what a user can mend is one message and exit code 2."""
-    prepare_process()
-    try:
-        main()
-    except UserError as error:
-        sys.exit(_complain(error))
-
-
-def _complain(error: UserError) -> int:
-    print(f"Error: {error}", file=sys.stderr)
-    return 2
 
 
 def _check_same(folder: Path, trial: Trial) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.turns import device_seconds
+from benchmarks.lib.turns import device_seconds
 from gas_cli.config.root import Config
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
@@ -75,7 +75,7 @@ def measure_epochs(config: Config, variant: str, epochs: int) -> dict[str, Any]:
 
 def make_training(graph: Graph, train: torch.Tensor, config: Config, variant: str) -> Training:
     """On the nodes of the mask `train` [N]. Raises Missing."""
-    from benchmarks.pyg_models import build
+    from benchmarks.lib.pyg_models import build
 
     device = pick_device(config.device)
     full = not variant.endswith("-loader")

@@ -1,6 +1,6 @@
 """Trains the cases of `same_cases.py` with the `gas_cli` that is imported here, and writes their numbers; started by `same_numbers.py`.
 
-    PYTHONPATH=CHECKOUT python scripts/same_state.py --work DIR --out FILE.json --only NAME ...
+    PYTHONPATH=CHECKOUT:scripts python -m lib.same_state --work DIR --out FILE.json --only NAME ...
 
 Uses only what every state of the code has: the composition of settings, `run`, `resume`, `predict` and the files in a run's folder.
 """
@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from same_cases import CASES, Case
-from same_data import write_data
+
+from .same_cases import CASES, Case
+from .same_data import write_data
 
 THREADS = 2
 NUMBERS = ("loss", "lr", "train", "val", "test")

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from study import RESULTS
-
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
-
-
-def measurement_parser(description: str | None, name: str) -> argparse.ArgumentParser:
-    """The options that all measurements share; `name` is that of the work folder and of the result's files."""
-    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--root", default=os.environ.get("GAS_DATA", "data"), help="folder of the datasets (default: $GAS_DATA, or data)")
-    options.add_argument("--work", type=Path, default=Path("runs") / name, help="folder of single measurements; finished ones are kept")
-    options.add_argument("--out", type=Path, default=RESULTS, help="folder of the report's files")
-    options.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    options.add_argument("--report", action="store_true", help="measure nothing, report what is finished")
-    return options
 
 
 class Cells:

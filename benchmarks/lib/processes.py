@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Container, Sequence
 from typing import Any
 
-from benchmarks.turns import Budget
+from benchmarks.lib.turns import Budget
 
 KILLED = -9
 """The return code of a process that the system stopped, which it does to the largest one where memory runs out."""

@@ -14,9 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from live_bytes import LiveBytes, UncountedLoader, copied
-from sampled import INSTALL, SampledTraining, Share, can_sample, hops, neighbor_loader, share_of
-from twins import real, twin
 
 from gas_cli.config.compose import compose_config
 from gas_cli.config.root import Config
@@ -25,6 +22,9 @@ from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare
 from gas_cli.training.assemble import make_trainer, pick_device
 from gas_cli.training.trainer import Trainer
+from scripts.lib.live_bytes import LiveBytes, UncountedLoader, copied
+from scripts.lib.sampled import INSTALL, SampledTraining, Share, can_sample, hops, neighbor_loader, share_of
+from scripts.lib.twins import real, twin
 
 FANOUTS = (15, 10, 5, 5)
 

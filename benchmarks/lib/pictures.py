@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import VARIANTS
+from benchmarks.lib.cases import VARIANTS
 
 Rows = list[dict[str, Any]]
 KEY = "Digest"

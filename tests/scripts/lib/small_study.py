@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from study import Trial, codes, parser, run_script, run_trials, write_report
+from scripts.lib.command_line import STUDY, make_parser, run_script
+from scripts.lib.report import write_report
+from scripts.lib.study import Trial, codes, run_trials
 
 GRAPH = ("dataset=generated", "dataset.num_nodes=60", "partitioner.num_parts=3", "trainer.batch_parts=1", "~tuned")
 TRIALS = [
@@ -13,7 +15,7 @@ TRIALS = [
 
 
 def main() -> None:
-    arguments = parser(__doc__, "small").parse_args()
+    arguments = make_parser(__doc__, *STUDY, name="small").parse_args()
     summaries = run_trials(TRIALS, arguments)
     rows = [{"trial": name, "test": summary["test"]} for name, summary in summaries.items()]
     write_report(arguments.out, "small", "Small", ("trial", "test"), rows, [f"Code: {', '.join(codes(arguments.work, summaries))}."])

@@ -35,7 +35,7 @@ def measure_floor(overrides: list[str]) -> dict[str, int]:
 
 def measure_epoch(trainer: Trainer) -> dict[str, int]:
     """Bytes of a `step` at its worst moment, its batch not among them, and of the largest `batch`."""
-    from scripts.live_bytes import LiveBytes, UncountedLoader
+    from scripts.lib.live_bytes import LiveBytes, UncountedLoader
 
     counter, sizes = LiveBytes(), [0]
     counter.ignore(known_tensors(trainer))  # counted by their own names, or not at all

@@ -12,8 +12,8 @@ from unittest.mock import patch
 
 import torch
 
-from benchmarks.bandwidth import measure_bandwidth
-from benchmarks.turns import device_seconds
+from benchmarks.lib.bandwidth import measure_bandwidth
+from benchmarks.lib.turns import device_seconds
 from gas_cli.batch.batch import Reading
 from gas_cli.config.compose import compose_config
 from gas_cli.config.root import Config
