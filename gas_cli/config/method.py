@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gas_cli.config.checks import require, require_name
 from gas_cli.config.partitioner import PartitionerConfig
+from gas_cli.config.setting import setting
 from gas_cli.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class MethodConfig:
     """
 
     implementation: ClassVar[Any] = ""
-    name: str = "???"
+    name: str = setting("???", "Decided by the file chosen for the group.")
 
     def __post_init__(self) -> None:
         require_name("method.name", self.name)
