@@ -1,13 +1,18 @@
 """gas-train: train message-passing GNNs on graphs larger than the device (GNNAutoScale, ICML 2021).
 
-`import gas_cli` loads neither torch nor Hydra; each name below loads what it needs when it is first used.
+`import gas_cli` loads neither torch nor Hydra; each name below loads what it needs when it is first used. It does one thing: it sets two
+environment variables for torch, where torch is not loaded yet (`process.py`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gas_cli.process import prepare_torch
+
 __version__ = "0.1.0"
+
+prepare_torch()
 
 if TYPE_CHECKING:
     from gas_cli.api import Run as Run
@@ -69,9 +74,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'gas_cli' has no attribute {name!r}")
     import importlib
 
-    from gas_cli.process import prepare_torch
-
-    prepare_torch()  # the next line may load torch
     value = getattr(importlib.import_module(f"gas_cli.{_PLACES[name]}"), name)
     globals()[name] = value
     return value

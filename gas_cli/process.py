@@ -14,7 +14,7 @@ _said = False
 
 
 def prepare_torch() -> None:
-    """Set two environment variables where the user has not: call it before torch is loaded.
+    """Set two environment variables, where the user has not and torch is not loaded yet. `import gas_cli` does it.
 
     Idle threads of torch sleep instead of spin: they alternate with the kernels' own, and spinning ones keep the cores that the others
     need. Large tensors lie on huge pages: a step allocates gigabytes anew, and touching them page by page was a third of its time.
@@ -30,8 +30,8 @@ def report_late() -> None:
     global _said  # noqa: PLW0603
     if not _said and WAITING not in os.environ:
         log.warning(
-            "torch was imported before gas_cli was used, so its idle threads keep the cores busy and steps take longer. "
-            "Use gas_cli first (gas_cli.Graph is enough), or set %s=PASSIVE and %s=1 in the environment.",
+            "torch was imported before gas_cli, so its idle threads keep the cores busy and steps take longer. "
+            "Put `import gas_cli` above `import torch`, or set %s=PASSIVE and %s=1 in the environment.",
             WAITING,
             PAGES,
         )

@@ -9,7 +9,7 @@ import pytest
 
 from gas_cli.cli.environment import prepare_process
 
-prepare_process()  # as the command line does: before torch is loaded
+prepare_process()  # as the command line does
 
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402

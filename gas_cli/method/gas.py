@@ -61,11 +61,15 @@ class GASLink(Link):
 
     def between(self, layer: int, h: Tensor) -> Rows:
         with self._phase("push"):
-            self.histories[layer].write(self._batch.ranges, h.detach())
+            self.histories[layer].write(self._batch.ranges, self.pushed(layer, h.detach()))
             if self._upcoming is not None:
                 self._ahead[layer] = self._pull(layer, self._upcoming)
         with self._phase("pull"):
             return Rows(h, self._due.pop(layer).wait())
+
+    def pushed(self, layer: int, h: Tensor) -> Tensor:
+        """The targets' new histories [B, C], of the outputs `h` of the layer before."""
+        return h
 
     def end(self, step: int) -> None:
         self.histories.ages.mark(self._batch.parts, step)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import inspect
 import json
 import logging
 import shutil
@@ -154,19 +155,25 @@ def _exact(record: dict[str, Any]) -> dict[str, Any]:
 
 def _predicted(folder: Path, run: str, settings: list[str]) -> dict[str, str]:
     """A digest of the probabilities by mode: from histories only where training kept some of all nodes."""
-    from gas_cli.prediction import predict
-
     other_method = any(setting.startswith("method=") and setting != "method=gas" for setting in settings)
     inductive = any(setting in ("dataset=ppi", "dataset=cluster") for setting in settings)
     digests = {}
     for mode in ("exact",) if other_method or inductive else ("exact", "history"):
-        out = folder / run / f"{mode}.npz"
-        predict(folder / run, mode, out)
-        with np.load(out) as file:
-            nodes, values = file["nodes"], file["probabilities"]
+        nodes, values = _nodes_and_probabilities(folder / run, mode)
         state = f"{nodes.dtype}{nodes.shape}{values.dtype}{values.shape}".encode()
         digests[mode] = hashlib.blake2b(state + nodes.tobytes() + values.tobytes(), digest_size=16).hexdigest()
     return digests
+
+
+def _nodes_and_probabilities(run: Path, mode: str) -> tuple[Any, Any]:
+    """Earlier states write a file, later ones return an object."""
+    from gas_cli.prediction import predict
+
+    if "out" in inspect.signature(predict).parameters:
+        with np.load(predict(run, mode, run / f"{mode}.npz")) as file:
+            return file["nodes"], file["probabilities"]
+    found = predict(run, mode=mode)
+    return found.nodes, found.probabilities
 
 
 def _told(error: Exception, work: Path) -> str:

@@ -15,17 +15,23 @@ from gas_cli.errors import Interrupted, UserError
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Any, ...]]:
-    """The arguments that reach `predict`; `out=` names its failures."""
+    """The arguments that reach `predict`, and the file that is written; `out=` names its failures."""
     received: list[tuple[Any, ...]] = []
     failures = {"user.npz": UserError("no checkpoint"), "bug.npz": RuntimeError("boom"), "stop.npz": Interrupted("stop")}
 
-    def predict(*args: Any) -> None:
-        received.append(args)
-        if args[2].name in failures:
-            raise failures[args[2].name]
+    class Found:
+        def save(self, out: str) -> str:
+            received[-1] += (out,)
+            if out in failures:
+                raise failures[out]
+            return out
+
+    def predict(run: Path, nodes: Any, mode: str, checkpoint: str, device: str, source: str) -> Found:
+        received.append((run, nodes, mode, checkpoint, device, source))
+        return Found()
 
     module = types.ModuleType("gas_cli.prediction")
-    module.predict = predict  # type: ignore[attr-defined]
+    module.predict, module.read_nodes = predict, lambda path: f"read from {path}"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "gas_cli.prediction", module)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
@@ -38,8 +44,8 @@ def test_defaults_and_settings_reach_the_program(calls: list[tuple[Any, ...]], c
     assert command_line(["run=run"]) == 0
     assert command_line(["run=run", "mode=history", "out=p.npz", "nodes=ids.txt", "checkpoint=last", "device=cpu"]) == 0
     assert calls == [
-        (Path("run"), "exact", Path("predictions.npz"), None, "auto", "best"),
-        (Path("run"), "history", Path("p.npz"), Path("ids.txt"), "cpu", "last"),
+        (Path("run"), None, "exact", "best", "auto", "nodes=", "predictions.npz"),
+        (Path("run"), "read from ids.txt", "history", "last", "cpu", "nodes=ids.txt", "p.npz"),
     ]
     assert "p.npz" in capsys.readouterr().out
 
@@ -57,6 +63,7 @@ def test_defaults_and_settings_reach_the_program(calls: list[tuple[Any, ...]], c
         (["run=run", "device=gpu"], "auto, cpu, cuda"),
         (["run"], "expected key=value"),
         (["run=run", "out=user.npz"], "no checkpoint"),
+        (["run=run", "out=ids.txt/p.npz"], "ids.txt is not a folder"),
     ],
 )
 def test_mistakes_exit_2_with_one_message(
