@@ -15,7 +15,7 @@ else
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 endif
 
-.PHONY: help install lint types test test-gpu fuzz bench bench-gpu demo reproduce clean
+.PHONY: help install lint types check test test-gpu fuzz bench bench-gpu demo reproduce clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,8 +37,11 @@ lint: $(INSTALLED)  ## Check style and the import contract
 types: $(INSTALLED)  ## Check types, strictly
 	$(PYTHON) -m mypy
 
+check: lint types  ## Check style and types and run the tests that a change touches, in a minute; BASE=COMMIT: since COMMIT
+	$(PYTHON) -m tests.touched $(if $(BASE),--base $(BASE))
+
 test: $(INSTALLED)  ## Run the tests, a process per core; at least 90 % of the lines of gas_cli must be covered
-	$(PYTHON) -m pytest -m "not gpu" -n auto --maxprocesses 8 --dist loadfile --cov --cov-report=term --cov-fail-under=90
+	$(PYTHON) -m pytest -m "not gpu" -n auto --maxprocesses 8 --dist loadfile --cov --cov-report=term --cov-fail-under=90 --durations=10
 
 test-gpu: $(INSTALLED)  ## Run the tests that need a GPU (no network, no coverage)
 	$(PYTHON) -m pytest -m gpu -p no:cacheprovider

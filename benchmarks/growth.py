@@ -82,11 +82,11 @@ def work(task: Task) -> Outcome:
     from benchmarks.lib.our_training import batches, make_trainer, peak, prepare_timed, time_epochs
     from gas_cli.config.compose import compose_config
     from gas_cli.graph.load import load_graph
-    from gas_cli.run import prepare_graph
+    from gas_cli.run import prepare
 
     config = compose_config([*task["settings"], "evaluation.every=0", "history.refresh=never"])
     graph = with_labels_modulo(load_graph(config.dataset), task["classes"])
-    problem, prepared = prepare_timed(lambda: prepare_graph(graph, config))
+    problem, prepared = prepare_timed(lambda: prepare(config, graph=graph))
     trainer = make_trainer(config, problem)
     measured = {
         "nodes": graph.num_nodes,

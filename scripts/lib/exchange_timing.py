@@ -19,7 +19,7 @@ from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.topology import build_adjacency
 from gas_cli.method.method import Link
 from gas_cli.prepared.problem import Problem
-from gas_cli.run import prepare_graph
+from gas_cli.run import prepare
 from gas_cli.training.assemble import make_trainer, pick_device
 from gas_cli.training.trainer import Trainer
 
@@ -88,7 +88,7 @@ def prepared(arguments: argparse.Namespace, ratio: float, folder: Path) -> dict[
         loop = ["trainer.batch_parts=1", "trainer.shuffle=false", "trainer.prefetch=0"]
         parts = ["partitioner=range", f"partitioner.num_parts={arguments.parts}", "partitioner.cache=''"]
         config = compose_config([*model, *history, *loop, *parts, f"device={device.type}"])
-        problem = problem or prepare_graph(graph, config)
+        problem = problem or prepare(config, graph=graph)
         trainers[name] = make_trainer(config, problem, folder)
         trainers[name].epochs.loader = trainers["synchronous"].epochs.loader
     trainers[NOTHING].link = NoTraffic(trainers[NOTHING].model.widths, device)

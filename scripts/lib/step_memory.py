@@ -19,7 +19,7 @@ from gas_cli.config.compose import compose_config
 from gas_cli.config.root import Config
 from gas_cli.graph.graph import Graph
 from gas_cli.prepared.problem import Problem
-from gas_cli.run import prepare_graph
+from gas_cli.run import prepare
 from gas_cli.training.assemble import make_trainer, pick_device
 from gas_cli.training.trainer import Trainer
 from scripts.lib.live_bytes import LiveBytes, UncountedLoader, copied
@@ -84,7 +84,7 @@ class Case:
         key = "whole" if method == "full_batch" else "parts"
         if self._problem is None or self._problem[0] != key:
             self._problem = None
-            self._problem = key, prepare_graph(self.graph, self.config(method, 2), progress=True)
+            self._problem = key, prepare(self.config(method, 2), progress=True, graph=self.graph)
         return self._problem[1]
 
 

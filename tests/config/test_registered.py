@@ -10,7 +10,7 @@ import pytest
 
 from gas_cli.cli.help import train_help
 from gas_cli.config.compose import compose_config, load_config, save_config
-from gas_cli.config.own_models import registered
+from gas_cli.config.registered import of_packages
 from gas_cli.errors import UserError
 from gas_cli.model.registry import build_model, model_class
 from gas_cli.run import run
@@ -65,13 +65,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: linear-package\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text("[gas_cli.models]\n" + "\n".join(entries) + "\n")
         monkeypatch.syspath_prepend(tmp_path / "site")
-        registered.cache_clear()
+        of_packages.cache_clear()
 
     yield install
     for name in [name for name in sys.modules if name.startswith("linear_package")]:
         del sys.modules[name]
     monkeypatch.undo()
-    registered.cache_clear()
+    of_packages.cache_clear()
     forget("linear")
 
 

@@ -56,14 +56,35 @@ def _execute(path: str, source: bytes) -> ModuleType:
     return module
 
 
-def implementation(where: str, base: type[T], what: str) -> type[T]:
-    """The class below `base` at `where`, as in `my_package.models:MyModel`, for the setting `what`. Raises `UserError` without one."""
+def implementation(where: Any, base: type[T], what: str) -> type[T]:
+    """The class below `base` that the setting `what` stands for: `where` is the class itself, or names it as in
+    `my_package.models:MyModel`. Raises `UserError` without one."""
+    found = named(where, what)
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        raise UserError(f"{what}: {where or 'nothing'} is not a class below {base.__module__}.{base.__qualname__}.")
+    return found
+
+
+def named(where: Any, what: str) -> Any:
+    """What `module:attribute` names; anything but a text stands for itself."""
+    if not isinstance(where, str) or not where:
+        return where
     name, _, attribute = where.partition(":")
     with blaming(name, f"{what}, registered as {where}"):
-        found = getattr(importlib.import_module(name), attribute)
-    if not (inspect.isclass(found) and issubclass(found, base)):
-        raise UserError(f"{what}: {where} is not a class below {base.__module__}.{base.__qualname__}.")
-    return found
+        return getattr(importlib.import_module(name), attribute)
+
+
+def source_of(where: Any) -> bytes:
+    """The code behind an `implementation` of somebody else's: the file of the module that a text names, the class itself where it is one;
+    empty for this package's own, and where the source is not known."""
+    if isinstance(where, str):
+        name = where.partition(":")[0]
+        file = importlib.import_module(name).__file__ if name and not name.startswith("gas_cli.") else None
+        return Path(file).read_bytes() if file else b""
+    try:
+        return inspect.getsource(where).encode()
+    except (OSError, TypeError):  # typed into an interpreter
+        return b""
 
 
 def classes_of(module: ModuleType) -> dict[str, type[torch.nn.Module]]:
