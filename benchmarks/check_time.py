@@ -7,7 +7,6 @@ file is what `make check` decides by from then on: benchmarks/results/check-time
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -22,7 +21,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from benchmarks import machine
+from scripts.lib import report
+from scripts.lib.command_line import make_parser
 from tests.touched import LIMIT, ROOT, SECONDS, Sources, check_command, choose
 
 PROCESSES = 2
@@ -44,12 +44,12 @@ def seconds_by_file(report: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.check_time", description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--report", type=Path, help="JUnit report of a run of all tests; without it the last table stays")
     parser.add_argument("--commits", type=int, default=30)
     parser.add_argument("--run", type=int, default=3)
     options = parser.parse_args()
-    seconds = seconds_by_file(options.report) if options.report else machine.read(SECONDS.stem)["settings"]["seconds"]
+    seconds = seconds_by_file(options.report) if options.report else report.read(SECONDS.stem)["settings"]["seconds"]
     mean = statistics.mean(seconds.values())
     rows = [row_of(commit, seconds, mean) for commit in git("rev-list", "--no-merges", f"-{options.commits}", "HEAD").split()]
     by_time = sorted((row for row in rows if row["run"]), key=lambda row: row["estimate"])
@@ -57,7 +57,7 @@ def main() -> None:
         row = by_time[(2 * number + 1) * len(by_time) // (2 * options.run)]
         row["checked"] = check(row)
         print(f"{row['commit']}: {row['checked']} s", flush=True)
-    machine.write(SECONDS.stem, rows, table, {"seconds": seconds, "limit": LIMIT, "processes": PROCESSES})
+    report.write(SECONDS.stem, rows, table, {"seconds": seconds, "limit": LIMIT, "processes": PROCESSES})
 
 
 def row_of(commit: str, seconds: dict[str, float], mean: float) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def check(row: dict[str, Any]) -> dict[str, float]:
         return {"lint and types": seconds(*LINT), "tests": seconds(tuple(check_command(row["run"], row["estimate"], PROCESSES)))}
 
 
-def table(content: machine.Content) -> str:
+def table(content: report.Content) -> str:
     rows, settings = content["rows"], content["settings"]
     checked = [row for row in rows if "checked" in row]
     over = statistics.median(sum(row["checked"].values()) - row["estimate"] for row in checked) if checked else 0.0

@@ -12,11 +12,8 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from scripts.lib.command_line import add_choices, make_parser
 from scripts.lib.report import Content, write
@@ -52,12 +49,14 @@ def main() -> None:
 
 def compare(case: str, method: str, root: Path, rounds: int) -> dict[str, Any]:
     """Smallest seconds of each way and the median of the ratios within a round; a first round of each warms up."""
+    from gas_cli.ops.twins import slow_twins
+
     trainers = [make_trainer(case, method, root), make_trainer(case, method, root)]
     measured: list[tuple[float, float]] = []
     for _ in range(rounds + 1):
-        compiled = epoch_seconds(trainers[0])
+        compiled = epoch_seconds(trainers[0], fused=True)
         with slow_twins():
-            plain = epoch_seconds(trainers[1])
+            plain = epoch_seconds(trainers[1], fused=False)
         measured.append((compiled, plain))
     ratio = statistics.median(compiled / plain for compiled, plain in measured[1:])
     compiled, plain = (min(seconds) for seconds in zip(*measured[1:], strict=True))
@@ -76,47 +75,14 @@ def make_trainer(case: str, method: str, root: Path) -> Any:
     return assemble.make_trainer(config, prepare(config), Path(tempfile.mkdtemp()))
 
 
-def epoch_seconds(trainer: Any) -> float:
-    """Processor seconds of this thread for the steps of one epoch, without refresh and evaluation."""
+def epoch_seconds(trainer: Any, fused: bool) -> float:
+    """Processor seconds of this thread for the steps of one epoch, without refresh and evaluation; `fused`: Adam in one pass."""
     for group in trainer.optimizer.adam.param_groups:
-        group["fused"] = _FUSED
+        group["fused"] = fused
     started = time.thread_time()
     trainer.train_epoch()
     trainer.progress.next_epoch()
     return time.thread_time() - started
-
-
-_FUSED = True
-
-
-@contextmanager
-def slow_twins() -> Iterator[None]:
-    """Every compiled pass replaced by what it stands for."""
-    from gas_cli.ops import spmm
-    from gas_cli.ops.aggregate import aggregate_reference
-    from gas_cli.ops.dropout import mask_entries
-    from gas_cli.ops.identity_map import identity_map
-
-    def one_by_one(terms: Any, scale: float = 1.0, anchor: Any = None, weight: float = 0.0, mask: Any = None) -> Any:
-        out = spmm._multiply(*terms[0])
-        for term in terms[1:]:
-            out.add_(spmm._multiply(*term))
-        assert scale == 1 and anchor is None and mask is None, "the twins know sums alone"
-        return out
-
-    def transposed(a: Any, grad: Any) -> Any:
-        return one_by_one([(a.transpose(), grad)])
-
-    with (
-        patch("gas_cli.model.model.aggregate", aggregate_reference),
-        patch("gas_cli.ops.spmm.row_sums", one_by_one),
-        patch("gas_cli.ops.spmm._multiply_transposed", transposed),
-        patch("gas_cli.model.model.drop_entries", mask_entries),
-        patch("gas_cli.model.gcnii.identity_map_relu", lambda s, weight, beta: identity_map(s, weight, beta).relu_()),
-        patch("gas_cli.model.batch_norm.is_compiled", lambda x: False),
-        patch(f"{__name__}._FUSED", False),
-    ):
-        yield
 
 
 def text_row(row: dict[str, Any]) -> str:

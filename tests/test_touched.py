@@ -24,7 +24,7 @@ TEXTS = {
     "tests/test_program.py": "run('-c', 'from gas_cli.lazy import f; f()')",
     "tests/test_path.py": "run('scripts/study.py')",
     "tests/test_patch.py": "replace('gas_cli.deep.number', 3)",
-    "tests/test_script.py": "import study",
+    "tests/test_script.py": "import scripts.study",
     "tests/test_types.py": "import gas_cli.typed",
     "tests/test_compose.py": "import gas_cli.config.compose",
 }
@@ -82,7 +82,7 @@ def here() -> Sources:
     ("file", "test"),
     [
         ("gas_cli/training/trainer.py", "tests/end_to_end/test_kill.py"),  # started in a process that is forked
-        ("scripts/study.py", "tests/scripts/test_study.py"),  # found by pytest's `pythonpath`
+        ("scripts/lib/study.py", "tests/scripts/lib/test_study.py"),
         ("tests/fuzz/kills.py", "tests/fuzz/test_fuzz.py"),  # `python -m tests.fuzz`
         ("conf/model/gcn.yaml", "tests/test_conf.py"),
         ("docs/log.md", "tests/test_docs.py"),

@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = ROOT / "benchmarks" / "results" / "check-time.json"
 PACKAGES = ("gas_cli", "tests", "scripts", "benchmarks", "examples")
-SEARCHED = ("", "scripts")
+SEARCHED = ("",)
 """Where modules are found: pytest's `pythonpath`."""
 LIMIT = 40.0
 """Seconds of tests, so that a check with its starts, lint and types is done in a minute."""

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
 
@@ -17,8 +16,7 @@ from benchmarks.lib.turns import device_seconds
 from gas_cli.batch.batch import Reading
 from gas_cli.config.compose import compose_config
 from gas_cli.config.root import Config
-from gas_cli.graph.load import load_graph
-from gas_cli.partition.make import assign_parts
+from gas_cli.measure.seconds import take_seconds
 from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare
 from gas_cli.training import assemble
@@ -40,22 +38,12 @@ def measure_epochs(settings: Sequence[str], epochs: int) -> dict[str, Any]:
 
 def prepare_timed(make: Callable[[], Problem]) -> tuple[Problem, dict[str, float]]:
     """The problem, and the seconds of `load`, of `metis` (0 where the partition came from the cache) and of the `rest`."""
-    seconds = {"load": 0.0, "metis": 0.0}
-
-    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            started = time.perf_counter()
-            result = function(*arguments)
-            seconds[name] = time.perf_counter() - started
-            return result
-
-        return call
-
-    loading = patch("gas_cli.prepared.graph_layer.load_graph", timed("load", load_graph))
-    with loading, patch("gas_cli.partition.make.assign_parts", timed("metis", assign_parts)):
-        started = time.perf_counter()
-        problem = make()
-    return problem, {**seconds, "rest": time.perf_counter() - started - sum(seconds.values())}
+    take_seconds()
+    started = time.perf_counter()
+    problem = make()
+    total, taken = time.perf_counter() - started, take_seconds()
+    seconds = {"load": taken.get("load", 0.0), "metis": taken.get("assign parts", 0.0)}
+    return problem, {**seconds, "rest": total - sum(seconds.values())}
 
 
 def peak(trainer: Trainer) -> int:

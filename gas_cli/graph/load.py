@@ -11,6 +11,7 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources import cluster, folder, graphsaint, npz, ogb, papers100m, planetoid, ppi, reddit, wikics
 from gas_cli.graph.splits import numbered_split
+from gas_cli.measure.seconds import timed
 from gas_cli.user_code import blaming, named, place_of
 
 Source = Callable[[DatasetConfig, bool], Graph]
@@ -45,6 +46,7 @@ def dataset_names() -> list[str]:
     return list(SOURCES)
 
 
+@timed("load")
 def load_graph(config: DatasetConfig, progress: bool = False) -> Graph:
     """Load, download or generate the graph `config.name` and check it (`Graph.validate`).
 

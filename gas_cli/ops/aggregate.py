@@ -17,6 +17,7 @@ from torch import Tensor
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Mask, apply_mask, masked
 from gas_cli.ops.spmm import block_spmm, is_compiled, row_sums, wide
+from gas_cli.ops.twins import TWINS
 
 Masks = tuple[Mask, Mask] | None
 """The dropout of targets and halo; None where nothing is dropped."""
@@ -34,7 +35,7 @@ def aggregate(
 ) -> Tensor:
     """s [B, C] of `target` [B, C] and `halo` [H, C], with `initial` h_0 [B, C]; lower precisions than float32 are widened first."""
     start = wide(initial) if initial is not None else None
-    if not is_compiled(wide(target)) and target.is_cuda:
+    if TWINS.slow or (target.is_cuda and not is_compiled(wide(target))):
         return aggregate_reference(inner, outer, wide(target), wide(halo), masks, scale, start, weight)
     return _Aggregate.apply(inner, outer, wide(target), wide(halo), masks, scale, start, weight)  # type: ignore[no-any-return, no-untyped-call]
 

@@ -22,6 +22,7 @@ from gas_cli.ops.csr import CSR
 from gas_cli.ops.csr_tensors import row_ids
 from gas_cli.ops.kernels import csr_kernels, cuda_kernels, feature_kernels, nvrtc
 from gas_cli.ops.threads import over_equal_rows, over_rows
+from gas_cli.ops.twins import TWINS
 
 _WORD = 0xFFFFFFFF
 
@@ -110,8 +111,8 @@ def mask_entries(x: CSR, mask: Mask) -> CSR:
 
 
 def drop_entries(x: CSR, mask: Mask) -> CSR:
-    """The same with what is dropped left out, so that products have less to do; on CUDA it stays as zeros."""
-    if x.value.is_cuda:
+    """The same with what is dropped left out, so that products have less to do; on CUDA, and for the slow twins, it stays as zeros."""
+    if TWINS.slow or x.value.is_cuda:
         return mask_entries(x, mask)
     draw, rows = mask.words(), x.num_rows
     counts, rowptr = np.empty(rows, np.int64), np.zeros(rows + 1, np.int64)

@@ -20,13 +20,14 @@ from torch import Tensor
 from gas_cli.ops.dropout import Noise, words
 from gas_cli.ops.kernels.csr_kernels import mix
 from gas_cli.ops.threads import over_equal_rows
+from gas_cli.ops.twins import TWINS
 
 _SCALE = 2.0**-32
 
 
 def gaussian(noise: Noise, site: int, ids: Tensor, channels: int) -> Tensor:
     """Independent N(0, 1) numbers, float32 [n, channels], for the nodes `ids` [n]."""
-    if ids.is_cuda:
+    if TWINS.slow or ids.is_cuda:
         return gaussian_reference(noise, site, ids, channels)
     out = torch.empty(ids.numel(), channels)
     key0, key1 = noise.key(site)

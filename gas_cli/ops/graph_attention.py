@@ -22,6 +22,7 @@ from gas_cli.ops.dropout import Mask
 from gas_cli.ops.kernels import attention_kernels as kernels
 from gas_cli.ops.spmm import wide
 from gas_cli.ops.threads import over_equal_rows, over_rows
+from gas_cli.ops.twins import TWINS
 
 UNROLLED_HEADS, UNROLLED_CHANNELS = (1, 8), (8, 16, 32, 64)
 """Sizes that kernels are compiled for, each on its first use; all others share one compiled form."""
@@ -36,7 +37,7 @@ def graph_attention(
     own [B, heads · C] and halo [H, heads · C] are the projected rows h of targets and halo; source and target [heads, C] the attention
     vectors; term [E, heads] what else an edge's score has. A target without edges gets zeros.
     """
-    if own.is_cuda:
+    if TWINS.slow or own.is_cuda:
         return graph_attention_reference(own, halo, source, target, edges, drop, term)
     tensors = [wide(t).contiguous() for t in (own, halo, source, target, *([] if term is None else [term]))]
     learning = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)

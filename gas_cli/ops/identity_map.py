@@ -16,6 +16,7 @@ from gas_cli.ops.dropout import array
 from gas_cli.ops.kernels import relu_kernels
 from gas_cli.ops.low_precision import are_products_rounded
 from gas_cli.ops.threads import over_equal_rows
+from gas_cli.ops.twins import TWINS
 
 GATHER_COST = 40
 """What gathering and spreading a channel of a row costs, in multiply-adds of the products that are saved for it."""
@@ -30,7 +31,7 @@ def identity_map(s: Tensor, weight: Tensor, beta: float) -> Tensor:
 
 def identity_map_relu(s: Tensor, weight: Tensor, beta: float) -> Tensor:
     """ReLU of it; compiled on the CPU in float32."""
-    if s.is_cuda or s.dtype != torch.float32 or are_products_rounded():
+    if TWINS.slow or s.is_cuda or s.dtype != torch.float32 or are_products_rounded():
         return identity_map(s, weight, beta).relu_()
     if not torch.is_grad_enabled():
         return identity_map(s, weight, beta).relu_()

@@ -19,6 +19,7 @@ from torch import Tensor
 from gas_cli.ops.dropout import array
 from gas_cli.ops.kernels import norm_kernels
 from gas_cli.ops.threads import over_equal_rows
+from gas_cli.ops.twins import TWINS
 
 CHUNK = 256
 """Rows that are summed by one thread: few enough to be still in the cache when they are read for their variance."""
@@ -46,8 +47,8 @@ def norm_relu(x: Tensor, residual: Tensor | None, weight: Tensor, bias: Tensor, 
 
 
 def is_compiled(x: Tensor) -> bool:
-    """Float32 on the CPU, in a width that fills vectors."""
-    return x.dtype == torch.float32 and not x.is_cuda and x.shape[1] % LANES == 0
+    """Float32 on the CPU, in a width that fills vectors; never for the slow twins."""
+    return not TWINS.slow and x.dtype == torch.float32 and not x.is_cuda and x.shape[1] % LANES == 0
 
 
 def norm_relu_reference(x: Tensor, residual: Tensor | None, weight: Tensor, bias: Tensor, eps: float) -> Normalised:

@@ -23,6 +23,7 @@ from gas_cli.ops.csr_tensors import row_ids
 from gas_cli.ops.kernels import reduce_kernels
 from gas_cli.ops.spmm import row_sums, wide
 from gas_cli.ops.threads import over_equal_rows, over_rows
+from gas_cli.ops.twins import TWINS
 
 SMALLEST_VARIANCE = 1e-5
 """Below it the standard deviation is 0: its gradient grows without bound there."""
@@ -106,13 +107,13 @@ class _Reduce(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inner: CSR, outer: CSR, target: Tensor, halo: Tensor, columns: Columns) -> Tensor:
         ctx.inner, ctx.outer, ctx.columns = inner, outer, columns
-        reduced, chosen, share = (by_tensors if target.is_cuda else by_kernel)(inner, outer, target, halo, columns)
+        reduced, chosen, share = (by_tensors if TWINS.slow or target.is_cuda else by_kernel)(inner, outer, target, halo, columns)
         ctx.save_for_backward(chosen, share)
         return reduced
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor | None, Tensor | None, None]:
-        back = back_by_tensors if grads[0].is_cuda else back_by_kernel
+        back = back_by_tensors if TWINS.slow or grads[0].is_cuda else back_by_kernel
         chosen, share = ctx.saved_tensors
         to_target = back(grads[0], chosen, share, ctx.columns, ctx.inner, 0) if ctx.needs_input_grad[2] else None
         to_halo = back(grads[0], chosen, share, ctx.columns, ctx.outer, ctx.inner.num_rows) if ctx.needs_input_grad[3] else None

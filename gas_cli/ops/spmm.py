@@ -24,6 +24,7 @@ from gas_cli.ops.dropout import Mask, apply_mask, array
 from gas_cli.ops.kernels import csr_kernels, cuda_kernels, feature_kernels, nvrtc, row_kernels
 from gas_cli.ops.kernels.cuda_kernels import Term
 from gas_cli.ops.threads import over_groups, over_rows
+from gas_cli.ops.twins import TWINS
 
 NO_ROWS = np.empty((0, 0), np.float32)
 NO_MATRIX = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), NO_ROWS
@@ -60,15 +61,16 @@ def row_sums(
     out = _multiply(*terms[0])
     for a, x in terms[1:]:
         out.add_(_multiply(a, x))
-    out.mul_(scale)
+    if scale != 1:
+        out.mul_(scale)
     if anchor is not None:
         out.add_(anchor, alpha=weight)
     return out if mask is None else apply_mask(out, mask)
 
 
 def is_compiled(x: Tensor) -> bool:
-    """Whether the sums of rows of x run in a kernel: in float32, on CUDA where kernels can be compiled."""
-    return x.dtype == torch.float32 and (not x.is_cuda or nvrtc.available())
+    """Whether the sums of rows of x run in a kernel: in float32, on CUDA where kernels can be compiled; never for the slow twins."""
+    return x.dtype == torch.float32 and not TWINS.slow and (not x.is_cuda or nvrtc.available())
 
 
 def _row_sums_cuda(terms: Sequence[Term], scale: float, anchor: Tensor | None, weight: float, mask: Mask | None) -> Tensor:
@@ -119,7 +121,7 @@ class _SpMM(torch.autograd.Function):
 
 def _multiply_transposed(a: CSR, grad: Tensor) -> Tensor:
     """a^T grad [m, C] of a matrix that is used once, such as features after dropout: rows are added where they belong."""
-    if grad.is_cuda or grad.dtype != torch.float32:
+    if TWINS.slow or grad.is_cuda or grad.dtype != torch.float32:
         return row_sums([(a.transpose(), grad)])
     channels = grad.shape[1]
     out = grad.new_zeros(a.num_cols, channels)

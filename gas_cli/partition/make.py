@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.errors import UserError
 from gas_cli.measure.memory import OnProcess, unmeasured
+from gas_cli.measure.seconds import timed
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.balanced import random_parts, range_parts
 from gas_cli.partition.from_file import read_parts
@@ -62,6 +63,7 @@ def partition_of(adj: CSR, parts: NDArray[np.int32], order: str) -> Partition:
     return Partition(torch.from_numpy(node_perm.astype(np.int64, copy=False)), torch.from_numpy(part_ptr), quality)
 
 
+@timed("assign parts")
 def assign_parts(adj: CSR, config: PartitionerConfig, progress: bool = False, on_process: OnProcess = unmeasured) -> Parts:
     """The part of each node, [N]: non-negative ids, some of which may be unused."""
     if config.name == "metis":
