@@ -59,10 +59,10 @@ bench-gpu: $(INSTALLED)  ## Measure on a CUDA device, in under ten minutes, with
 	$(PYTHON) -m benchmarks.run --device cuda $(if $(QUICK),--quick) $(if $(GAS_DATA),--root $(GAS_DATA))
 
 demo: $(INSTALLED)  ## Train on a generated community graph, GAS beside full batch, and show a table
-	$(PYTHON) scripts/demo.py
+	$(PYTHON) -m scripts.demo
 
 reproduce: $(INSTALLED)  ## Run a ten-minute subset of every table and figure; report in runs/reproduce/report.md
-	$(PYTHON) scripts/reproduce.py
+	$(PYTHON) -m scripts.reproduce
 
 clean:  ## Remove what the targets created: .venv, caches, build products; runs/ stays
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -22,13 +22,13 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cases import GRAPHS, scaled
-from benchmarks.machine import Content, write
-from benchmarks.options import options, result_name
-from benchmarks.turns import clock_of, in_turns, ratio, summary
+from benchmarks.lib.cases import GRAPHS, scaled
+from benchmarks.lib.turns import clock_of, in_turns, ratio, summary
+from scripts.lib.command_line import BENCHMARK, make_parser, result_name
+from scripts.lib.report import Content, write
 
 if TYPE_CHECKING:
-    from benchmarks.aggregators import Case, Step
+    from benchmarks.lib.aggregators import Case, Step
     from gas_cli.ops.csr import CSR
 
 ORDERS = {"parts": ("partitioner=metis",), "shuffled ids": ("partitioner=range", "partitioner.order=ids")}
@@ -38,7 +38,7 @@ OTHER_CHANNELS = 64
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=5)
+    parser = make_parser(__doc__, *BENCHMARK, rounds=5)
     parser.add_argument("--threads", type=int, default=0, help="default: all that torch takes")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the graph's nodes")
     arguments = parser.parse_args()
@@ -58,7 +58,7 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """One row for each variant of each aggregation."""
-    from benchmarks.aggregators import AGGREGATIONS, make_case
+    from benchmarks.lib.aggregators import AGGREGATIONS, make_case
 
     rows: list[dict[str, Any]] = []
     for order in ["parts"] if arguments.quick else ORDERS:
@@ -84,7 +84,7 @@ def adjacency(partitioner: tuple[str, ...], arguments: argparse.Namespace) -> CS
 
 def compare(case: Case, name: str, rounds: int, clock: Callable[[], float]) -> list[dict[str, Any]]:
     """All variants and the memory's bandwidth, in turns."""
-    from benchmarks.bandwidth import streams
+    from benchmarks.lib.bandwidth import streams
 
     steps, missing = variants(case, name)
     measures = streams(case.x.device)
@@ -102,7 +102,7 @@ def compare(case: Case, name: str, rounds: int, clock: Callable[[], float]) -> l
 
 def variants(case: Case, name: str) -> tuple[dict[str, Step], dict[str, str]]:
     """The steps to time, checked against ours; and why the others are not here."""
-    from benchmarks.aggregators import OTHERS, SUMS, Missing, check_equal
+    from benchmarks.lib.aggregators import OTHERS, SUMS, Missing, check_equal
 
     steps: dict[str, Step] = {}
     missing: dict[str, str] = {}

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.machine import Content, write
-from benchmarks.options import add_choices, options, result_name
-from benchmarks.turns import clock_of, in_turns, ratio, summary
+from benchmarks.lib.turns import clock_of, in_turns, ratio, summary
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name
+from scripts.lib.report import Content, write
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +45,7 @@ class Layer:
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=5)
+    parser = make_parser(__doc__, *BENCHMARK, rounds=5)
     add_choices(parser, "--graphs", GRAPHS)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

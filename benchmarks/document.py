@@ -16,23 +16,20 @@ from pathlib import Path
 from benchmarks import (
     aggregation,
     attention,
-    epoch_table,
     growth,
     history_placement,
     layers,
     resident_memory,
     shortcuts,
     step_trace,
-    targets,
     time_to_accuracy,
 )
-from benchmarks.machine import RESULTS, Content, page, read
-from benchmarks.pictures import PICTURES, digest, digest_of
+from benchmarks.lib import epoch_table, targets
+from benchmarks.lib.pictures import PICTURES, digest, digest_of
+from scripts.lib import document
+from scripts.lib.report import RESULTS, Content, page, read
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGE = DOCS / "benchmarks.md"
-FOLDER = DOCS / "benchmarks"
-MARKED = re.compile(r"(<!-- benchmark: ([\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+FOLDER = document.DOCS / "benchmarks"
 TABLES: dict[str, Callable[[Content], str]] = {
     "epoch-time": epoch_table.table,
     "aggregation": aggregation.table,
@@ -49,25 +46,20 @@ TABLES: dict[str, Callable[[Content], str]] = {
 
 
 def main(arguments: list[str]) -> int:
-    text = PAGE.read_text(encoding="utf-8")
-    new, wrong = filled(text, RESULTS), outdated(RESULTS, FOLDER)
-    if "--check" in arguments:
-        found = ["docs/benchmarks.md"] * (new != text) + [f"docs/benchmarks/{name}.png" for name in wrong]
-        print("up to date" if not found else f"not what benchmarks/results says: {', '.join(found)}; run python -m benchmarks.document")
-        return int(bool(found))
-    PAGE.write_text(new, encoding="utf-8")
-    for name in wrong:
-        draw(name, RESULTS, FOLDER)
-    return 0
+    wrong = outdated(RESULTS, FOLDER)
+    pictures = [f"docs/benchmarks/{name}.png" for name in wrong]
+    code = document.update(
+        document.DOCS / "benchmarks.md", lambda page: filled(page, RESULTS), arguments, "python -m benchmarks.document", pictures
+    )
+    if "--check" not in arguments:
+        for name in wrong:
+            draw(name, RESULTS, FOLDER)
+    return code
 
 
 def filled(text: str, results: Path) -> str:
     """The page with everything marked as the results have it; what was never measured says so."""
-
-    def section(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{body(match[2], results)}\n\n{match[3]}"
-
-    return MARKED.sub(section, text)
+    return document.filled(text, "benchmark", lambda name: body(name, results))
 
 
 def body(name: str, results: Path) -> str:
@@ -81,7 +73,7 @@ def body(name: str, results: Path) -> str:
     if not has(name, results):
         return f"Not measured yet: {name}.json is not there."
     table = TABLES[re.sub("-(cpu|cuda)$", "", name)]
-    return page(table, read(name, results)).partition("\n")[2].strip()
+    return document.without_title(page(table, read(name, results)))
 
 
 def measured_targets() -> set[str]:

@@ -15,17 +15,16 @@ import argparse
 import statistics
 from typing import Any
 
-from benchmarks.cases import CASES, FULL_BATCH, OURS, PLAIN, QUICK, VARIANTS
-from benchmarks.epoch_table import RATIOS, table
-from benchmarks.machine import write
-from benchmarks.options import add_choices, add_root, options, result_name, without_files
-from benchmarks.processes import Outcome, Task, by_case, parse, peak_memory, take_turns
-from benchmarks.turns import ratio
+from benchmarks.lib.cases import CASES, FULL_BATCH, OURS, PLAIN, QUICK, VARIANTS
+from benchmarks.lib.epoch_table import RATIOS, table
+from benchmarks.lib.processes import Outcome, Task, by_case, parse, peak_memory, take_turns
+from benchmarks.lib.turns import ratio
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, without_files
+from scripts.lib.report import write
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=3, minutes=30)
-    add_root(parser)
+    parser = make_parser(__doc__, *BENCHMARK, "--root", rounds=3, minutes=30)
     add_choices(parser, "--cases", CASES)
     add_choices(parser, "--variants", VARIANTS)
     arguments = parse(parser, work)
@@ -82,11 +81,11 @@ def work(task: Task) -> Outcome:
     prepare_process()  # PyG gets it too: sleeping threads and huge pages make it faster as well
     settings, variant = task["settings"], task["variant"]
     if variant in OURS:
-        from benchmarks.our_training import measure_epochs
+        from benchmarks.lib.our_training import measure_epochs
 
         return measure_epochs([*settings, *OURS[variant]], task["epochs"])
-    from benchmarks.pyg_training import measure_epochs as measure_pyg
-    from benchmarks.pyg_training import or_missing
+    from benchmarks.lib.pyg_training import measure_epochs as measure_pyg
+    from benchmarks.lib.pyg_training import or_missing
     from gas_cli.config.compose import compose_config
     from gas_cli.training.assemble import pick_device
 

@@ -3,10 +3,10 @@
     python -m benchmarks.growth [--sizes 1 2 4 8] [--scale 1.0] [--rounds 3] [--minutes 9] [--device cpu|cuda]
 
 The graph at 1x is that of ogbn-arxiv's size with 80 parts, 10 in a step; GCN 3x256 with batch norm and dropout. There are as many
-communities as parts, and as many edges leave them as in the twin of ogbn-arxiv (scripts/twins.py), whose halo comes near the published one.
-So a part finds its neighbours at every size as before; labels are the communities modulo 40, so that the model stays the same.
-What a batch grows by is its halo: of the edges that leave a community, which lead anywhere, more find their other end outside the batch.
-With --mixing 0.3, as in the other benchmarks' graphs, halos are larger still.
+communities as parts, and as many edges leave them as in the twin of ogbn-arxiv (scripts/lib/twins.py), whose halo comes near the published
+one. So a part finds its neighbours at every size as before; labels are the communities modulo 40, so that the model stays the same. What a
+batch grows by is its halo: of the edges that leave a community, which lead anywhere, more find their other end outside the batch. With
+--mixing 0.3, as in the other benchmarks' graphs, halos are larger still.
 
 Every size runs in a process of its own, in turns. Seconds of an epoch per directed edge, by phase; those of METIS, of the rest of the
 preparation, and of building an epoch's batches; the memory of a step (parameters, gradients, Adam's state, a batch and the next one,
@@ -18,14 +18,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cases import GRAPHS, MODELS, scaled
-from benchmarks.machine import Content, left_out, rounds_of, write
-from benchmarks.options import options, result_name
-from benchmarks.processes import Outcome, Task, parse, take_turns
+from benchmarks.lib.cases import GRAPHS, MODELS, scaled
+from benchmarks.lib.processes import Outcome, Task, parse, take_turns
+from scripts.lib.command_line import BENCHMARK, make_parser, result_name
+from scripts.lib.report import Content, left_out, rounds_of, write
 
 if TYPE_CHECKING:
     from gas_cli.graph.graph import Graph
@@ -36,11 +34,10 @@ MIXING = 0.15
 COUNTED_STEPS = 8
 """Steps whose tensors are counted: the whole epoch at 1x."""
 QUICK_SCALE = 0.1
-SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=3, minutes=9)
+    parser = make_parser(__doc__, *BENCHMARK, rounds=3, minutes=9)
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--mixing", type=float, default=MIXING, help="share of the edges that leave a community (default: %(default)s)")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the nodes and parts, at every size")
@@ -82,14 +79,14 @@ def work(task: Task) -> Outcome:
     from gas_cli.cli.environment import prepare_process
 
     prepare_process()
-    from benchmarks.our_training import batches, make_trainer, peak, prepare_timed, time_epochs
+    from benchmarks.lib.our_training import batches, make_trainer, peak, prepare_timed, time_epochs
     from gas_cli.config.compose import compose_config
     from gas_cli.graph.load import load_graph
-    from gas_cli.run import prepare_graph
+    from gas_cli.run import prepare
 
     config = compose_config([*task["settings"], "evaluation.every=0", "history.refresh=never"])
     graph = with_labels_modulo(load_graph(config.dataset), task["classes"])
-    problem, prepared = prepare_timed(lambda: prepare_graph(graph, config))
+    problem, prepared = prepare_timed(lambda: prepare(config, graph=graph))
     trainer = make_trainer(config, problem)
     measured = {
         "nodes": graph.num_nodes,
@@ -111,9 +108,7 @@ def with_labels_modulo(graph: Graph, classes: int) -> Graph:
 
 def step_memory(trainer: Any) -> int:
     """Bytes, as scripts/memory.py counts them for its table."""
-    if str(SCRIPTS) not in sys.path:
-        sys.path.append(str(SCRIPTS))
-    from step_memory import trainer_peak
+    from scripts.lib.step_memory import trainer_peak
 
     return int(trainer_peak(trainer))
 

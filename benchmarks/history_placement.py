@@ -8,7 +8,6 @@ Writes results/history-placement.md and .json.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -16,9 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import GRAPHS, MODELS
-from benchmarks.machine import RESULTS, Content, write
-from benchmarks.turns import ratio
+from benchmarks.lib.cases import GRAPHS, MODELS
+from benchmarks.lib.turns import ratio
+from scripts.lib.command_line import make_parser
+from scripts.lib.report import Content, write
 
 SETTINGS = {
     "device": ["history.placement=device"],
@@ -31,9 +31,7 @@ EPOCHS = 8
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result's files")
+    parser = make_parser(__doc__, "--out", rounds=3)
     arguments = parser.parse_args()
     import torch
 

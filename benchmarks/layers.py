@@ -9,7 +9,6 @@ programs than the clock on the wall. Writes results/layers.md and .json.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.machine import RESULTS, Content, write
-from benchmarks.options import add_choices
+from scripts.lib.command_line import add_choices, make_parser
+from scripts.lib.report import Content, write
 
 CASES: dict[str, tuple[str, ...]] = {
     "cora-gcnii": ("dataset=cora", "model=gcnii"),
@@ -37,10 +36,7 @@ CASES: dict[str, tuple[str, ...]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="folder with Planetoid/, Coauthor/ and Amazon/")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result's files")
+    parser = make_parser(__doc__, "--root", "--out", rounds=5)
     add_choices(parser, "--cases", CASES)
     arguments = parser.parse_args()
     from gas_cli.cli.environment import prepare_process

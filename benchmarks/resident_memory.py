@@ -26,10 +26,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import GRAPHS, MODELS
-from benchmarks.machine import Content, read, write
-from benchmarks.options import add_choices, options
-from benchmarks.processes import in_process, parse
+from benchmarks.lib.cases import GRAPHS, MODELS
+from benchmarks.lib.processes import in_process, parse
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser
+from scripts.lib.report import Content, read, write
 
 NAME = "resident-memory"
 NODES = "dataset.num_nodes="
@@ -41,11 +41,10 @@ TINY = {"arxiv-size": 0.01, "products-size": 0.001}
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=1)
+    parser = make_parser(__doc__, *BENCHMARK, "--set", rounds=1)
     add_choices(parser, "--cases", SCALES)
     parser.add_argument("--scale", type=float, help="times the nodes and edges of the published graphs")
     parser.add_argument("--work", type=Path, help="where raw data and runs go, and stay; without it in a temporary folder that is removed")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further settings of gas-train")
     arguments = parse(parser, lambda task: measure(**task))
     with tempfile.TemporaryDirectory(prefix="gas-memory-") as temporary:
         work = str((arguments.work or Path(temporary)).absolute())
@@ -74,7 +73,7 @@ def measure(case: str, scale: float, work: str, further: list[str], prepare: boo
     from gas_cli.cli.environment import prepare_process
 
     prepare_process()
-    from benchmarks.memory_floor import measure_floor
+    from benchmarks.lib.memory_floor import measure_floor
     from gas_cli.config.compose import compose_config
     from gas_cli.measure.memory import release_free_memory, resident_bytes
     from gas_cli.run import run

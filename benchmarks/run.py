@@ -13,9 +13,9 @@ import subprocess
 import sys
 import time
 
-from benchmarks.cases import ON_GPU
-from benchmarks.machine import RESULTS
-from benchmarks.options import add_root, options
+from benchmarks.lib.cases import ON_GPU
+from scripts.lib.command_line import BENCHMARK, make_parser
+from scripts.lib.report import RESULTS
 
 ON_CPU: dict[str, tuple[str, ...]] = {
     "aggregation": (),
@@ -43,8 +43,7 @@ WITHOUT_DEVICE = ("layers", "history_placement", "resident_memory", "step_trace"
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=0)
-    add_root(parser)
+    parser = make_parser(__doc__, *BENCHMARK, "--root", rounds=0)
     parser.add_argument("--only", nargs="+", choices=sorted({*ON_CPU, *ON_CUDA}), help="these alone")
     arguments = parser.parse_args()
     failed = []

@@ -29,26 +29,24 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import Content, write
+from benchmarks.lib.one_start import STAGES
+from benchmarks.lib.turns import summary
 from benchmarks.ogb_folder import write_folder
-from benchmarks.one_start import STAGES
-from benchmarks.options import add_choices, options
-from benchmarks.turns import summary
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser
+from scripts.lib.report import REPOSITORY, Content, write
 
 CASES = {"arxiv-size": 1.0, "products-size": 0.1}
 SHOWN = (*STAGES, "until then", "total", "processor")
 QUICK = 0.05
 SETTINGS = ("model=gcn", "dataset.download=false", "device=cpu", "trainer.epochs=1", "evaluation.every=0")
-HERE = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=3)
+    parser = make_parser(__doc__, *BENCHMARK, "--set", rounds=3)
     add_choices(parser, "--cases", CASES)
     parser.add_argument("--scale", type=float, help="times the nodes and edges of the published graphs")
     parser.add_argument("--before", type=Path, help="a checkout of an earlier state, measured in turns with this one")
     parser.add_argument("--work", type=Path, help="where raw data stays; without it in a temporary folder that is removed")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further settings of gas-train")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds = 1
@@ -67,7 +65,7 @@ def measure(case: str, arguments: Any, work: Path, home: Path) -> dict[str, Any]
     if not root.exists():
         write_folder(root, name, scale)
     words = [f"dataset=ogbn-{name}", f"dataset.root={root}", *SETTINGS, *arguments.set]
-    states = {"now": HERE} if arguments.before is None else {"before": arguments.before.absolute(), "now": HERE}
+    states = {"now": REPOSITORY} if arguments.before is None else {"before": arguments.before.absolute(), "now": REPOSITORY}
     starts: dict[str, list[dict[str, float]]] = {state: [] for state in states}
     for number in range(1 + arguments.rounds):
         for state in reversed(states) if number % 2 else states:
@@ -81,7 +79,8 @@ def measure(case: str, arguments: Any, work: Path, home: Path) -> dict[str, Any]
 def began(checkout: Path, words: list[str], home: Path) -> dict[str, float]:
     """The seconds of one start with the code of `checkout`, and the load of the machine before it."""
     load, at = os.getloadavg()[0], time.time()
-    command = [sys.executable, "-P", str(HERE / "benchmarks" / "one_start.py"), json.dumps({"words": words, "home": str(home), "at": at})]
+    task = json.dumps({"words": words, "home": str(home), "at": at})
+    command = [sys.executable, "-P", str(REPOSITORY / "benchmarks" / "lib" / "one_start.py"), task]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(checkout)})
     if done.returncode:
         raise SystemExit(f"{checkout}: gas-train {' '.join(words)} failed:\n{done.stderr[-2000:]}")

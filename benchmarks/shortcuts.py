@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.cases import GRAPHS, MODELS, scaled
-from benchmarks.machine import Content, left_out, rounds_of, write
-from benchmarks.options import add_choices, add_root, options, result_name, without_files
-from benchmarks.turns import clock_of, in_turns, ratio, summary
+from benchmarks.lib.cases import GRAPHS, MODELS, scaled
+from benchmarks.lib.turns import clock_of, in_turns, ratio, summary
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, without_files
+from scripts.lib.report import Content, left_out, rounds_of, write
 
 SHIPPED = "as shipped"
 WHOLE_LAST_LAYER = "last layer of all targets"
@@ -44,8 +44,7 @@ REAL = tuple(case for case in CASES if not case.startswith(("half-arxiv", "reddi
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=5)
-    add_root(parser)
+    parser = make_parser(__doc__, *BENCHMARK, "--root", rounds=5)
     add_choices(parser, "--cases", CASES)
     arguments = parser.parse_args()
     if arguments.quick:
@@ -77,7 +76,7 @@ def epoch_of(variant: str, settings: Sequence[str]) -> Callable[[], None]:
     """The steps of one epoch, without refresh and evaluation."""
     import torch
 
-    from benchmarks.our_training import make_trainer
+    from benchmarks.lib.our_training import make_trainer
     from gas_cli.config.compose import compose_config
     from gas_cli.run import prepare
 

@@ -10,7 +10,6 @@ Writes results/step-trace.json and .md, and the timeline of one epoch, step-trac
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -19,8 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cases import GRAPHS, MODELS
-from benchmarks.machine import RESULTS, Content, read, write
+from benchmarks.lib.cases import GRAPHS, MODELS
+from scripts.lib.command_line import make_parser
+from scripts.lib.report import Content, read, write
 
 if TYPE_CHECKING:
     from gas_cli.training.trainer import Trainer
@@ -41,10 +41,7 @@ Interval = tuple[float, float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result's files")
-    parser.add_argument("--rounds", type=int, default=1, help="taken like the other benchmarks' option; one epoch is traced")
-    parser.add_argument("--quick", action="store_true", help="a graph of a tenth of the size")
+    parser = make_parser(__doc__, "--out", "--quick", rounds=1)
     arguments = parser.parse_args()
     import torch
 
@@ -61,7 +58,7 @@ def traced(overrides: Iterable[str]) -> dict[str, list[Interval]]:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from benchmarks.our_training import make_trainer
+    from benchmarks.lib.our_training import make_trainer
     from gas_cli.config.compose import compose_config
     from gas_cli.run import prepare
 

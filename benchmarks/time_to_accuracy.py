@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.cases import GRAPHS, MODELS, OURS, scaled
-from benchmarks.machine import Content, left_out, rounds_of, write
-from benchmarks.options import add_choices, add_root, options, result_name, without_files
-from benchmarks.processes import Outcome, Task, by_case, parse, take_turns
+from benchmarks.lib.cases import GRAPHS, MODELS, OURS, scaled
+from benchmarks.lib.processes import Outcome, Task, by_case, parse, take_turns
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, without_files
+from scripts.lib.report import Content, left_out, rounds_of, write
 
 COMPARED = ("gas", "full_batch", "pyg", "pyg-sparse-tensor", "pyg-cluster-loader", "pyg-neighbor-loader")
 PLAIN_ADAM = ("optimizer.weight_decay=0", "optimizer.reg_weight_decay=0", "optimizer.schedule=none", "optimizer.grad_norm=0")
@@ -45,8 +45,7 @@ RACES: dict[str, Race] = {
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=3, minutes=8)
-    add_root(parser)
+    parser = make_parser(__doc__, *BENCHMARK, "--root", rounds=3, minutes=8)
     add_choices(parser, "--cases", RACES)
     add_choices(parser, "--variants", COMPARED)
     arguments = parse(parser, work)
@@ -82,8 +81,8 @@ def work(task: Task) -> Outcome:
     from gas_cli.cli.environment import prepare_process
 
     prepare_process()
-    from benchmarks.pyg_training import or_missing
-    from benchmarks.racers import our_racer, pyg_racer
+    from benchmarks.lib.pyg_training import or_missing
+    from benchmarks.lib.racers import our_racer, pyg_racer
     from gas_cli.config.compose import compose_config
 
     ours = task["variant"] in OURS

@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import GRAPHS, MODELS, scaled
-from benchmarks.machine import Content, left_out, write
-from benchmarks.options import add_choices, add_root, options, result_name, without_files
-from benchmarks.turns import ratio, summary
+from benchmarks.lib.cases import GRAPHS, MODELS, scaled
+from benchmarks.lib.turns import ratio, summary
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, without_files
+from scripts.lib.report import Content, left_out, write
 
 HALF = scaled(GRAPHS["arxiv-size"], 0.5)
 CASES: dict[str, tuple[str, ...]] = {
@@ -85,8 +85,7 @@ class State:
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=9)
-    add_root(parser)
+    parser = make_parser(__doc__, *BENCHMARK, "--root", rounds=9)
     parser.add_argument("--before", type=Path, required=True, help="a checkout")
     parser.add_argument("--after", type=Path, default=Path(), help="a checkout, this one without it")
     add_choices(parser, "--cases", CASES)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gas_cli.batch.builder import BatchBuilder
@@ -17,6 +19,7 @@ from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.compose import load_config
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
+from gas_cli.graph.graph import SHOWN_CLASSES, Graph
 from gas_cli.method.make import make_method
 from gas_cli.model.model import Model
 from gas_cli.passes.evaluator import Evaluator
@@ -33,13 +36,62 @@ from gas_cli.training.progress import check_best
 log = logging.getLogger(__name__)
 
 
-def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: str = "auto", checkpoint: str = "best") -> Path:
-    """Write `nodes` int64 [n] (ids as in the dataset), `probabilities` float32 [n, C] and `classes` [C], the dataset's label of each column
-    as text, to the .npz file `out`.
+@dataclass(frozen=True, repr=False)
+class Predictions:
+    """Class probabilities of n nodes.
 
-    `mode`: `exact` runs all layers on the whole graph, `history` only the last one on the checkpoint's histories. `nodes` is a .npy or text
-    file of node ids; all nodes without it. Raises UserError for a folder, checkpoint or node file that does not fit.
+    nodes          int64 [n], ids as in the dataset
+    probabilities  float32 [n, C]: each row adds up to 1 with one class per node, and is C separate probabilities with several
+    classes        the dataset's label of each column, as text
     """
+
+    nodes: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    classes: tuple[str, ...]
+
+    @property
+    def labels(self) -> NDArray[np.str_]:
+        """The most likely class of each node, as text [n]."""
+        names: NDArray[np.str_] = np.array(self.classes)
+        chosen: NDArray[np.str_] = names[self.probabilities.argmax(1)]
+        return chosen
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the three arrays to the .npz file `path`, whole or not at all. Raises UserError where that cannot be done."""
+        out = Path(path)
+        out = out if out.suffix == ".npz" else out.with_name(out.name + ".npz")
+        temporary = out.with_name(out.name + ".tmp")
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                np.savez(file, nodes=self.nodes, probabilities=self.probabilities, classes=np.array(self.classes))
+            temporary.replace(out)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # where it could not even be made
+                temporary.unlink()
+            raise UserError(f"out={out} cannot be written: {error.strerror}. Choose another path.") from error
+        return out
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(self.classes[:SHOWN_CLASSES]) + ", …" * (len(self.classes) > SHOWN_CLASSES)
+        return f"Predictions({len(self)} nodes, {len(self.classes)} classes: {shown})"
+
+
+def predict(
+    run: Path,
+    nodes: ArrayLike | None = None,
+    *,
+    mode: str = "exact",
+    checkpoint: str = "best",
+    device: str = "auto",
+    graph: Graph | None = None,
+    source: str = "nodes",
+) -> Predictions:
+    """The probabilities of `nodes` (ids as in the dataset), or of all; `gas_cli.predict` documents the rest. `source` is what messages call
+    `nodes`. Raises UserError for a folder, checkpoint, graph or node that does not fit."""
     config = load_config(run / "config.yaml")
     if config.runs > 1:
         raise UserError(f"run={run} holds {config.runs} runs: choose one of them, such as run={run / run_folder(0)}.")
@@ -47,10 +99,10 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
     state = load_checkpoint(path)
     if mode == "history":
         config.method.require_histories("mode", mode, "exact")
-    problem = prepare(config, progress=True)
+    problem = prepare(config, progress=True, graph=graph)
     if mode == "history" and problem.graph.inductive:
         raise UserError(f"mode=history: {problem.graph.name} is inductive, and only its training nodes have histories. Use mode=exact.")
-    wanted = _read_nodes(nodes, problem.graph.num_nodes)
+    wanted = _checked(nodes, problem.graph.num_nodes, source)
     with naming(path):
         _check_run(config, problem, state, mode)
         if checkpoint == "best":
@@ -66,7 +118,7 @@ def predict(run: Path, mode: str, out: Path, nodes: Path | None = None, device: 
             f"{run}: the probabilities of node {wanted[int(bad[0])]} are NaN: its class scores overflow, so nothing was written. "
             "Check this node's features and those of its neighbours: they are much larger than in the training."
         )
-    return _write(out, wanted, values, problem.graph.class_names)
+    return Predictions(wanted, values.numpy(), problem.graph.class_names or tuple(str(c) for c in range(values.shape[1])))
 
 
 def _check_run(config: Config, problem: Problem, state: dict[str, Any], mode: str) -> None:
@@ -109,22 +161,22 @@ def _scores(config: Config, problem: Problem, model: Model, histories: Histories
     return evaluator.exact() if histories is None else evaluator.from_history(histories)
 
 
-def _read_nodes(path: Path | None, num_nodes: int) -> NDArray[np.int64]:
-    if path is None:
+def _checked(nodes: ArrayLike | None, num_nodes: int, source: str) -> NDArray[np.int64]:
+    if nodes is None:
         return np.arange(num_nodes)
-    ids = _load_ids(path)
+    ids = np.asarray(nodes)
     if ids.ndim != 1 or ids.dtype.kind not in "iuf" or not np.all(np.isfinite(ids)) or np.any(ids != np.floor(ids)):
-        raise UserError(f"nodes={path} holds an array of shape {ids.shape} and type {ids.dtype}: expected one whole number per node.")
+        raise UserError(f"{source} has shape {ids.shape} and type {ids.dtype}: expected one whole number per node.")
     if not ids.size:
-        raise UserError(f"nodes={path} holds no node ids: expected at least one, or leave `nodes` out for all nodes.")
+        raise UserError(f"{source} holds no node ids: expected at least one, or leave `nodes` out for all nodes.")
     bad = np.flatnonzero((ids < 0) | (ids >= num_nodes))
     if bad.size:
-        raise UserError(f"nodes={path}: entry {bad[0]} is {ids[bad[0]]:g}, expected node ids from 0 to {num_nodes - 1}.")
+        raise UserError(f"{source}: entry {bad[0]} is {ids[bad[0]]:g}, expected node ids from 0 to {num_nodes - 1}.")
     return ids.astype(np.int64)
 
 
-def _load_ids(path: Path) -> NDArray[Any]:
-    """The array in an .npy file, or the numbers in a text file."""
+def read_nodes(path: Path) -> NDArray[Any]:
+    """The array in an .npy file, or the numbers in a text file, one per line. Raises UserError."""
     try:
         if path.suffix != ".npy":
             return np.array([line for line in path.read_text().splitlines() if line.strip()], dtype=np.float64)
@@ -134,19 +186,3 @@ def _load_ids(path: Path) -> NDArray[Any]:
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"nodes={path} cannot be read ({error}): expected an .npy array or a text file, one node id per line.") from error
     return ids
-
-
-def _write(out: Path, nodes: NDArray[np.int64], values: Tensor, class_names: tuple[str, ...]) -> Path:
-    classes = np.array(class_names or [str(c) for c in range(values.shape[1])])
-    out = out if out.suffix == ".npz" else out.with_name(out.name + ".npz")
-    temporary = out.with_name(out.name + ".tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.savez(file, nodes=nodes, probabilities=values.numpy(), classes=classes)
-        temporary.replace(out)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # where it could not even be made
-            temporary.unlink()
-        raise UserError(f"out={out} cannot be written: {error.strerror}. Choose another path.") from error
-    return out

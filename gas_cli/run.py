@@ -26,7 +26,7 @@ from gas_cli.prepared.problem import Problem
 from gas_cli.report.curves import plot_curves
 from gas_cli.report.journal import Recorded, recorded_before
 from gas_cli.report.memory import memory_line
-from gas_cli.report.outcome import combine, describe, is_result_of, result, seconds_before, summarized
+from gas_cli.report.outcome import combine, dataset_name, describe, is_result_of, result, seconds_before, summarized
 from gas_cli.report.progress import ProgressRecorder
 from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders
 from gas_cli.report.remarks import remarks
@@ -41,8 +41,8 @@ from gas_cli.training.trainer import Trainer
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, folder: Path) -> dict[str, Any]:
-    """Train what `config` describes and leave everything in `folder`; the summary that is also in its summary.json.
+def run(config: Config, folder: Path, graph: Graph | None = None) -> dict[str, Any]:
+    """Train what `config` describes, or on `graph`, and leave everything in `folder`; the summary that is also in its summary.json.
 
     With `config.runs` > 1, run r has seed `config.seed` + r and its own folder `runs/r`. Raises UserError, Interrupted; the summary on the
     disk then says `failed` or `interrupted` and why. Raises NotStarted where another process trains in `folder`.
@@ -51,39 +51,36 @@ def run(config: Config, folder: Path) -> dict[str, Any]:
         if has_checkpoint(folder):
             raise NotStarted(f"{folder} already holds a run: continue it with resume(folder, config), or choose another folder.")
         _write_first(config, folder)
-        return _run_all(config, folder)
+        return _run_all(config, folder, graph)
 
 
-def resume(folder: Path, config: Config) -> dict[str, Any]:
+def resume(folder: Path, config: Config, graph: Graph | None = None) -> dict[str, Any]:
     """Continue the run in `folder` from its last checkpoint; finished runs of several stay as they are. Raises like `run`, and UserError,
     with nothing changed, where `config`, the graph, a checkpoint or metrics.jsonl is not that of the run."""
     with claimed(folder):
         check_unchanged(load_config(folder / "config.yaml"), config)
-        return _run_all(config, folder)
+        return _run_all(config, folder, graph)
 
 
-def prepare(config: Config, progress: bool = False, reduce: Reduce = everything) -> Problem:
-    """Load, partition, permute and normalise, or map what an earlier start has kept of that: what every run of `config` shares."""
-    return prepare_files(config, _reads_attributes(config), lambda graph: _log_remarks(graph, config), progress, reduce)
+def prepare(config: Config, progress: bool = False, graph: Graph | None = None, reduce: Reduce = everything) -> Problem:
+    """Load, partition, permute and normalise, or map what an earlier start has kept of that: what every run of `config` shares.
+
+    With a `graph`, which is valid (`Graph.validate`), `config.dataset` is only a name.
+    """
+    reads_attributes = model_class(config.model).takes_edge_attr(config.model)
+
+    def look(graph: Graph) -> None:
+        for line in remarks(graph, config.dataset, config.model):
+            log.info("%s", line)
+
+    if graph is None:
+        return prepare_files(config, reads_attributes, look, progress, reduce)
+    return prepare_loaded(graph, config, reads_attributes, look, progress, reduce)
 
 
-def prepare_training(config: Config, progress: bool = False) -> Problem:
+def prepare_training(config: Config, progress: bool = False, graph: Graph | None = None) -> Problem:
     """The same with as much of the features as training and its evaluations read."""
-    return prepare(config, progress, lambda problem: _with_what_is_read(config, problem))
-
-
-def prepare_graph(graph: Graph, config: Config, progress: bool = False) -> Problem:
-    """The same for a graph at hand; `config.dataset` then is only a name. This is the entry for one's own data."""
-    return prepare_loaded(graph, config, _reads_attributes(config), lambda graph: _log_remarks(graph, config), progress)
-
-
-def _reads_attributes(config: Config) -> bool:
-    return model_class(config.model).takes_edge_attr(config.model)
-
-
-def _log_remarks(graph: Graph, config: Config) -> None:
-    for line in remarks(graph, config.dataset, config.model):
-        log.info("%s", line)
+    return prepare(config, progress, graph, lambda problem: _with_what_is_read(config, problem))
 
 
 def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dict[str, Any]:
@@ -132,11 +129,11 @@ def _check_epochs(config: Config, progress: Progress) -> None:
         )
 
 
-def _run_all(config: Config, folder: Path) -> dict[str, Any]:
+def _run_all(config: Config, folder: Path, graph: Graph | None) -> dict[str, Any]:
     pick_device(config.device)  # before minutes of loading, not after
     _check_model(config)  # likewise
     with termination_as_ctrl_c(), _environment(config):
-        problem = prepare_training(config, progress=True)
+        problem = prepare_training(config, progress=True, graph=graph)
         _log_problem(problem)
         if config.runs == 1:
             return train_once(config, problem, folder, config.seed)
@@ -171,7 +168,7 @@ def _run_many(config: Config, problem: Problem, folder: Path) -> dict[str, Any]:
     summaries: list[dict[str, Any]] = []
     shared = {
         "status": "running",
-        "dataset": config.dataset.name,
+        "dataset": dataset_name(config, problem.graph),
         "model": config.model.name,
         "method": config.method.name,
         "seed": config.seed,

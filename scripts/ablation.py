@@ -1,6 +1,6 @@
 """What each part of the method is worth: parts, refresh, regularisation and the weighting of the loss, one at a time.
 
-    python scripts/ablation.py --root DIR [--runs 5] [--cases gcnii-cora appnp-cora gin-cluster ...] [--graphs 240]
+    python -m scripts.ablation --root DIR [--runs 5] [--cases gcnii-cora appnp-cora gin-cluster ...] [--graphs 240]
 
 Deep models, where histories pass through many layers, with the published hyper-parameters of the pair but for the one thing varied; and GIN
 on CLUSTER, which tells apart only what is computed exactly enough. CLUSTER has 12,000 graphs as published; `--graphs` of them are drawn.
@@ -8,11 +8,13 @@ on CLUSTER, which tells apart only what is computed exactly enough. CLUSTER has 
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
-from study import Trial, codes, parser, records, run_script, run_trials, write_report
+from scripts.lib.command_line import STUDY, make_parser, run_script
+from scripts.lib.report import write_report
+from scripts.lib.spread import with_deviation, with_error
+from scripts.lib.study import Trial, codes, records, run_trials
 
 COLUMNS = ("case", "variant", "test", "to published settings", "paper", "runs")
 STEPS_PER_EPOCH = 39
@@ -58,13 +60,13 @@ PAIRS = {
 
 
 def main() -> None:
-    options = parser(__doc__, "ablation")
-    options.add_argument("--runs", type=int, default=5, help="seeds per variant")
-    options.add_argument("--cases", nargs="+", default=[*PAIRS, "gin-cluster"], choices=[*PAIRS, "gin-cluster"])
-    options.add_argument(
+    parser = make_parser(__doc__, *STUDY, name="ablation")
+    parser.add_argument("--runs", type=int, default=5, help="seeds per variant")
+    parser.add_argument("--cases", nargs="+", default=[*PAIRS, "gin-cluster"], choices=[*PAIRS, "gin-cluster"])
+    parser.add_argument(
         "--graphs", type=int, default=240, help="graphs of CLUSTER (published: 12000), a tenth each for validation and test"
     )
-    arguments = options.parse_args()
+    arguments = parser.parse_args()
     cases = {name: PAIRS.get(name) or cluster(arguments.graphs) for name in arguments.cases}
     summaries = run_trials(trials(cases, arguments.runs), arguments)
     rows = [row for name, case in cases.items() for row in compare(name, case, arguments.runs, summaries)]
@@ -126,15 +128,6 @@ def row(case: str, variant: str, values: dict[int, float], reference: dict[int, 
         "runs": len(values),
         "tests": list(values.values()),
     }
-
-
-def with_deviation(values: list[float]) -> str:
-    return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values) if len(values) > 1 else 0.0:.2f}"
-
-
-def with_error(gaps: list[float]) -> str:
-    error = statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
-    return f"{statistics.fmean(gaps):+.2f} ± {error:.2f}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train on a generated community graph, with histories and with the full graph, and show both in one small table.
 
-`make demo`, or `python scripts/demo.py [setting=value ...]` with settings of gas-train on top.
+`make demo`, or `python -m scripts.demo [setting=value ...]` with settings of gas-train on top.
 """
 
 from __future__ import annotations

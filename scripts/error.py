@@ -1,6 +1,6 @@
 """How far histories and mini-batches are from the exact embeddings, by depth: errors per layer over the epochs, and their caps.
 
-    python scripts/error.py --root DIR [--models gcn gcnii appnp] [--depths 2 4 8 16 32 64] [--dataset cora] [--epochs 200] [--every 10]
+    python -m scripts.error --root DIR [--models gcn gcnii appnp] [--depths 2 4 8 16 32 64] [--dataset cora] [--epochs 200] [--every 10]
 
 Trains with the published settings of the pair but for the depth, with the monitor on, and never refreshes a history: after a refresh there
 would be nothing to see. Without dropout, so that the error of a history is that of its age alone (docs/error-monitor.md).
@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from study import Trial, at_hand, codes, parser, run_script, run_trials, write_report
+from scripts.lib.command_line import STUDY, add_choices, make_parser, run_script
+from scripts.lib.report import write_report
+from scripts.lib.study import Trial, at_hand, codes, run_trials
 
 MODELS = ("gcn", "gcnii", "appnp")
 DEPTHS = (2, 4, 8, 16, 32, 64)
@@ -27,13 +29,13 @@ SHOWN_LAYERS = 8
 
 
 def main() -> None:
-    options = parser(__doc__, "error")
-    options.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
-    options.add_argument("--depths", nargs="+", type=int, default=list(DEPTHS), help="message-passing layers")
-    options.add_argument("--dataset", default="cora", help="any name of the group dataset; generated needs no files")
-    options.add_argument("--epochs", type=int, default=200)
-    options.add_argument("--every", type=int, default=10, help="epochs between two measurements")
-    arguments = options.parse_args()
+    parser = make_parser(__doc__, *STUDY, name="error")
+    add_choices(parser, "--models", MODELS)
+    parser.add_argument("--depths", nargs="+", type=int, default=list(DEPTHS), help="message-passing layers")
+    parser.add_argument("--dataset", default="cora", help="any name of the group dataset; generated needs no files")
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--every", type=int, default=10, help="epochs between two measurements")
+    arguments = parser.parse_args()
     if not at_hand([arguments.dataset], arguments):
         return
     wanted = {

@@ -1,6 +1,6 @@
 """The large-graph table of the paper: GCN, GCNII and PNA with GAS.
 
-    python scripts/large.py --root DIR [--datasets flickr ogbn-arxiv] [--models gcn gcnii pna] [--epochs 5] [--scale 0.01]
+    python -m scripts.large --root DIR [--datasets flickr ogbn-arxiv] [--models gcn gcnii pna] [--epochs 5] [--scale 0.01]
 
 Published hyper-parameters on the graphs that are below --root; for the others a generated twin of the published size (times --scale),
 trained with the same hyper-parameters, whose accuracy says nothing about the real graph and is not compared. Goes on where it stopped.
@@ -13,8 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from study import Trial, codes, parser, run_script, run_trials, write_report
-from twins import real, twin_settings
+from scripts.lib.command_line import STUDY, add_choices, make_parser, run_script
+from scripts.lib.report import write_report
+from scripts.lib.study import Trial, codes, run_trials
+from scripts.lib.twins import real, twin_settings
 
 DATASETS = ("reddit2", "ppi", "flickr", "yelp", "ogbn-arxiv", "ogbn-products")
 # Test accuracy (micro-F1 where a node has several labels) in %, GAS.
@@ -43,13 +45,13 @@ COLUMNS = (
 
 
 def main() -> None:
-    options = parser(__doc__, "large")
-    options.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=DATASETS)
-    options.add_argument("--models", nargs="+", default=list(PUBLISHED), choices=list(PUBLISHED))
-    options.add_argument("--runs", type=int, default=1, help="seeds per cell")
-    options.add_argument("--epochs", type=int, default=0, help="instead of the published number")
-    options.add_argument("--scale", type=float, default=1.0, help="nodes and edges of the twins times this")
-    arguments = options.parse_args()
+    parser = make_parser(__doc__, *STUDY, name="large")
+    add_choices(parser, "--datasets", DATASETS)
+    add_choices(parser, "--models", PUBLISHED)
+    parser.add_argument("--runs", type=int, default=1, help="seeds per cell")
+    parser.add_argument("--epochs", type=int, default=0, help="instead of the published number")
+    parser.add_argument("--scale", type=float, default=1.0, help="nodes and edges of the twins times this")
+    arguments = parser.parse_args()
     cells = {(m, d): cell(m, d, arguments) for m in arguments.models for d in arguments.datasets}
     summaries = run_trials([trial for trials in cells.values() for trial in trials], arguments, own_process=True)
     rows = [row_of(model, dataset, trials, summaries, arguments.work) for (model, dataset), trials in cells.items()]

@@ -1,6 +1,6 @@
 """Table 3 of the paper: memory of one training step, and the share of the data that it uses.
 
-    python scripts/memory.py --root DIR [--graphs ogbn-arxiv] [--layers 2 3 4] [--methods full_batch gas] [--scale 0.1]
+    python -m scripts.memory --root DIR [--graphs ogbn-arxiv] [--layers 2 3 4] [--methods full_batch gas] [--scale 0.1]
 
 Full batch, neighbour sampling (GraphSAGE, PyG's NeighborLoader), Cluster-GCN and GAS on graphs of three published sizes: the real ones
 where they are below --root, else generated twins. On CUDA the allocator's peak, on the CPU the tensors of the step, counted. Goes on where
@@ -16,11 +16,12 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from cells import Cells, measurement_parser
-from study import run_script, write_report
+from scripts.lib.cells import Cells
+from scripts.lib.command_line import MEASUREMENT, add_choices, make_parser, run_script
+from scripts.lib.report import write_report
 
 if TYPE_CHECKING:
-    from step_memory import Case
+    from scripts.lib.step_memory import Case
 
 LAYERS = (2, 3, 4)
 METHODS = ("full_batch", "sampling", "cluster_gcn", "gas")
@@ -72,18 +73,18 @@ GROWTH_COLUMNS = ("nodes", "edges", "parts", *TITLES.values())
 
 
 def main() -> None:
-    options = measurement_parser(__doc__, "memory")
-    options.add_argument("--graphs", nargs="+", default=list(PUBLISHED), choices=list(PUBLISHED))
-    options.add_argument("--layers", nargs="+", type=int, default=list(LAYERS))
-    options.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
-    options.add_argument("--scale", type=float, default=1.0, help="nodes and edges of the twins, and nodes per batch, times this")
-    options.add_argument("--batch-nodes", type=int, default=17_000, help="nodes per part, of which a step takes one (times --scale)")
-    options.add_argument("--hidden", type=int, default=256)
-    options.add_argument("--seeds", type=int, default=1024, help="seeds per step of neighbour sampling (times --scale)")
-    options.add_argument("--partition", default="auto", choices=("auto", "communities", "metis", "random"))
-    options.add_argument("--growth", nargs="*", type=float, default=[0.5, 1, 2], help="sizes of the growing twin of ogbn-arxiv")
-    options.add_argument("--steps", type=int, default=3, help="steps whose peak is taken")
-    arguments = options.parse_args()
+    parser = make_parser(__doc__, *MEASUREMENT, name="memory", device="auto")
+    add_choices(parser, "--graphs", PUBLISHED)
+    parser.add_argument("--layers", nargs="+", type=int, default=list(LAYERS))
+    add_choices(parser, "--methods", METHODS)
+    parser.add_argument("--scale", type=float, default=1.0, help="nodes and edges of the twins, and nodes per batch, times this")
+    parser.add_argument("--batch-nodes", type=int, default=17_000, help="nodes per part, of which a step takes one (times --scale)")
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--seeds", type=int, default=1024, help="seeds per step of neighbour sampling (times --scale)")
+    parser.add_argument("--partition", default="auto", choices=("auto", "communities", "metis", "random"))
+    parser.add_argument("--growth", nargs="*", type=float, default=[0.5, 1, 2], help="sizes of the growing twin of ogbn-arxiv")
+    parser.add_argument("--steps", type=int, default=3, help="steps whose peak is taken")
+    arguments = parser.parse_args()
     cells = Cells(arguments.work, arguments.report)
     rows = [row for name in arguments.graphs for row in graph_rows(name, cells, arguments)]
     growth = growth_rows(cells, arguments)
@@ -102,7 +103,7 @@ def settings_of(case: Case, method: str, layers: int) -> dict[str, Any]:
 
 
 def graph_rows(name: str, cells: Cells, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    from step_memory import Case, measure
+    from scripts.lib.step_memory import Case, measure
 
     case = Case(name, arguments, arguments.scale)
     for method, layers in ((m, n) for m in arguments.methods for n in arguments.layers):
@@ -134,7 +135,7 @@ def row_of(graph: str, method: str, layers: int, measured: dict[str, Any], scale
 
 def growth_rows(cells: Cells, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """The twin of ogbn-arxiv at several sizes, the nodes of a batch unchanged: what depends on the graph's size."""
-    from step_memory import Case, measure
+    from scripts.lib.step_memory import Case, measure
 
     layers, rows = arguments.layers[0], []
     for factor in arguments.growth:
@@ -157,10 +158,9 @@ def title(arguments: argparse.Namespace) -> str:
 
 
 def notes(rows: list[dict[str, Any]], growth: list[dict[str, Any]], arguments: argparse.Namespace) -> list[str]:
-    from step_memory import FANOUTS
-
     from gas_cli.report.table import markdown
     from gas_cli.training.assemble import pick_device
+    from scripts.lib.step_memory import FANOUTS
 
     on_cuda = pick_device(arguments.device).type == "cuda"
     counted = "the allocator's peak" if on_cuda else "the tensors alive at the worst moment, counted on the CPU operation by operation"

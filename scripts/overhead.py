@@ -1,6 +1,6 @@
 """Overhead of the histories: their traffic against the computation, over the inter/intra-connectivity ratio of the batches.
 
-    python scripts/overhead.py [--ratios 0 0.5 1 2 4] [--device cuda] [--nodes 4000 --intra 60 --hidden 256]
+    python -m scripts.overhead [--ratios 0 0.5 1 2 4] [--device cuda] [--nodes 4000 --intra 60 --hidden 256]
 
 Random batches of --nodes nodes, with --intra edges for each, and a halo of `ratio` times as many nodes with as many edges for each.
 Epochs run in turns with the synchronous exchange, the pipelined one, and one that moves nothing. A table and a figure; goes on where it
@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cells import Cells, measurement_parser
-from study import run_script, write_report
-
 from gas_cli.errors import UserError
+from scripts.lib.cells import Cells
+from scripts.lib.command_line import MEASUREMENT, make_parser, run_script
+from scripts.lib.report import write_report
 
 TRAFFIC = "(pull + push) / compute, %"
 COLUMNS = (
@@ -38,16 +38,16 @@ FIGURE = "overhead.png"
 
 
 def main() -> None:
-    options = measurement_parser(__doc__, "overhead")
-    options.add_argument("--ratios", nargs="+", type=float, default=[0, 0.25, 0.5, 1, 2, 4], help="edges to other batches per edge inside")
-    options.add_argument("--parts", type=int, default=8, help="batches per epoch, of one part each")
-    options.add_argument("--nodes", type=int, default=4000, help="nodes per batch")
-    options.add_argument("--intra", type=int, default=60, help="nodes of a batch that each of its own, and of its halo, sends to")
-    options.add_argument("--model", default="gin")
-    options.add_argument("--layers", type=int, default=4)
-    options.add_argument("--hidden", type=int, default=256)
-    options.add_argument("--repeats", type=int, default=9, help="timed epochs of each exchange, in turns")
-    arguments = options.parse_args()
+    parser = make_parser(__doc__, *MEASUREMENT, name="overhead", device="auto")
+    parser.add_argument("--ratios", nargs="+", type=float, default=[0, 0.25, 0.5, 1, 2, 4], help="edges to other batches per edge inside")
+    parser.add_argument("--parts", type=int, default=8, help="batches per epoch, of one part each")
+    parser.add_argument("--nodes", type=int, default=4000, help="nodes per batch")
+    parser.add_argument("--intra", type=int, default=60, help="nodes of a batch that each of its own, and of its halo, sends to")
+    parser.add_argument("--model", default="gin")
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=9, help="timed epochs of each exchange, in turns")
+    arguments = parser.parse_args()
     cells = Cells(arguments.work, arguments.report)
     check_ratios(arguments)
     settings = settings_of(arguments)
@@ -71,7 +71,7 @@ def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def measure(arguments: argparse.Namespace, ratio: float) -> dict[str, Any]:
     """Milliseconds per step of each exchange, from epochs in turns, and what the batches are like."""
-    from exchange_timing import batch_counts, prepared, time_in_turns
+    from scripts.lib.exchange_timing import batch_counts, prepared, time_in_turns
 
     with tempfile.TemporaryDirectory() as folder:
         trainers = prepared(arguments, ratio, Path(folder))

@@ -1,6 +1,6 @@
 """What lower precision costs and saves: test accuracy and seconds per epoch in bfloat16 and with half-precision histories.
 
-    python scripts/precision.py --root DIR [--runs 10] [--model gcn] [--datasets cora citeseer amazon-photo coauthor-cs]
+    python -m scripts.precision --root DIR [--runs 10] [--model gcn] [--datasets cora citeseer amazon-photo coauthor-cs]
 
 GAS with the published settings of each pair. `bfloat16` runs the dense products in bfloat16 (`precision=bfloat16`), parameters stay
 float32; `float16 histories` halves the tables and their traffic (`history.dtype=float16`).
@@ -11,8 +11,10 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from ablation import with_deviation, with_error
-from study import Trial, at_hand, codes, parser, records, run_script, run_trials, write_report
+from scripts.lib.command_line import STUDY, make_parser, run_script
+from scripts.lib.report import write_report
+from scripts.lib.spread import with_deviation, with_error
+from scripts.lib.study import Trial, at_hand, codes, records, run_trials
 
 VARIANTS = {
     "float32": (),
@@ -25,11 +27,11 @@ ALLOWED = 0.3
 
 
 def main() -> None:
-    options = parser(__doc__, "precision")
-    options.add_argument("--runs", type=int, default=10, help="seeds per variant")
-    options.add_argument("--model", default="gcn")
-    options.add_argument("--datasets", nargs="+", default=["cora", "citeseer", "amazon-photo", "coauthor-cs"])
-    arguments = options.parse_args()
+    parser = make_parser(__doc__, *STUDY, name="precision")
+    parser.add_argument("--runs", type=int, default=10, help="seeds per variant")
+    parser.add_argument("--model", default="gcn")
+    parser.add_argument("--datasets", nargs="+", default=["cora", "citeseer", "amazon-photo", "coauthor-cs"])
+    arguments = parser.parse_args()
     arguments.datasets = arguments.datasets if arguments.report else at_hand(arguments.datasets, arguments)
     names = {
         (d, v, seed): f"{arguments.model}-{d}-{v.replace(' ', '-')}-{seed}" for seed in range(arguments.runs) for d, v in cells(arguments)

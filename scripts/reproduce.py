@@ -1,6 +1,6 @@
 """A ten-minute subset of every table and figure, and one report: what `make reproduce` runs.
 
-    python scripts/reproduce.py [--root DIR] [--work runs/reproduce]
+    python -m scripts.reproduce [--root DIR] [--work runs/reproduce]
 
 Goes on where it was stopped. A study whose data is not at hand is named in the report, the others go on.
 """
@@ -8,15 +8,14 @@ Goes on where it was stopped. A study whose data is not at hand is named in the 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from scripts.lib.command_line import add_choices, make_parser
+
 SCRIPTS = Path(__file__).resolve().parent
-BESIDE = SCRIPTS.parents[1] / "shared" / "datasets"
-"""Where a checkout may have the datasets beside it."""
 
 # Few seeds, small graphs, few epochs: the shape of each table, not its figures.
 SUBSETS: dict[str, tuple[str, ...]] = {
@@ -30,13 +29,9 @@ SUBSETS: dict[str, tuple[str, ...]] = {
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument(
-        "--root", default=os.environ.get("GAS_DATA") or str(BESIDE if BESIDE.is_dir() else "data"), help="folder of the datasets"
-    )
-    options.add_argument("--work", type=Path, default=Path("runs/reproduce"), help="folder of the runs and of the report")
-    options.add_argument("--only", nargs="+", default=list(SUBSETS), choices=list(SUBSETS))
-    arguments = options.parse_args()
+    parser = make_parser(__doc__, "--root", "--work", name="reproduce")
+    add_choices(parser, "--only", SUBSETS)
+    arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     outcomes = {name: study(name, arguments) for name in arguments.only}
     report = arguments.work / "report.md"
@@ -48,7 +43,7 @@ def main() -> int:
 def study(name: str, arguments: argparse.Namespace) -> tuple[int, float]:
     """Run one script on its subset; its exit code and seconds. Ctrl-C stops the whole: what is finished stays."""
     print(f"\n{name}: {' '.join(SUBSETS[name])}", flush=True)
-    command = [sys.executable, str(SCRIPTS / f"{name}.py"), *SUBSETS[name], "--root", arguments.root]
+    command = [sys.executable, str(SCRIPTS / f"{name}.py"), *SUBSETS[name], "--root", str(arguments.root)]
     started = time.monotonic()
     done = subprocess.run([*command, "--work", str(arguments.work / name), "--out", str(arguments.work)], check=False)
     if done.returncode == 130:

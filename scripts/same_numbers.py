@@ -1,9 +1,9 @@
 """Whether two states of the code compute the same numbers, to the last bit.
 
-    python scripts/same_numbers.py --before STATE [--after STATE] [--only 'gcn-*' ...] [--expected NAME ...]
+    python -m scripts.same_numbers --before STATE [--after STATE] [--only 'gcn-*' ...] [--expected NAME ...]
 
 STATE is a commit, a folder with a checkout (`--after`: this one), or the .json file that an earlier comparison left in --work. Each state
-trains the cases of scripts/same_cases.py in a process of its own. Compared are loss, learning rate and metrics of every epoch and the
+trains the cases of scripts/lib/same_cases.py in a process of its own. Compared are loss, learning rate and metrics of every epoch and the
 predicted probabilities. The report has one line per case; exit code 1 where a case differs that --expected does not name.
 """
 
@@ -23,18 +23,19 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from same_cases import CASES
-from same_state import NUMBERS, THREADS
-from study import REPOSITORY, RESULTS, run_script, write_report
-
 from gas_cli.errors import UserError
 from gas_cli.report.machine import describe_machine
+from scripts.lib.command_line import make_parser, run_script
+from scripts.lib.report import REPOSITORY, RESULTS, write_report
+from scripts.lib.same_cases import CASES
+from scripts.lib.same_state import NUMBERS, THREADS
 
 State = dict[str, Any]
 """What same_state.py writes, and `name`, `code`, `machine`, `seconds`."""
 EQUAL, EXPECTED, LEFT_OUT, DIFFERENT = "equal", "differs, as expected", "differs, a setting was left out", "DIFFERENT"
 COLUMNS = ("case", "verdict", "where", "before", "after", "relative difference")
-WORKER = Path(__file__).with_name("same_state.py")
+WORKER = "lib.same_state"
+"""Found by the folder scripts/ of this checkout; `scripts` would be that of the other state."""
 MACHINE = ("cpu", "python", "versions")
 """What has to agree for two files of numbers to be comparable."""
 
@@ -50,14 +51,13 @@ class Difference:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--before", required=True, metavar="STATE", help="commit, folder, or .json file")
-    options.add_argument("--after", default=str(REPOSITORY), metavar="STATE", help="the same (default: this checkout)")
-    options.add_argument("--only", nargs="+", default=["*"], metavar="NAME", help="cases by name; * stands for any text")
-    options.add_argument("--expected", nargs="+", default=[], metavar="NAME", help="cases that may differ; * stands for any text")
-    options.add_argument("--out", type=Path, default=RESULTS / "same-numbers", help="the report's files, without their endings")
-    options.add_argument("--work", type=Path, default=Path("runs") / "same-numbers", help="folder for the states' numbers and logs")
-    arguments = options.parse_args()
+    parser = make_parser(__doc__, "--work", name="same-numbers")
+    parser.add_argument("--before", required=True, metavar="STATE", help="commit, folder, or .json file")
+    parser.add_argument("--after", default=str(REPOSITORY), metavar="STATE", help="the same (default: this checkout)")
+    parser.add_argument("--only", nargs="+", default=["*"], metavar="NAME", help="cases by name; * stands for any text")
+    parser.add_argument("--expected", nargs="+", default=[], metavar="NAME", help="cases that may differ; * stands for any text")
+    parser.add_argument("--out", type=Path, default=RESULTS / "same-numbers", help="the report's files, without their endings")
+    arguments = parser.parse_args()
     sys.exit(judge(arguments))
 
 
@@ -134,7 +134,7 @@ def _computed(folder: Path, cases: Sequence[str], log: Path) -> State:
         temporary = Path(name).resolve()
         work, out = temporary / "work", temporary / "out.json"
         work.mkdir()
-        command = [sys.executable, str(WORKER), "--work", str(work), "--out", str(out), "--only", *cases]
+        command = [sys.executable, "-m", WORKER, "--work", str(work), "--out", str(out), "--only", *cases]
         with log.open("w") as file:
             process = subprocess.run(
                 command, env=_environment(folder, temporary / "kernels"), cwd=work, stdout=file, stderr=file, check=False
@@ -151,7 +151,8 @@ def _computed(folder: Path, cases: Sequence[str], log: Path) -> State:
 
 def _environment(folder: Path, kernels: Path) -> dict[str, str]:
     """Of a state's process. Kernels are compiled anew: numba's cache does not notice a change in a file that a kernel's file imports."""
-    settings = {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(kernels), "OMP_NUM_THREADS": str(THREADS), "CUDA_VISIBLE_DEVICES": ""}
+    paths = f"{folder}{os.pathsep}{REPOSITORY / 'scripts'}"
+    settings = {"PYTHONPATH": paths, "NUMBA_CACHE_DIR": str(kernels), "OMP_NUM_THREADS": str(THREADS), "CUDA_VISIBLE_DEVICES": ""}
     return {"OMP_WAIT_POLICY": "PASSIVE", "THP_MEM_ALLOC_ENABLE": "1"} | os.environ | settings
 
 

@@ -1,6 +1,6 @@
 """How much a run's accuracy depends on the epoch at which it is read: cells of table 1, and what two changes do to them.
 
-    python scripts/stability.py --root DIR --work runs/table1 [--models gat appnp] [--datasets cora ...] [--runs 10]
+    python -m scripts.stability --root DIR --work runs/table1 [--models gat appnp] [--datasets cora ...] [--runs 10]
 
 Table 1 reads each run at its best validation epoch. Where the accuracy swings from epoch to epoch, few validation nodes choose among many
 epochs, and the choice is a large part of the cell's deviation. Reads the runs of table1.py in the same `--work` and trains what is missing;
@@ -16,9 +16,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import table1
-from ablation import with_deviation, with_error
-from study import Trial, at_hand, codes, parser, run_script, run_trials, write_report
+from scripts import table1
+from scripts.lib.command_line import STUDY, add_choices, make_parser, run_script
+from scripts.lib.report import write_report
+from scripts.lib.spread import with_deviation, with_error
+from scripts.lib.study import Trial, at_hand, codes, run_trials
 
 COLUMNS = ("model", "dataset", "variant", "at the best epoch", "second half", "to full batch", "swing", "runs")
 VARIANTS = ("full batch", "GAS, published settings", "GAS, loss weighted by training nodes", "GAS, twice the parts per step")
@@ -34,12 +36,11 @@ class Curve:
 
 
 def main() -> None:
-    options = parser(__doc__, "stability")
-    options.set_defaults(work=Path("runs") / "table1")
-    options.add_argument("--runs", type=int, default=10, help="seeds per cell and variant")
-    options.add_argument("--models", nargs="+", default=["gat", "appnp"], choices=list(table1.PUBLISHED))
-    options.add_argument("--datasets", nargs="+", default=list(table1.DATASETS), choices=table1.DATASETS)
-    arguments = options.parse_args()
+    parser = make_parser(__doc__, *STUDY, name="stability", work=Path("runs") / "table1")
+    parser.add_argument("--runs", type=int, default=10, help="seeds per cell and variant")
+    parser.add_argument("--models", nargs="+", default=["gat", "appnp"], choices=list(table1.PUBLISHED))
+    add_choices(parser, "--datasets", table1.DATASETS)
+    arguments = parser.parse_args()
     arguments.datasets = arguments.datasets if arguments.report else at_hand(arguments.datasets, arguments)
     cells = [(m, d) for m in arguments.models for d in arguments.datasets if table1.published(m, d) is not None]
     wanted = {(m, d, v, seed): trial(m, d, v, seed) for seed in range(arguments.runs) for m, d in cells for v in VARIANTS}

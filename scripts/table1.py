@@ -1,6 +1,6 @@
 """Table 1 of the paper: full batch against GAS, four models on eight small graphs.
 
-    python scripts/table1.py --root DIR [--runs 10] [--models gcn gat appnp gcnii] [--datasets cora citeseer ...]
+    python -m scripts.table1 --root DIR [--runs 10] [--models gcn gat appnp gcnii] [--datasets cora citeseer ...]
 
 Published hyper-parameters; run r has seed r and random split r; test accuracy at the best validation epoch. Goes on where it stopped.
 GAT on the two Amazon graphs is left out, as in the paper.
@@ -13,7 +13,9 @@ import math
 import statistics
 from typing import Any
 
-from study import Trial, at_hand, codes, parser, records, run_script, run_trials, write_report
+from scripts.lib.command_line import STUDY, add_choices, make_parser, run_script
+from scripts.lib.report import write_report
+from scripts.lib.study import Trial, at_hand, codes, records, run_trials
 
 DATASETS = ("cora", "citeseer", "pubmed", "coauthor-cs", "coauthor-physics", "amazon-computers", "amazon-photo", "wiki-cs")
 METHODS = ("full_batch", "gas")
@@ -76,11 +78,11 @@ COLUMNS = (
 
 
 def main() -> None:
-    options = parser(__doc__, "table1")
-    options.add_argument("--runs", type=int, default=10, help="seeds per cell and method")
-    options.add_argument("--models", nargs="+", default=list(PUBLISHED), choices=list(PUBLISHED))
-    options.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=DATASETS)
-    arguments = options.parse_args()
+    parser = make_parser(__doc__, *STUDY, name="table1")
+    parser.add_argument("--runs", type=int, default=10, help="seeds per cell and method")
+    add_choices(parser, "--models", PUBLISHED)
+    add_choices(parser, "--datasets", DATASETS)
+    arguments = parser.parse_args()
     arguments.datasets = arguments.datasets if arguments.report else at_hand(arguments.datasets, arguments)
     summaries = run_trials(trials(arguments), arguments)
     rows = [

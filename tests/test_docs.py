@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 import shlex
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from document_results import filled as with_results
 
 from gas_cli.config.compose import MODEL_SCHEMAS, compose_config, parse_settings, save_config
 from gas_cli.config.messages import EXTRAS
@@ -92,21 +92,7 @@ def test_the_tree_lists_what_is_there() -> None:
         listed.add(parents[-1])
     packages = {path.parent for path in (ROOT / "gas_cli").rglob("__init__.py")}
     assert packages <= listed
-    assert {*(ROOT / "docs").glob("*.md"), *(ROOT / "scripts").glob("*.py")} <= listed
-
-
-def test_the_page_of_results_is_what_the_files_say() -> None:
-    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert with_results(page, ROOT / "benchmarks" / "results") == page, "run scripts/document_results.py"
-
-
-def test_a_changed_result_changes_the_page(tmp_path: Path) -> None:
-    (tmp_path / "a.md").write_text("# Title\n\n| x |\n\n![f](a.png)\n")
-    page = "before\n<!-- results: a -->\nold\n<!-- end -->\n<!-- results: b -->\n<!-- end -->\nafter\n"
-    new = with_results(page, tmp_path)
-    assert "old" not in new and "| x |\n\n![f](../benchmarks/results/a.png)\n\n<!-- end -->" in new
-    assert "b.md is not there" in new and new.startswith("before\n") and new.endswith("\nafter\n")
-    assert with_results(new, tmp_path) == new
+    assert {*(ROOT / "docs").glob("*.md"), *(ROOT / "scripts").rglob("[!_]*.py")} <= listed
 
 
 def test_the_tables_name_every_model_and_every_dataset() -> None:
@@ -154,10 +140,8 @@ def test_every_line_of_bash_is_a_command_that_exists() -> None:
                 case ["pip", "install", what]:
                     assert what == "." or what in constraints, line
                 case ["python", "-m", module, *options]:
-                    source = (ROOT / f"{module.replace('.', '/')}.py").read_text() + (ROOT / "benchmarks" / "options.py").read_text()
-                    assert all(f'"{option}"' in source for option in options if option.startswith("--")), line
-                case ["python", script, *options] if script.startswith("scripts/"):
-                    source = (ROOT / script).read_text() + (ROOT / "scripts" / "study.py").read_text()
+                    files = f"{module.replace('.', '/')}.py", "scripts/lib/command_line.py"
+                    source = "".join((ROOT / file).read_text() for file in files)
                     assert all(f'"{option}"' in source for option in options if option.startswith("--")), line
                 case _:
                     pytest.fail(f"{page.name}: nothing checks this line: {line}")
@@ -324,10 +308,7 @@ def test_a_page_that_drifted_is_noticed_and_mended() -> None:
     assert drifted != page and script.with_reference(drifted) == page
 
 
-@pytest.mark.parametrize("change", ["seed", "trainer.unknown"])
-def test_meanings_and_settings_match_one_to_one(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_without_a_help_text_is_refused() -> None:
     script = document_settings()
-    meanings = {key: text for key, text in script.MEANINGS.items() if key != change}
-    monkeypatch.setattr(script, "MEANINGS", meanings if change in script.MEANINGS else {**meanings, change: "?"})
-    with pytest.raises(ValueError, match=change):
-        script.reference()
+    with pytest.raises(ValueError, match=r"trainer\.silent has no help text"):
+        script._section("`trainer`", [("", dataclasses.make_dataclass("Silent", [("silent", int, 0)]))], [])

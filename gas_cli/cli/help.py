@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 from gas_cli.config.compose import config_directory
-from gas_cli.config.own_models import REGISTRIES, registered
+from gas_cli.config.registered import REGISTRIES, registered
 
 GROUPS = ("dataset", "partitioner", "model", "history", "method", "optimizer", "trainer", "evaluation", "logger", "experiment")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +15,8 @@ from gas_cli.cli.notes import logged_as_notes
 from gas_cli.config.checks import require
 from gas_cli.config.compose import parse_settings
 from gas_cli.config.root import DEVICES
-from gas_cli.config.training import EVALUATION_MODES
+from gas_cli.config.training import CHECKPOINTS, EVALUATION_MODES
 from gas_cli.errors import UserError
-
-CHECKPOINTS = ("best", "last")
 
 HELP = """\
 gas-predict: class probabilities of a trained model
@@ -77,9 +76,27 @@ def _run(argv: list[str]) -> None:
         print(f"gas-predict {gas_cli.__version__}")
         return
     settings = parse_settings(PredictConfig, argv)
-    from gas_cli.prediction import predict
+    _check_writable(Path(settings.out))
+    from gas_cli.prediction import predict, read_nodes
 
-    nodes = Path(settings.nodes) if settings.nodes else None
     with logged_as_notes():
-        predict(Path(settings.run), settings.mode, Path(settings.out), nodes, settings.device, settings.checkpoint)
-    print(f"Wrote {settings.out}")
+        found = predict(
+            Path(settings.run),
+            read_nodes(Path(settings.nodes)) if settings.nodes else None,
+            mode=settings.mode,
+            checkpoint=settings.checkpoint,
+            device=settings.device,
+            source=f"nodes={settings.nodes}",
+        )
+    print(f"Wrote {found.save(settings.out)}")
+
+
+def _check_writable(out: Path) -> None:
+    """Before minutes of computing, not after. Raises UserError."""
+    folder = next(parent for parent in out.absolute().parents if parent.exists())
+    usable = folder.is_dir() and os.access(folder, os.W_OK) and not out.is_dir()
+    require(usable, "out", out, f"a path that can be written: {'it' if out.is_dir() else folder} is {_why_not(folder, out)}")
+
+
+def _why_not(folder: Path, out: Path) -> str:
+    return "a folder" if out.is_dir() else "not a folder" if not folder.is_dir() else "not writable"

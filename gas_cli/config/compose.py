@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +30,7 @@ from gas_cli.config.model import (
     PNAJKConfig,
     SAGEConfig,
 )
-from gas_cli.config.own_models import REGISTRIES, locate_module, registered
+from gas_cli.config.registered import REGISTRIES, locate_module, registered
 from gas_cli.config.removed import without_removed
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
@@ -52,7 +53,7 @@ MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {
     "appnp": APPNPConfig,
 }
 """By `model.name`; a saved configuration finds its type by it."""
-DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {  # every other name: DatasetConfig
+DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {
     "generated": GeneratedConfig,
     "folder": FolderConfig,
     "cluster": ClusterConfig,
@@ -83,9 +84,11 @@ def register_schemas() -> None:
     _register_shipped()
     for group in REGISTRIES:
         for name, schema in registered(group).schemas.items():
-            if name not in SCHEMAS[group]:  # the shipped ones keep their names
+            if name not in SCHEMAS.get(group, {}):  # the shipped ones keep their names
                 node = OmegaConf.structured(schema)
                 node.name = name
+                if group == "dataset":
+                    node.root = DEFAULT_ROOT
                 ConfigStore.instance().store(group=group, name=name, node=node)
 
 
@@ -130,8 +133,23 @@ def compose(overrides: list[str], config_dirs: Sequence[Path] = (), config_name:
     register_schemas()
     register_job_folders()
     extra = [f"hydra.searchpath=[{','.join(repr(str(folder.resolve())) for folder in config_dirs)}]"] if config_dirs else []
-    with translated(), initialize_config_dir(str(config_directory()), version_base=VERSION_BASE, job_name="gas-train"):
+    with translated(), _own_hydra(), initialize_config_dir(str(config_directory()), version_base=VERSION_BASE, job_name="gas-train"):
         return hydra_compose(config_name, overrides=extra + with_open_settings(overrides), return_hydra_config=hydra)
+
+
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Hydra has one state per process: that of a program around us, which may use Hydra too, is put back afterwards."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().clear()
+        if before is not None:
+            GlobalHydra.instance().initialize(before)
 
 
 def with_open_settings(arguments: Sequence[str]) -> list[str]:
@@ -273,11 +291,15 @@ def _schema_of(saved: Any) -> Any:
     from omegaconf import OmegaConf
 
     schema = OmegaConf.structured(Config)
-    schema.dataset = OmegaConf.structured(DATASET_SCHEMAS.get(str(OmegaConf.select(saved, "dataset.name")), DatasetConfig))
-    for group in REGISTRIES:
+    datasets = registered("dataset").schemas | DATASET_SCHEMAS  # every other name: DatasetConfig
+    schema.dataset = OmegaConf.structured(datasets.get(str(OmegaConf.select(saved, "dataset.name")), DatasetConfig))
+    for group, schemas in SCHEMAS.items():
         name = OmegaConf.select(saved, f"{group}.name")
-        known = registered(group).schemas | SCHEMAS[group]
+        known = registered(group).schemas | schemas
         if name not in known:
-            raise UserError(f"{group}.name={name} is unknown: expected one of {', '.join(known)}.")
+            raise UserError(
+                f"{group}.name={name} is unknown: expected one of {', '.join(known)}. A program that has registered it must do so again "
+                f"(gas_cli.register_{group}) before it reads the run."
+            )
         schema[group] = OmegaConf.structured(known[name])
     return schema

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from gas_cli.config.checks import require, require_between, require_name, require_non_negative, require_positive
+from gas_cli.config.setting import setting
 
 FOLDER_METRICS = ("auto", "accuracy", "micro_f1", "roc_auc")
 ANSWERS = ("auto", "true", "false")
+GIVEN = "given"
+"""`dataset.name` of a run whose graph a program has given: no file of it is known."""
+GRAPH_SEED = "Seed of the graph, independent of `seed`."
 MAX_CLASSES = 1_000_000
 """Bound of `dataset.num_classes`: an output layer of more classes is a mistake, or ends without memory."""
 
 
 @dataclass
 class DatasetConfig:
-    """A graph by name.
+    """A graph by name. Of a registered dataset `implementation` is the function that loads it: `my_package.graphs:load`."""
 
-    `root` is the folder that holds (or receives) the raw files. `split` picks one of several published splits;
-    -1 takes split number `seed` (modulo how many there are), so that repeated runs go through all of them.
-    """
-
-    name: str = "???"
-    root: str = "data"
-    split: int = -1
-    download: bool = True
+    implementation: ClassVar[Any] = ""
+    name: str = setting("???", "Which graph; decided by the file chosen for the group.")
+    root: str = setting("data", "Folder that holds or receives the raw files.")
+    split: int = setting(-1, "Which of several published splits; -1 takes number `seed` modulo how many there are.")
+    download: bool = setting(True, "Fetch missing files where the network allows.")
 
     def __post_init__(self) -> None:
         require_name("dataset.name", self.name)
@@ -32,23 +34,19 @@ class DatasetConfig:
 
 @dataclass
 class GeneratedConfig(DatasetConfig):
-    """A degree-corrected stochastic block model with noisy class features (see `graph/sources/generated.py`).
-
-    `mixing` is the expected share of a node's edges that leave its community; `feature_noise` the standard deviation
-    of the noise around unit-length class centres; `power_law` the exponent of the degree distribution (larger: more equal degrees).
-    """
+    """A degree-corrected stochastic block model with noisy class features (see `graph/sources/generated.py`)."""
 
     name: str = "generated"
-    num_nodes: int = 10_000
-    average_degree: float = 12.0
-    num_communities: int = 40
-    num_features: int = 64
-    mixing: float = 0.3
-    feature_noise: float = 1.0
-    power_law: float = 2.5
-    train_fraction: float = 0.1
-    val_fraction: float = 0.2
-    graph_seed: int = 0
+    num_nodes: int = setting(10_000, "Nodes N.")
+    average_degree: float = setting(12.0, "Mean of the expected degrees.")
+    num_communities: int = setting(40, "Communities of equal size; they are the classes C.")
+    num_features: int = setting(64, "Features F.")
+    mixing: float = setting(0.3, "Expected share of a node's edges that leave its community.")
+    feature_noise: float = setting(1.0, "Standard deviation of the noise around unit-length class centres.")
+    power_law: float = setting(2.5, "Exponent of the degree distribution; larger means more equal degrees.")
+    train_fraction: float = setting(0.1, "Share of the nodes that train.")
+    val_fraction: float = setting(0.2, "Share that validates; the rest tests.")
+    graph_seed: int = setting(0, GRAPH_SEED)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,10 +82,10 @@ class ClusterConfig(DatasetConfig):
     """CLUSTER (see `graph/sources/cluster.py`): how many graphs are drawn, where its file is not there."""
 
     name: str = "cluster"
-    num_train_graphs: int = 10_000
-    num_val_graphs: int = 1_000
-    num_test_graphs: int = 1_000
-    graph_seed: int = 0
+    num_train_graphs: int = setting(10_000, "Graphs that train, where they are drawn.")
+    num_val_graphs: int = setting(1_000, "Graphs that validate.")
+    num_test_graphs: int = setting(1_000, "Graphs that test.")
+    graph_seed: int = setting(0, GRAPH_SEED)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,20 +97,23 @@ class ClusterConfig(DatasetConfig):
 
 @dataclass
 class FolderConfig(DatasetConfig):
-    """One's own graph (docs/own-graph.md): `path` is a folder of tables, or a .pt file with a PyG `Data`.
-
-    `undirected` adds the reverse of every edge. `num_classes` 0 takes the distinct labels as classes. `metric` `auto` is accuracy for one
-    label per node and micro-F1 for several. `header` and `index` answer for text tables that can be read in two ways: whether a first row
-    0, 1, 2… numbers the columns, and whether a first column 0, 1, 2… numbers the rows; `auto` decides by all files together.
-    """
+    """The user's graph (docs/own-graph.md): a folder of tables, or a .pt file with a PyG `Data`."""
 
     name: str = "folder"
-    path: str = ""
-    undirected: bool = False
-    num_classes: int = 0
-    metric: str = "auto"
-    header: str = "auto"
-    index: str = "auto"
+    path: str = setting("", "A folder as [own-graph.md](own-graph.md) describes it, or a .pt file with a PyG `Data`.")
+    undirected: bool = setting(False, "Add the reverse of every edge.")
+    num_classes: int = setting(0, "Classes C, labels 0 to C-1; 0 takes the distinct labels as classes.")
+    metric: str = setting("auto", "`auto`: accuracy for one label per node, micro-F1 for several.", FOLDER_METRICS)
+    header: str = setting(
+        "auto",
+        "Whether a first row 0, 1, 2… of a .csv numbers its columns; `auto` decides by all files together.",
+        ANSWERS,
+    )
+    index: str = setting(
+        "auto",
+        "Whether a first column 0, 1, 2… of a .csv numbers its rows; `auto` decides by all files together.",
+        ANSWERS,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

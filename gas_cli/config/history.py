@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from gas_cli.config.checks import MAX_COUNT, require
+from gas_cli.config.setting import setting
 
 PLACEMENTS = ("auto", "device", "pinned", "host")
 DTYPES = ("float32", "float16", "bfloat16")
@@ -13,19 +14,20 @@ DTYPES = ("float32", "float16", "bfloat16")
 
 @dataclass
 class HistoryConfig:
-    """`placement`: auto | device | pinned | host; `dtype`: float32 | float16 | bfloat16.
+    """The tables of historical embeddings."""
 
-    `pipeline` overlaps history traffic with computation where the device has streams (CUDA with pinned tables);
-    elsewhere there is no traffic to hide and the synchronous exchange runs. `refresh`: `never`, `epoch` (recompute every
-    history exactly after each epoch, as the published results do) or a number of epochs. `fill` computes exact histories
-    before the first epoch instead of starting from zeros.
-    """
-
-    placement: str = "auto"
-    dtype: str = "float32"
-    pipeline: bool = True
-    refresh: str = "never"
-    fill: bool = True
+    placement: str = setting(
+        "auto",
+        "Where the tables live; `auto`: plain memory on a CPU, on a GPU the device if they take at most half of what is free, else pinned.",
+        PLACEMENTS,
+    )
+    dtype: str = setting("float32", "Precision of the tables; rows are widened to float32 when pulled.", DTYPES)
+    pipeline: bool = setting(True, "Overlap traffic with computation (CUDA with pinned tables; no effect elsewhere).")
+    refresh: str = setting(
+        "never",
+        "`never`, `epoch`, or a number of epochs: recompute every history exactly, at the price of one exact pass.",
+    )
+    fill: bool = setting(True, "Exact histories before the first epoch instead of zeros.")
 
     def __post_init__(self) -> None:
         require(self.placement in PLACEMENTS, "history.placement", self.placement, "one of " + ", ".join(PLACEMENTS))

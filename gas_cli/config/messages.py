@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gas_cli.config.own_models import registered
+from gas_cli.config.registered import registered
 from gas_cli.config.removed import REMOVED
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError

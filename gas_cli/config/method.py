@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gas_cli.config.checks import require, require_name
 from gas_cli.config.partitioner import PartitionerConfig
+from gas_cli.config.setting import setting
 from gas_cli.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ class MethodConfig:
     `implementation` names the method's class, as in `my_package.methods:MyMethod`.
     """
 
-    implementation: ClassVar[str] = ""
-    name: str = "???"
+    implementation: ClassVar[Any] = ""
+    name: str = setting("???", "Decided by the file chosen for the group.")
 
     def __post_init__(self) -> None:
         require_name("method.name", self.name)
@@ -51,7 +52,7 @@ class MethodConfig:
 class GASConfig(MethodConfig):
     """Mini-batches of parts; neighbours outside the batch come from historical embeddings."""
 
-    implementation: ClassVar[str] = "gas_cli.method.gas:GAS"
+    implementation: ClassVar[Any] = "gas_cli.method.gas:GAS"
     name: str = "gas"
 
     def require_histories(self, key: str, value: str, instead: str) -> None:
@@ -62,7 +63,7 @@ class GASConfig(MethodConfig):
 class FullBatchConfig(MethodConfig):
     """The whole graph in every step."""
 
-    implementation: ClassVar[str] = "gas_cli.method.full_batch:FullBatch"
+    implementation: ClassVar[Any] = "gas_cli.method.full_batch:FullBatch"
     name: str = "full_batch"
 
     def partitioner(self, config: PartitionerConfig) -> PartitionerConfig:
@@ -77,5 +78,5 @@ class FullBatchConfig(MethodConfig):
 class ClusterGCNConfig(MethodConfig):
     """Mini-batches of parts without the edges that leave them."""
 
-    implementation: ClassVar[str] = "gas_cli.method.cluster_gcn:ClusterGCN"
+    implementation: ClassVar[Any] = "gas_cli.method.cluster_gcn:ClusterGCN"
     name: str = "cluster_gcn"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from gas_cli.config.checks import require, require_between, require_name, require_positive, require_subset, require_whole
+from gas_cli.config.setting import setting
 
 ACTIVATIONS = ("relu", "elu")
 NORMALIZATIONS = ("sym", "mean", "none")
@@ -21,23 +22,28 @@ MAX_WIDTH = 65_536
 class ModelConfig:
     """What every architecture shares.
 
-    `normalization` scales the edge weights on the whole graph before training: `sym` is D^-1/2 (A + I) D^-1/2, `mean` divides
-    by the in-degree, `none` leaves them. `self_loops` adds one self-loop of weight 1 per node first (`sym` implies it).
-    `track_running_stats` false normalises every batch by its own statistics, in evaluation too, as PyTorch's BatchNorm does.
-    Where an installed package registers settings of its own, their `implementation` names the model's class: `my_package.models:MyModel`.
+    `implementation` is the model's class, or names it: `my_package.models:MyModel`.
     """
 
-    implementation: ClassVar[str] = ""
-    name: str = "???"
-    num_layers: int = 2
-    hidden_channels: int = 64
-    dropout: float = 0.5
-    drop_input: bool = True
-    batch_norm: bool = False
-    track_running_stats: bool = True
-    residual: bool = False
-    normalization: str = "sym"
-    self_loops: bool = True
+    implementation: ClassVar[Any] = ""
+    name: str = setting("???", "Which architecture; decided by the file chosen for the group.")
+    num_layers: int = setting(2, "Message-passing layers L.")
+    hidden_channels: int = setting(64, "Hidden channels D.")
+    dropout: float = setting(0.5, "Dropout probability of the hidden layers.")
+    drop_input: bool = setting(True, "Dropout on the raw features as well.")
+    batch_norm: bool = setting(False, "Batch normalisation of the hidden layers.")
+    track_running_stats: bool = setting(
+        True,
+        "Batch normalisation by running statistics in evaluation; `false`: by those of each batch, so that the evaluation "
+        "depends on the batches.",
+    )
+    residual: bool = setting(False, "Add a layer's input to its output where the widths agree.")
+    normalization: str = setting(
+        "sym",
+        "`sym`: D^-1/2 (A + I) D^-1/2; `mean`: divided by the in-degree; `none`: weights as they are.",
+        NORMALIZATIONS,
+    )
+    self_loops: bool = setting(True, "Add a self-loop of weight 1 to every node that has none (`sym` always does).")
 
     def __post_init__(self) -> None:
         require_name("model.name", self.name)
@@ -49,10 +55,10 @@ class ModelConfig:
 
 @dataclass
 class StackConfig(ModelConfig):
-    """Models made of like layers; `linear` adds a linear layer before the first and after the last convolution."""
+    """Models made of like layers."""
 
-    linear: bool = False
-    activation: str = "relu"
+    linear: bool = setting(False, "A linear layer before the first and one after the last convolution.")
+    activation: str = setting("relu", "Activation of the hidden layers.", ACTIVATIONS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,6 +69,7 @@ class StackConfig(ModelConfig):
 class GCNConfig(StackConfig):
     """GCN: symmetric normalisation with self-loops."""
 
+    implementation: ClassVar[Any] = "gas_cli.model.gcn:GCN"
     name: str = "gcn"
 
 
@@ -70,6 +77,7 @@ class GCNConfig(StackConfig):
 class SAGEConfig(StackConfig):
     """GraphSAGE with mean aggregation: a matrix for the node itself and one for the mean of its neighbours."""
 
+    implementation: ClassVar[Any] = "gas_cli.model.sage:SAGE"
     name: str = "sage"
     normalization: str = "mean"
     self_loops: bool = False
@@ -77,33 +85,29 @@ class SAGEConfig(StackConfig):
 
 @dataclass
 class GINConfig(StackConfig):
-    """GIN: sums of neighbours through a two-layer perceptron per layer.
+    """GIN: sums of neighbours through a two-layer perceptron per layer."""
 
-    `batch_norm` normalises after every layer and inside its perceptron, `mlp_batch_norm` inside alone.
-    """
-
+    implementation: ClassVar[Any] = "gas_cli.model.gin:GIN"
     name: str = "gin"
-    mlp_batch_norm: bool = False
+    mlp_batch_norm: bool = setting(False, "Batch normalisation inside the perceptrons only; `batch_norm` has it inside as well.")
     normalization: str = "none"
     self_loops: bool = False
 
 
 @dataclass
 class GATConfig(StackConfig):
-    """GAT (`version` 1) and GATv2 (`version` 2): hidden layers concatenate `heads`, the last one averages `out_heads`.
+    """GAT and GATv2."""
 
-    `hidden_channels` are per head. `edge_attr` reads the graph's edge attributes where it has any.
-    """
-
+    implementation: ClassVar[Any] = "gas_cli.model.gat:GAT"
     name: str = "gat"
     hidden_channels: int = 8
     dropout: float = 0.6
-    heads: int = 8
-    out_heads: int = 1
-    version: int = 1
+    heads: int = setting(8, "Attention heads of the hidden layers, concatenated; `hidden_channels` is the width of one.")
+    out_heads: int = setting(1, "Attention heads of the last layer, averaged.")
+    version: int = setting(1, "1: GAT; 2: GATv2, whose attention ranks the sources differently for every target.")
     activation: str = "elu"
     normalization: str = "none"
-    edge_attr: bool = True
+    edge_attr: bool = setting(True, "Read the graph's edge attributes, where it has any.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,9 +120,14 @@ class GATConfig(StackConfig):
 class PNAConfig(StackConfig):
     """PNA: every aggregation of the neighbours' messages, scaled by every function of the degree; edge weights are not used."""
 
+    implementation: ClassVar[Any] = "gas_cli.model.pna:PNA"
     name: str = "pna"
-    aggregators: list[str] = field(default_factory=lambda: ["mean", "max"])
-    scalers: list[str] = field(default_factory=lambda: ["identity", "amplification"])
+    aggregators: list[str] = setting(["mean", "max"], "A list of different ones.", AGGREGATORS)
+    scalers: list[str] = setting(
+        ["identity", "amplification"],
+        "What each aggregation is multiplied by, functions of the in-degree; a list of different ones.",
+        SCALERS,
+    )
     normalization: str = "none"
     self_loops: bool = False
 
@@ -130,11 +139,12 @@ class PNAConfig(StackConfig):
 
 @dataclass
 class PNAJKConfig(PNAConfig):
-    """PNA with jumping knowledge: the last linear layer reads h_0 and the outputs of all layers, concatenated or their maximum (`jump`)."""
+    """PNA with jumping knowledge: the last linear layer reads h_0 and the outputs of all layers."""
 
+    implementation: ClassVar[Any] = "gas_cli.model.pna:PNAJK"
     name: str = "pna_jk"
     linear: bool = True
-    jump: str = "cat"
+    jump: str = setting("cat", "How the outputs of the layers are joined: side by side, or their maximum by channel.", JUMPS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -144,34 +154,36 @@ class PNAJKConfig(PNAConfig):
 
 @dataclass
 class ConvConfig(StackConfig):
-    """Any bipartite convolution of torch_geometric.nn by its class name, with further arguments of its constructor in `conv_args`.
+    """Any bipartite convolution of torch_geometric.nn by its class name."""
 
-    `edge_attr` gives the graph's edge attributes, where it has any, to a convolution that takes `edge_dim`.
-    """
-
+    implementation: ClassVar[Any] = "gas_cli.model.conv:Conv"
     name: str = "conv"
-    conv: str = "SAGEConv"
-    conv_args: dict[str, Any] = field(default_factory=dict)
+    conv: str = setting(
+        "SAGEConv",
+        "Class name of a bipartite convolution in `torch_geometric.nn`; a wrong name is answered with the nearest ones.",
+    )
+    conv_args: dict[str, Any] = setting({}, "Further arguments of its constructor, as `model.conv_args.aggr=max`.")
     normalization: str = "none"
     self_loops: bool = False
-    edge_attr: bool = True
+    edge_attr: bool = setting(True, "Give the graph's edge attributes, where it has any, to a convolution that takes `edge_dim`.")
 
 
 @dataclass
 class CustomConfig(StackConfig):
-    """A class of one's own: a bipartite convolution in the frame of the other models, or a whole `Model`.
-
-    It is in `module`, a Python file or an importable module, which is imported: its code runs. `layer` names the class where there are
-    several; `layer_args` are further arguments of a convolution's constructor, and a `Model` finds them in its config.
-    """
+    """The user's class: a bipartite convolution in the frame of the other models, or a whole `Model`."""
 
     name: str = "custom"
-    module: str = ""
-    layer: str = ""
-    layer_args: dict[str, Any] = field(default_factory=dict)
+    module: str = setting(
+        "",
+        "A Python file or an installed module with a [layer or a model of your own](own-layer.md). It is imported: its code runs.",
+    )
+    layer: str = setting("", "The class in it; empty takes the only one.")
+    layer_args: dict[str, Any] = setting(
+        {}, "Further arguments of its constructor, as `model.layer_args.KEY=VALUE`; a `Model` finds them in its config."
+    )
     normalization: str = "none"
     self_loops: bool = False
-    edge_attr: bool = True
+    edge_attr: bool = setting(True, "Give the graph's edge attributes, where it has any, to a convolution that takes them.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -180,17 +192,14 @@ class CustomConfig(StackConfig):
 
 @dataclass
 class GCNIIConfig(ModelConfig):
-    """GCNII: initial residual `alpha`, identity mapping with strength log(theta / layer + 1).
+    """GCNII: GCN with initial residual and identity mapping."""
 
-    `shared_weights` uses one matrix for the propagated and the initial representation, as in the paper; False gives the
-    authors' variant (GCNII*) with two.
-    """
-
+    implementation: ClassVar[Any] = "gas_cli.model.gcnii:GCNII"
     name: str = "gcnii"
     num_layers: int = 16
-    alpha: float = 0.1
-    theta: float = 0.5
-    shared_weights: bool = True
+    alpha: float = setting(0.1, "Strength of the initial residual.")
+    theta: float = setting(0.5, "Identity mapping of layer l (from 1) with strength log(theta / l + 1).")
+    shared_weights: bool = setting(True, "One matrix for propagated and initial representation; `false` gives GCNII*.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -200,11 +209,12 @@ class GCNIIConfig(ModelConfig):
 
 @dataclass
 class APPNPConfig(ModelConfig):
-    """APPNP: a two-layer perceptron, then `num_layers` steps of personalised PageRank with teleport probability `alpha`."""
+    """APPNP: a two-layer perceptron, then steps of personalised PageRank."""
 
+    implementation: ClassVar[Any] = "gas_cli.model.appnp:APPNP"
     name: str = "appnp"
     num_layers: int = 10
-    alpha: float = 0.1
+    alpha: float = setting(0.1, "Teleport probability.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gas_cli.config.checks import MAX_COUNT, require, require_name, require_whole
+from gas_cli.config.setting import setting
 from gas_cli.config.sizes import parse_size
 
 METHODS = ("metis", "random", "range", "file")
@@ -13,23 +14,30 @@ ORDERS = ("bfs", "ids")
 
 @dataclass
 class PartitionerConfig:
-    """How the nodes are divided into `num_parts` clusters.
+    """How the nodes are divided into parts, and where the outcome is kept."""
 
-    `file` (for `partitioner=file`) names an .npy or .txt file with one part id per node. `recursive` selects METIS'
-    recursive bisection instead of its k-way scheme. `order` is that of the nodes within a part (also in the one part of full batch): `bfs`
-    (breadth first, so that neighbours are close together in memory) or `ids`; results are the same up to round-off. `cache` is the folder
-    of prepared graphs and finished partitions, which later starts map instead of making them; empty turns it off. `cache_limit` is the size
-    beyond which those that were not used for longest are removed from it; empty for none.
-    """
-
-    name: str = "metis"
-    num_parts: int = 40
-    seed: int = 0
-    recursive: bool = False
-    file: str = ""
-    order: str = "bfs"
-    cache: str = "~/.cache/gas-cli"
-    cache_limit: str = "50GiB"
+    name: str = setting("metis", "How nodes are divided; decided by the file chosen for the group.", METHODS)
+    num_parts: int = setting(40, "Parts P to ask for; parts that come out empty are dropped with a notice.")
+    seed: int = setting(0, "Seed of METIS and of `random`.")
+    recursive: bool = setting(False, "METIS' recursive bisection instead of its k-way scheme.")
+    file: str = setting("", "For `partitioner=file`: an .npy or text file with one part id per node.")
+    order: str = setting(
+        "bfs",
+        "Order of the nodes within a part, also in the one part of full batch: breadth first, so that neighbours are close "
+        "together in memory, or by their ids.",
+        ORDERS,
+    )
+    cache: str = setting(
+        "~/.cache/gas-cli",
+        "Folder of prepared graphs and partitions, which later starts map instead of making them "
+        "([how](architecture.md#the-prepared-graph)); empty turns it off.",
+    )
+    cache_limit: str = setting(
+        "50GiB",
+        "Size beyond which the entries that were not used for longest are removed after one is written, never those of the run "
+        "that writes; empty for none ([why this one](decisions.md#the-cache-has-a-limit)). `gas-data clean` removes them by "
+        "hand.",
+    )
 
     def __post_init__(self) -> None:
         require_name("partitioner.name", self.name)

@@ -10,6 +10,7 @@ from gas_cli.config.history import HistoryConfig
 from gas_cli.config.method import GASConfig, MethodConfig
 from gas_cli.config.model import GCNConfig, ModelConfig
 from gas_cli.config.partitioner import PartitionerConfig
+from gas_cli.config.setting import setting
 from gas_cli.config.training import EvaluationConfig, LoggerConfig, OptimizerConfig, TrainerConfig
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -30,12 +31,21 @@ class Config:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
-    seed: int = 0
-    runs: int = 1
-    device: str = "auto"
-    precision: str = "float32"
-    deterministic: bool = False
-    resume: str = ""
+    seed: int = setting(0, "Seed of parameters, dropout, batch order and (with `dataset.split=-1`) the split. 0 is a seed like any other.")
+    runs: int = setting(
+        1,
+        "Repetitions with seeds `seed`, `seed`+1, …, each in `runs/NN` of the run's folder; the summary holds mean and std.",
+    )
+    device: str = setting("auto", "`auto` takes CUDA where there is one.", DEVICES)
+    precision: str = setting(
+        "float32",
+        "`bfloat16` rounds the operands of dense products to it (on CUDA: autocast); parameters and aggregation stay in "
+        "float32. On the CPU it pays for wide products only, on processors with bfloat16 instructions (AVX512-BF16, AMX); small"
+        " graphs are slower.",
+        PRECISIONS,
+    )
+    deterministic: bool = setting(False, "Ask torch for deterministic algorithms; on the CPU runs are reproducible without it.")
+    resume: str = setting("", "A run's folder to continue (single runs), or `auto`: continue each job whose folder holds a checkpoint.")
 
     def __post_init__(self) -> None:
         require_whole("runs", self.runs, 1, MAX_RUNS)

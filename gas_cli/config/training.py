@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gas_cli.config.checks import MAX_COUNT, require, require_between, require_non_negative, require_positive, require_whole
+from gas_cli.config.setting import setting
 
 SCHEDULES = ("none", "cosine", "step", "plateau")
 LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
+CHECKPOINTS = ("best", "last")
 EVALUATION_MODES = ("exact", "history")
 LOGGERS = ("none", "tensorboard")
 GRAPH_PLACEMENTS = ("auto", "device", "host")
@@ -18,23 +20,25 @@ MAX_PREFETCH = 1_000
 
 @dataclass
 class OptimizerConfig:
-    """Adam with two weight-decay groups.
+    """Adam with two weight-decay groups."""
 
-    `reg_weight_decay` applies to the parameters that the model calls regularised (the hidden convolutions), `weight_decay`
-    to the rest. `grad_norm` clips the gradient's 2-norm; 0 turns clipping off. `schedule`: none | cosine (to `min_lr` over
-    trainer.epochs) | step (times `gamma` every `step_epochs`) | plateau (times `gamma` after `step_epochs` epochs without a
-    better validation metric).
-    """
-
-    name: str = "adam"
-    lr: float = 0.01
-    reg_weight_decay: float = 5e-4
-    weight_decay: float = 0.0
-    grad_norm: float = 0.0
-    schedule: str = "none"
-    gamma: float = 0.5
-    step_epochs: int = 50
-    min_lr: float = 0.0
+    name: str = setting("adam", "Decided by the file chosen for the group.")
+    lr: float = setting(0.01, "Learning rate.")
+    reg_weight_decay: float = setting(
+        5e-4,
+        "Weight decay of the parameters that the model calls regularised (hidden convolutions and norms).",
+    )
+    weight_decay: float = setting(0.0, "Weight decay of all other parameters.")
+    grad_norm: float = setting(0.0, "Clip the gradient's 2-norm to this; 0 turns clipping off.")
+    schedule: str = setting(
+        "none",
+        "`cosine` to `min_lr` over `trainer.epochs`; `step`: times `gamma` every `step_epochs`; `plateau`: times `gamma` after "
+        "`step_epochs` epochs without a better validation metric.",
+        SCHEDULES,
+    )
+    gamma: float = setting(0.5, "Factor of `step` and `plateau`.")
+    step_epochs: int = setting(50, "Interval of `step`, patience of `plateau`.")
+    min_lr: float = setting(0.0, "Lower end of `cosine` and `plateau`.")
 
     def __post_init__(self) -> None:
         require(self.name == "adam", "optimizer", self.name, "adam")
@@ -50,12 +54,14 @@ class OptimizerConfig:
 
 @dataclass
 class LipschitzConfig:
-    """Local Lipschitz regularisation: `weight` times the mean distance that the outputs of the hidden layers but the first move when
-    normal noise of standard deviation `noise` falls on their inputs. Weight 0 turns it off.
-    """
+    """Local Lipschitz regularisation: the mean distance that the outputs of the hidden layers but the first move under noise on their
+    inputs."""
 
-    weight: float = 0.0
-    noise: float = 0.1
+    weight: float = setting(
+        0.0,
+        "Strength of the [local Lipschitz regularisation](error-monitor.md#local-lipschitz-regularisation); 0 turns it off.",
+    )
+    noise: float = setting(0.1, "Standard deviation of the noise under which the layers' outputs shall move little.")
 
     def __post_init__(self) -> None:
         require_non_negative("trainer.lipschitz.weight", self.weight)
@@ -64,28 +70,26 @@ class LipschitzConfig:
 
 @dataclass
 class TrainerConfig:
-    """The loop.
+    """The loop over epochs and batches."""
 
-    `batch_parts` parts form one mini-batch, grouped anew every epoch when `shuffle` is on. `max_steps` cuts an epoch short
-    (0: all batches). `patience` stops after that many epochs without a better validation metric (0: never).
-    `edge_dropout` drops each edge with that probability, once per epoch. `loss_weighting`: `full_batch` weighs each
-    batch by its share of the training nodes (an unbiased estimate of the full-batch loss), `batch_mean` weighs every batch alike
-    (as published). `checkpoint_every` is in epochs. `prefetch` builds that many batches ahead on another thread.
-    `graph_on`: auto | device | host: on a GPU, whether batches
-    are built there, out of a copy of adjacency, features and labels (auto: where that takes at most a quarter of its free memory), or on
-    the host, and copied.
-    """
-
-    epochs: int = 200
-    batch_parts: int = 10
-    shuffle: bool = True
-    max_steps: int = 0
-    patience: int = 0
-    edge_dropout: float = 0.0
-    loss_weighting: str = "full_batch"
-    checkpoint_every: int = 10
-    prefetch: int = 2
-    graph_on: str = "auto"
+    epochs: int = setting(200, "Epochs to train.")
+    batch_parts: int = setting(10, "Parts per mini-batch.")
+    shuffle: bool = setting(True, "Group the parts anew in every epoch.")
+    max_steps: int = setting(0, "Cut an epoch short after that many batches; 0 for all of them.")
+    patience: int = setting(0, "Stop after that many epochs without a better validation metric; 0 for never.")
+    edge_dropout: float = setting(0.0, "Probability of dropping an edge, drawn once per epoch and edge.")
+    loss_weighting: str = setting(
+        "full_batch",
+        "`full_batch`: each batch weighs by its share of the training nodes (unbiased); `batch_mean`: all weigh alike (as published).",
+        LOSS_WEIGHTINGS,
+    )
+    checkpoint_every: int = setting(10, "Epochs between two checkpoints; one more is written at the end and on Ctrl-C.")
+    prefetch: int = setting(2, "Batches built ahead on another thread, the first ones of the next epoch included.")
+    graph_on: str = setting(
+        "auto",
+        "`auto`, `device` or `host`: where a GPU's batches are built. On the device they come out of a copy of adjacency, "
+        "features and labels there; `auto` takes it where that is at most a quarter of the free memory, and the host otherwise.",
+    )
     lipschitz: LipschitzConfig = field(default_factory=LipschitzConfig)
 
     def __post_init__(self) -> None:
@@ -104,16 +108,19 @@ class TrainerConfig:
 
 @dataclass
 class EvaluationConfig:
-    """`exact` recomputes all embeddings layer by layer in bounded memory; `history` runs only the last layer on stored ones.
+    """When and how metrics are computed, and when the errors of histories are measured."""
 
-    `every` is in epochs; 0 evaluates after the last epoch only. `monitor` compares histories and mini-batch results with exact ones
-    every `monitor_every` epochs, before any refresh.
-    """
-
-    mode: str = "exact"
-    every: int = 1
-    monitor: bool = False
-    monitor_every: int = 1
+    mode: str = setting(
+        "exact",
+        "`exact`: all layers on the whole graph, layer by layer; `history`: the last layer on stored inputs.",
+        EVALUATION_MODES,
+    )
+    every: int = setting(1, "Epochs between two evaluations; 0 for the end only.")
+    monitor: bool = setting(
+        False,
+        "Measure the [errors of stale histories](error-monitor.md) after an epoch: changes nothing, takes a few epochs.",
+    )
+    monitor_every: int = setting(1, "Epochs between two such measurements.")
 
     def __post_init__(self) -> None:
         require(self.mode in EVALUATION_MODES, "evaluation.mode", self.mode, "one of " + ", ".join(EVALUATION_MODES))
@@ -125,7 +132,7 @@ class EvaluationConfig:
 class LoggerConfig:
     """Where metrics go besides metrics.jsonl, which is always written."""
 
-    name: str = "none"
+    name: str = setting("none", "Decided by the file chosen for the group; metrics.jsonl is written in any case.", LOGGERS)
 
     def __post_init__(self) -> None:
         require(self.name in LOGGERS, "logger", self.name, "one of " + ", ".join(LOGGERS))

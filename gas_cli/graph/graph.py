@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ Features = Tensor | CSR
 """Node features: dense float32 [N, F], or `CSR` of the same shape where that is cheaper (bag of words)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """Which nodes train, validate and test: three boolean masks [N], disjoint."""
 
@@ -27,10 +28,15 @@ class Split:
     val: Tensor
     test: Tensor
 
+    def __repr__(self) -> str:
+        return f"Split(train={int(self.train.sum())}, val={int(self.val.sum())}, test={int(self.test.sum())})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Graph:
     """A node-classification problem on one graph.
+
+    `from_edges`, `from_pyg`, `from_scipy` and `from_networkx` make one of what a program holds; the fields are:
 
     x            float32 [N, F] or CSR [N, F]
     adj          CSR [N, N] by target, without self-loops and duplicates; values are edge weights (1 where the source has none)
@@ -59,6 +65,104 @@ class Graph:
     edge_attr: Tensor | None = None
     x_row: Tensor | None = None
     class_names: tuple[str, ...] = ()
+
+    @classmethod
+    def from_edges(
+        cls,
+        edge_index: Any,
+        x: Any,
+        y: Any,
+        *,
+        train: Any,
+        val: Any,
+        test: Any,
+        edge_weight: Any = None,
+        edge_attr: Any = None,
+        name: str = "graph",
+        undirected: bool = False,
+        metric: str = "auto",
+        num_classes: int | None = None,
+    ) -> Graph:
+        """A graph of arrays or tensors.
+
+        edge_index        integers [2, E]: row 0 the source, row 1 the target of each message
+        x                 numbers [N, F], or a sparse matrix of scipy
+        y                 [N] whole numbers (-1 or NaN unknown) or texts (empty unknown), one class per node; or [N, C] of 0 and 1
+        train, val, test  masks bool [N], or ids of nodes; no node in two of them
+        edge_weight       numbers [E], 1 where None
+        edge_attr         numbers [E, D], or None
+        undirected        whether to add the reverse of every edge
+        metric            auto (accuracy, or micro-F1 for several labels), accuracy, micro_f1, roc_auc
+        num_classes       C, where y does not show all of them
+
+        Self-loops and repeated edges are dropped, which the log reports. Raises UserError naming the first entry that does not fit.
+        """
+        from gas_cli.graph.sources.in_memory import Options, of_edges
+
+        parts = {"train": train, "val": val, "test": test}
+        return of_edges(edge_index, x, y, parts, edge_weight, edge_attr, Options(name, undirected, metric, num_classes))
+
+    @classmethod
+    def from_pyg(
+        cls, data: Any, *, name: str = "graph", undirected: bool = False, metric: str = "auto", num_classes: int | None = None
+    ) -> Graph:
+        """A graph of a `torch_geometric.data.Data` with edge_index, x, y, train_mask, val_mask and test_mask ([N], or [N, S] for S
+        splits); edge_weight and edge_attr, if there are any. The options are those of `from_edges`. Raises UserError."""
+        from gas_cli.graph.sources.in_memory import Options, of_data
+
+        return of_data(data, Options(name, undirected, metric, num_classes))
+
+    @classmethod
+    def from_scipy(
+        cls,
+        adjacency: Any,
+        x: Any,
+        y: Any,
+        *,
+        train: Any,
+        val: Any,
+        test: Any,
+        name: str = "graph",
+        undirected: bool = False,
+        metric: str = "auto",
+        num_classes: int | None = None,
+    ) -> Graph:
+        """A graph of a sparse matrix [N, N] of scipy: entry (w, v) is the weight of the edge from w to v, a stored zero is no edge.
+        The other arguments are those of `from_edges`. Raises UserError."""
+        from gas_cli.graph.sources.in_memory import Options, of_matrix
+
+        parts = {"train": train, "val": val, "test": test}
+        return of_matrix(adjacency, x, y, parts, Options(name, undirected, metric, num_classes))
+
+    @classmethod
+    def from_networkx(
+        cls,
+        graph: Any,
+        *,
+        x: str = "x",
+        y: str = "y",
+        split: str = "split",
+        weight: str = "weight",
+        name: str = "graph",
+        metric: str = "auto",
+        num_classes: int | None = None,
+    ) -> Graph:
+        """A graph of a NetworkX graph, its nodes numbered in the order of `list(graph)`; an undirected one has every edge in both
+        directions.
+
+        `x`, `y` and `split` name attributes of its nodes: numbers; the class; train, val or test (or none). `weight` names an attribute
+        of its edges, which all of them have or none. The other options are those of `from_edges`. Raises UserError.
+        """
+        from gas_cli.graph.sources.in_memory import Options, of_networkx
+
+        options = Options(name, False, metric, num_classes)
+        return of_networkx(graph, {"x": x, "y": y, "split": split, "weight": weight}, options)
+
+    def __repr__(self) -> str:
+        shown = [f"num_nodes={self.num_nodes}", f"num_edges={self.num_edges}", f"num_features={self.num_features}"]
+        shown += [f"edge_dim={self.edge_dim}"] * bool(self.edge_dim) + [f"num_classes={self.num_classes}", f"metric={self.metric!r}"]
+        shown += [f"splits={len(self.splits)}"] * (len(self.splits) != 1) + ["inductive"] * self.inductive
+        return f"Graph({self.name!r}, {', '.join(shown)})"
 
     @property
     def num_nodes(self) -> int:

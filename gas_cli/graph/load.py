@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable
 
-from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
+from gas_cli.config.dataset import GIVEN, DatasetConfig, GeneratedConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources import cluster, folder, graphsaint, npz, ogb, papers100m, planetoid, ppi, reddit, wikics
 from gas_cli.graph.splits import numbered_split
+from gas_cli.user_code import blaming, named, place_of
 
 Source = Callable[[DatasetConfig, bool], Graph]
 
@@ -50,12 +52,8 @@ def load_graph(config: DatasetConfig, progress: bool = False) -> Graph:
     may not or cannot be downloaded, damaged files, too little memory, contents that break the contract of `Graph`, and a split that does
     not exist.
     """
-    if config.name not in SOURCES:
-        near = difflib.get_close_matches(config.name.lower().replace("_", "-"), SOURCES, n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UserError(f"Dataset {config.name!r} is not known: {hint}expected one of {', '.join(SOURCES)}.")
     try:
-        graph = SOURCES[config.name](config, progress).validate()
+        graph = _source(config)(config, progress).validate()
     except MemoryError as error:
         where = getattr(config, "path", "") or config.root
         raise UserError(
@@ -63,4 +61,30 @@ def load_graph(config: DatasetConfig, progress: bool = False) -> Graph:
             "features.npy in float32 is not read into memory as a whole (docs/own-graph.md, Size)."
         ) from error
     numbered_split(graph, config.split, seed=0)  # a split that does not exist shows here, for every command, before minutes of partitioning
+    return graph
+
+
+def _source(config: DatasetConfig) -> Source:
+    if config.implementation:
+        return lambda config, progress: _registered(config)
+    if config.name == GIVEN:
+        raise UserError(
+            "The graph of this run was given by a program, so no file of it is known: give it again in Python, as in "
+            "gas_cli.predict(folder, graph=graph) or gas_cli.resume(folder, graph=graph)."
+        )
+    if config.name not in SOURCES:
+        near = difflib.get_close_matches(config.name.lower().replace("_", "-"), SOURCES, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UserError(f"Dataset {config.name!r} is not known: {hint}expected one of {', '.join(SOURCES)}.")
+    return SOURCES[config.name]
+
+
+def _registered(config: DatasetConfig) -> Graph:
+    """What the function behind a registered name returns."""
+    what = f"dataset={config.name}"
+    load = named(type(config).implementation, what)  # of the class: a function would be bound to the instance
+    with blaming(inspect.getsourcefile(load) or what, what):
+        graph = load(config)
+    if not isinstance(graph, Graph):
+        raise UserError(f"{what}: {place_of(load)} returned a {type(graph).__name__}: expected a gas_cli.Graph.")
     return graph

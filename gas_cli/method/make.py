@@ -9,8 +9,8 @@ from gas_cli.config.root import Config
 from gas_cli.graph.graph import Split
 from gas_cli.method.method import Method
 from gas_cli.model.model import Model
-from gas_cli.model.user_code import implementation
 from gas_cli.prepared.problem import Problem
+from gas_cli.user_code import implementation
 
 
 def make_method(config: Config, problem: Problem, split: Split, model: Model, device: torch.device) -> Method:

@@ -14,9 +14,9 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Features
 from gas_cli.model.bipartite import Bipartite, check_edge_dim, constructor_arguments
 from gas_cli.model.model import Model, State
-from gas_cli.model.user_code import blaming, classes_of, load_module, place_of
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise
+from gas_cli.user_code import blaming, classes_of, load_module, place_of
 
 
 class Custom(Bipartite):

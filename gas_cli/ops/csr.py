@@ -16,7 +16,7 @@ from gas_cli.ops import csr_tensors
 from gas_cli.ops.kernels import csr_kernels
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class CSR:
     """`rowptr` int64 [n+1], `col` int32 [nnz] (sorted within each row), `value` float32 [nnz], shape [n, `num_cols`].
 
@@ -34,6 +34,10 @@ class CSR:
     _transposed: CSR | None = field(default=None, repr=False)
     attr_row: Tensor | None = field(default=None, repr=False)
     pattern: CSR | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        shown = ["symmetric"] * self.symmetric + [f"device={str(self.device)!r}"] * (self.device.type != "cpu")
+        return f"CSR({', '.join([f'{self.num_rows}x{self.num_cols}', f'nnz={self.nnz}', *shown])})"
 
     @property
     def num_rows(self) -> int:

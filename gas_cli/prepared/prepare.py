@@ -37,19 +37,14 @@ def prepare_files(config: Config, reads_attributes: bool, look: Looked, progress
     return _prepared(held, config, reads_attributes, cache, progress, peaks, reduce)
 
 
-def prepare_loaded(graph: Graph, config: Config, reads_attributes: bool, look: Looked, progress: bool = False) -> Problem:
+def prepare_loaded(
+    graph: Graph, config: Config, reads_attributes: bool, look: Looked, progress: bool = False, reduce: Reduce = everything
+) -> Problem:
     """The same for a graph at hand; partitions and what follows from them are kept under a hash of its content."""
     peaks = _started_peaks()
+    cache = Cache(config.partitioner.cache, config.partitioner.cache_bytes)
     look(graph)
-    return _prepared(
-        [Source.of(graph)],
-        config,
-        reads_attributes,
-        Cache(config.partitioner.cache, config.partitioner.cache_bytes),
-        progress,
-        peaks,
-        everything,
-    )
+    return _prepared([Source.of(graph)], config, reads_attributes, cache, progress, peaks, reduce)
 
 
 def _started_peaks() -> StagePeaks:

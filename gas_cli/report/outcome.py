@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from gas_cli.config.dataset import GIVEN
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError, told
+from gas_cli.graph.graph import Graph
 from gas_cli.prepared.problem import Problem
 from gas_cli.report.memory import highest, largest, memory_summary
 from gas_cli.report.phases import summarize_records
@@ -61,12 +63,17 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
     )
 
 
+def dataset_name(config: Config, graph: Graph) -> str:
+    """The name in the configuration; of a graph that a program has given, its own."""
+    return graph.name if config.dataset.name == GIVEN else config.dataset.name
+
+
 def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> dict[str, Any]:
     """The part of the summary that is known before the first epoch."""
     graph, partition, histories = problem.graph, problem.partition, trainer.histories
     return {
         "status": "running",
-        "dataset": config.dataset.name,
+        "dataset": dataset_name(config, graph),
         "model": config.model.name,
         "method": config.method.name,
         "seed": seed,

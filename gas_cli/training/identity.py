@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,8 @@ from gas_cli.config.continued import fixed_settings
 from gas_cli.config.model import CustomConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
-from gas_cli.model.user_code import load_module
 from gas_cli.prepared.problem import Problem
+from gas_cli.user_code import load_module, source_of
 
 SHAPING = ("feature columns", "classes")
 """What a trained model cannot do without: its first and last weights have these shapes."""
@@ -92,9 +91,8 @@ def _check_form(saved: Any, ours: Mapping[str, Any]) -> None:
 
 
 def _code(config: Config) -> str:
-    """The hash of the files behind `model.module` and behind the classes that packages register; '' without any."""
-    modules = [load_module(config.model.module)] if isinstance(config.model, CustomConfig) else []
-    names = [part.implementation.partition(":")[0] for part in (config.model, config.method)]
-    modules += [importlib.import_module(name) for name in names if name and not name.startswith("gas_cli.")]
-    content = b"".join(Path(module.__file__).read_bytes() for module in modules if module.__file__)
+    """The hash of the files behind `model.module`, and of the code of registered models and methods; '' without any."""
+    file = load_module(config.model.module).__file__ if isinstance(config.model, CustomConfig) else None
+    content = Path(file).read_bytes() if file else b""
+    content += b"".join(source_of(part.implementation) for part in (config.model, config.method))
     return hashlib.blake2b(content, digest_size=16).hexdigest() if content else ""

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from benchmarks.aggregation import compare, floor, no_cache, shares
-from benchmarks.aggregators import AGGREGATIONS, OTHERS, SUMS, Missing, check_equal, make_case
-from benchmarks.bandwidth import measure_bandwidth, streams
-from benchmarks.turns import clock_of
+from benchmarks.lib.aggregators import AGGREGATIONS, OTHERS, SUMS, Missing, check_equal, make_case
+from benchmarks.lib.bandwidth import measure_bandwidth, streams
+from benchmarks.lib.turns import clock_of
 from gas_cli.graph.normalize import normalize
 from gas_cli.ops.csr import CSR
 from tests.builders import random_adjacency
@@ -59,7 +59,7 @@ def test_the_bytes_are_those_of_the_arrays() -> None:
 
 
 def test_rows_tell_shares_of_the_bandwidth_where_the_bytes_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.bandwidth.streams.__defaults__", (1 << 16,))
+    monkeypatch.setattr("benchmarks.lib.bandwidth.streams.__defaults__", (1 << 16,))
     clock = clock_of(1)[0]
     sums = compare(make_case(symmetric(), ("sum",), 6), "weighted sum", 2, clock)
     assert [row["variant"] for row in sums][:2] == ["ours", "ours, transpose"] and sums[0]["times_ours"] == 1

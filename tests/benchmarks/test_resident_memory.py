@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.memory_floor import measure_floor
+from benchmarks.lib.memory_floor import measure_floor
 from benchmarks.resident_memory import NAME, kept, measure, table, total
 
 NODES, CHANNELS, FEATURES = 600, 16, 8

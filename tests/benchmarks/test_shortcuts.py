@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import our_training, shortcuts
+from benchmarks import shortcuts
+from benchmarks.lib import our_training
 from gas_cli.batch import builder
 
 SMALL = (

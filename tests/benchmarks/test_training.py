@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from benchmarks import epoch_time, growth, time_to_accuracy
-from benchmarks.cases import CASES, MODELS, VARIANTS, scaled
-from benchmarks.our_training import PHASES, batches, make_trainer, prepare_timed
-from benchmarks.pyg_models import build
-from benchmarks.racers import our_racer
+from benchmarks.lib.cases import CASES, MODELS, VARIANTS, scaled
+from benchmarks.lib.our_training import PHASES, batches, make_trainer, prepare_timed
+from benchmarks.lib.pyg_models import build
+from benchmarks.lib.racers import our_racer
 from gas_cli.batch.batch import Rows
 from gas_cli.config.compose import compose_config
 from gas_cli.graph.load import load_graph
@@ -43,7 +43,7 @@ def with_libraries(variants: tuple[str, ...]) -> list[Any]:
 @pytest.fixture(autouse=True)
 def _small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bandwidth of a cache will do here."""
-    monkeypatch.setattr("benchmarks.our_training.measure_bandwidth", lambda *_, **__: 1e9)
+    monkeypatch.setattr("benchmarks.lib.our_training.measure_bandwidth", lambda *_, **__: 1e9)
     monkeypatch.setattr("gas_cli.cli.environment.prepare_process", lambda: None)
 
 
@@ -184,6 +184,6 @@ def test_the_race_of_ours_is_the_training_of_gas_train() -> None:
 
 
 def test_without_compiled_samplers_the_neighbor_loader_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.pyg_training.find_spec", lambda name: None)
+    monkeypatch.setattr("benchmarks.lib.pyg_training.find_spec", lambda name: None)
     outcome = epoch_time.work({"settings": [*SMALL, *GCN], "variant": "pyg-neighbor-loader", "epochs": 1})
     assert outcome == {"missing": "neither pyg-lib nor torch-sparse is installed"}

@@ -42,7 +42,7 @@ def accuracies(probabilities: np.ndarray, graph: Graph) -> dict[str, float]:
 
 
 def probabilities(run: Path, out: Path, mode: str = "exact", checkpoint: str = "best") -> np.ndarray:
-    written = np.load(predict(run, mode, out / "p.npz", checkpoint=checkpoint))
+    written = np.load(predict(run, mode=mode, checkpoint=checkpoint).save(out / "p.npz"))
     assert (written["nodes"] == np.arange(300)).all()
     rows: np.ndarray = written["probabilities"]
     return rows
@@ -142,7 +142,7 @@ def test_node_files_that_are_refused(
         (["run={runs}/full", "mode=history"], "method=full_batch keeps no histories"),
         (["run={runs}/two"], "run={runs}/two/runs/00"),
         (["run={runs}/gcn", "epoch=3"], "expected key=value with one of run, mode, out, nodes, checkpoint, device"),
-        (["run={runs}/gcn", "out=file/p.npz"], "cannot be written"),
+        (["run={runs}/gcn", "out=file/p.npz"], "file is not a folder"),
         (["run={runs}/gcn", "nodes=none.txt"], "none.txt"),
     ],
 )

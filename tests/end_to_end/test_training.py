@@ -226,7 +226,7 @@ def test_an_ogb_dataset_is_measured_by_its_official_evaluator(fake_ogb: Callable
     )
     found = train(tmp_path / "run", *words, "trainer.epochs=4", "trainer.batch_parts=2", "partitioner.cache=''", base=())
     assert (found["status"], found["num_nodes"]) == ("finished", 20)
-    scores = np.load(predict(tmp_path / "run", "exact", tmp_path / "p.npz"))["probabilities"]
+    scores = predict(tmp_path / "run").probabilities
     assert scores.shape == (20, 40)
     for mask, part in (("train", "train"), ("val", "valid"), ("test", "test")):
         ids = data.split[part]

@@ -25,7 +25,7 @@ from gas_cli.cli.environment import prepare_process  # noqa: E402
 
 prepare_process()
 
-from benchmarks.machine import RESULTS  # noqa: E402
+from scripts.lib.report import RESULTS  # noqa: E402
 from tests.fuzz.cases import KINDS, Bench, kind_of  # noqa: E402
 from tests.fuzz.report import Report  # noqa: E402
 from tests.fuzz.verdict import SHORT  # noqa: E402

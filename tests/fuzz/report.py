@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from scripts.lib import report
 from tests.fuzz.cases import Result
 from tests.fuzz.verdict import OUTCOMES, SHORT
 
@@ -24,7 +24,7 @@ class Report:
     def __init__(self, folder: Path) -> None:
         self.folder, self.next, self.rows = folder, FIRST, list[dict[str, Any]]()
         if (folder / f"{NAME}.json").exists():
-            content = machine.read(NAME, folder)
+            content = report.read(NAME, folder)
             self.next, self.rows = content["settings"]["next"], content["rows"]
 
     def add(self, result: Result) -> None:
@@ -40,7 +40,7 @@ class Report:
 
     def write(self) -> None:
         self.rows.sort(key=lambda row: (row["kind"], row["subject"]))
-        machine.write(NAME, self.rows, table, {"first": FIRST, "next": self.next}, self.folder)
+        report.write(NAME, self.rows, table, {"first": FIRST, "next": self.next}, self.folder)
 
     def _row(self, kind: str, about: str) -> dict[str, Any]:
         for row in self.rows:
@@ -55,7 +55,7 @@ def subject(result: Result) -> str:
     return found[1] if found else ""
 
 
-def table(content: machine.Content) -> str:
+def table(content: report.Content) -> str:
     rows, columns = content["rows"], list(OUTCOMES)
     lines = [
         "# Fuzz suite",

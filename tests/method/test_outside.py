@@ -17,7 +17,7 @@ from gas_cli.batch.builder import BatchBuilder
 from gas_cli.cli.help import train_help
 from gas_cli.config.compose import compose_config, load_config
 from gas_cli.config.method import GASConfig
-from gas_cli.config.own_models import registered
+from gas_cli.config.registered import of_packages
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
 from gas_cli.graph.graph import Split
@@ -70,11 +70,11 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     names = [f"{name} = {where}" for name, where in (own | {"sampled": "tests.method.sampled:SampledConfig"}).items()]
     (info / "entry_points.txt").write_text("[gas_cli.methods]\n" + "\n".join(names) + "\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
-    registered.cache_clear()
+    of_packages.cache_clear()
     CLASSES.clear()
     yield
     monkeypatch.undo()
-    registered.cache_clear()
+    of_packages.cache_clear()
     from hydra.core.config_store import ConfigStore
 
     for name in ("both_ways", "gas_in_dicts", "sampled"):
@@ -153,9 +153,9 @@ def test_state_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["exact", "history"])
 def test_it_predicts(tmp_path: Path, mode: str) -> None:
     run(config_of("method=both_ways", "history.refresh=epoch"), tmp_path / "run")
-    found = np.load(predict(tmp_path / "run", mode, tmp_path / mode, checkpoint="last", device="cpu"))
-    exact = np.load(predict(tmp_path / "run", "exact", tmp_path / "other", checkpoint="last", device="cpu"))
-    np.testing.assert_allclose(found["probabilities"], exact["probabilities"], rtol=1e-4, atol=1e-5)
+    found = predict(tmp_path / "run", mode=mode, checkpoint="last", device="cpu")
+    exact = predict(tmp_path / "run", checkpoint="last", device="cpu")
+    np.testing.assert_allclose(found.probabilities, exact.probabilities, rtol=1e-4, atol=1e-5)
 
 
 def test_a_table_in_a_dict_gives_the_same_bits(tmp_path: Path) -> None:
@@ -202,8 +202,8 @@ def test_a_sampled_method_trains_resumes_and_predicts(tmp_path: Path, model: str
     state = trained(tmp_path / "run", *settings)
     assert state["method"] == {} and all(bool(torch.isfinite(weight).all()) for weight in state["model"].values())
     resume(tmp_path / "run", load_config(tmp_path / "run" / "config.yaml", ["trainer.epochs=3"]))
-    found = np.load(predict(tmp_path / "run", "exact", tmp_path / "out", checkpoint="last", device="cpu"))
-    assert found["probabilities"].shape[0] == 240 and np.isfinite(found["probabilities"]).all()
+    found = predict(tmp_path / "run", checkpoint="last", device="cpu")
+    assert found.probabilities.shape[0] == 240 and np.isfinite(found.probabilities).all()
     with pytest.raises(UserError, match="method=sampled keeps no histories"):
         config_of(*settings, "evaluation.mode=history")
 

@@ -138,7 +138,7 @@ def test_training_resuming_and_predicting(write, tmp_path, monkeypatch):
     assert resume(tmp_path / "parts", continued)["val"] == whole["val"]
     states = [torch.load(tmp_path / name / "checkpoints" / "last.pt", weights_only=True)["model"] for name in ("whole", "parts")]
     assert differences(*states) == []
-    with np.load(predict(tmp_path / "parts", "exact", tmp_path / "out.npz")) as out:
+    with np.load(predict(tmp_path / "parts").save(tmp_path / "out.npz")) as out:
         np.testing.assert_allclose(out["probabilities"].sum(1), 1, rtol=1e-5)
 
 
@@ -207,7 +207,7 @@ def test_a_missing_file_and_a_missing_module_are_named(tmp_path):
 
 def test_the_log_says_whose_code_runs(write, tmp_path, monkeypatch, caplog, capsys):
     from gas_cli.cli.predict import command_line
-    from gas_cli.model.user_code import _execute
+    from gas_cli.user_code import _execute
 
     caplog.set_level("INFO", "gas_cli")
     path = write(SUM)

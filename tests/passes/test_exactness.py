@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from live_bytes import LiveBytes
 
 from gas_cli.batch.batch import Rows
 from gas_cli.batch.builder import BatchBuilder
@@ -23,6 +22,7 @@ from gas_cli.passes.drivers import forward, last_layer, layerwise
 from gas_cli.passes.loss import Loss
 from gas_cli.prepared.problem import Problem
 from gas_cli.tables.histories import make_histories
+from scripts.lib.live_bytes import LiveBytes
 from tests.builders import MODEL_IDS, MODELS, adjacencies, in_original_order, make_graph, make_problem, random_adjacency, rows_of
 
 CPU = torch.device("cpu")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import error
 import pytest
 
+from scripts import error
 from tests.training.test_trainer import GCN, fitted, trainer
 
 

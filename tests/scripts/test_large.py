@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import large
 import pytest
 
 from gas_cli.config.compose import compose_config
 from gas_cli.config.dataset import GeneratedConfig
+from scripts import large
 
 CELLS = [(model, dataset) for model in large.PUBLISHED for dataset in large.DATASETS]
 

@@ -6,20 +6,20 @@ import argparse
 import json
 from pathlib import Path
 
-import memory
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from cells import Cells
-from live_bytes import LiveBytes, copied
-from sampled import can_sample, hops, neighbor_loader, neighbourhood, share_of
-from step_memory import Case, measure
-from twins import SIZES, real, twin
 
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.config.model import GCNConfig
 from gas_cli.errors import UserError
+from scripts import memory
+from scripts.lib.cells import Cells
+from scripts.lib.live_bytes import LiveBytes, copied
+from scripts.lib.sampled import can_sample, hops, neighbor_loader, neighbourhood, share_of
+from scripts.lib.step_memory import Case, measure
+from scripts.lib.twins import SIZES, real, twin
 from tests.builders import make_graph, make_problem, random_adjacency
 
 FLOAT = 4

@@ -6,12 +6,12 @@ import argparse
 import math
 from pathlib import Path
 
-import overhead
 import pytest
 import torch
-from exchange_timing import NOTHING, NoTraffic, batch_counts, epoch, prepared, time_in_turns
 
 from gas_cli.errors import UserError
+from scripts import overhead
+from scripts.lib.exchange_timing import NOTHING, NoTraffic, batch_counts, epoch, prepared, time_in_turns
 from tests.builders import rows_of
 
 

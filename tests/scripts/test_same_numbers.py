@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import same_numbers
-from same_cases import CASES, Case
-from same_numbers import DIFFERENT, EQUAL, EXPECTED, LEFT_OUT, first_difference, judge
-from same_state import numbers
 
 from gas_cli.errors import UserError
+from scripts import same_numbers
+from scripts.lib.same_cases import CASES, Case
+from scripts.lib.same_state import numbers
+from scripts.same_numbers import DIFFERENT, EQUAL, EXPECTED, LEFT_OUT, first_difference, judge
 
 TWO = ("setting-partitioner-range", "stopped-cluster_gcn")
 TINY = Case("tiny", ("~tuned", "dataset.num_nodes=60", "partitioner=range", "partitioner.num_parts=2", "trainer.batch_parts=1"))

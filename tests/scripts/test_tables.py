@@ -6,11 +6,9 @@ import argparse
 import json
 from pathlib import Path
 
-import ablation
-import precision
 import pytest
-import stability
-import table1
+
+from scripts import ablation, precision, stability, table1
 
 
 def test_table1_pairs_seeds_and_leaves_out_what_is_not_finished() -> None:

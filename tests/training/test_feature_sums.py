@@ -23,7 +23,7 @@ from gas_cli.ops.dropout import Noise
 from gas_cli.passes.drivers import forward, layerwise
 from gas_cli.passes.loss import Loss
 from gas_cli.report.recorder import read_metrics
-from gas_cli.run import _with_what_is_read, prepare_graph, train_once
+from gas_cli.run import _with_what_is_read, prepare, train_once
 from gas_cli.tables.histories import make_histories
 from gas_cli.training.assemble import make_trainer
 from gas_cli.training.trainer import Trainer
@@ -107,7 +107,7 @@ def test_a_model_that_reads_the_sums_alone_is_given_no_features():
 def test_sums_take_the_place_of_features_that_nothing_reads(tmp_path: Path):
     """The same losses, bit for bit, whether the problem still has the features or not; its batches are those of the sums."""
     graph, config = make_graph(random_adjacency(60, 4, 0)), make_config(SUMMING[0])
-    problem = prepare_graph(graph, config)
+    problem = prepare(config, graph=graph)
     summed = problem.summed()
     assert summed.graph.x is problem.feature_sums is summed.feature_sums and summed.nbytes == problem.nbytes
     for name, one in (("whole", problem), ("summed", summed)):
@@ -124,7 +124,7 @@ def test_sums_take_the_place_of_features_that_nothing_reads(tmp_path: Path):
 def test_a_run_keeps_the_features_where_something_reads_them(model: ModelConfig, method: str, expected: bool):
     config = make_config(model)
     config.method = METHOD_SCHEMAS[method]()
-    problem = prepare_graph(make_graph(random_adjacency(60, 4, 0)), config)
+    problem = prepare(config, graph=make_graph(random_adjacency(60, 4, 0)))
     assert _with_what_is_read(config, problem).x_summed == expected
 
 
@@ -132,7 +132,7 @@ def trainer_of(tmp_path: Path, model: ModelConfig, sparse: bool = False, **train
     graph = make_graph(random_adjacency(30, 4, 0), sparse_features=sparse)
     config = make_config(model)
     config.trainer = replace(config.trainer, **trainer)
-    problem = prepare_graph(graph, config)
+    problem = prepare(config, graph=graph)
     return make_trainer(config, problem, tmp_path)
 
 
@@ -167,7 +167,7 @@ def test_runs_with_and_without_them_agree(tmp_path: Path, method: str, monkeypat
             monkeypatch.setattr(GCN, "convolution_reads", Reading())
         folder = tmp_path / str(wanted)
         folder.mkdir()
-        train_once(config, prepare_graph(make_graph(random_adjacency(60, 4, 0)), config), folder, seed=0)
+        train_once(config, prepare(config, graph=make_graph(random_adjacency(60, 4, 0))), folder, seed=0)
         losses.append(torch.tensor([record["loss"] for record in read_metrics(folder / "metrics.jsonl")]))
     assert len(losses[0]) == 4
     torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)

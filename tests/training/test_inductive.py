@@ -18,7 +18,7 @@ from gas_cli.graph.graph import Graph, Split
 from gas_cli.method.method import Alone
 from gas_cli.ops.dropout import Noise
 from gas_cli.passes.drivers import forward
-from gas_cli.run import prepare_graph
+from gas_cli.run import prepare
 from gas_cli.training.assemble import make_trainer
 from gas_cli.training.trainer import Trainer
 from tests.builders import in_original_order, make_config, make_graph, make_problem, random_adjacency
@@ -56,7 +56,7 @@ def graphs_apart(seed: int = 0, kept: int = KEPT) -> Graph:
 
 def fitted(graph: Graph, model: ModelConfig, folder: Path, **settings: object) -> tuple[Trainer, Records]:
     config = make_config(model, **{"num_parts": 5, "batch_parts": 2, "epochs": 3, "partitioner__name": "random", **settings})
-    problem = prepare_graph(graph, config)
+    problem = prepare(config, graph=graph)
     trainer = make_trainer(config, problem, folder)
     records = Records()
     trainer.fit(records)
@@ -112,7 +112,7 @@ def test_histories_and_ages_are_those_of_the_training_nodes(tmp_path: Path) -> N
 
 def test_evaluation_from_histories_that_nobody_keeps_is_refused() -> None:
     with pytest.raises(UserError, match=r"evaluation.mode=history is not valid for test: it is inductive.*evaluation.mode=exact"):
-        prepare_graph(graphs_apart(), make_config(MODELS[0], evaluation__mode="history"))
+        prepare(make_config(MODELS[0], evaluation__mode="history"), graph=graphs_apart())
 
 
 def test_an_edge_between_training_and_other_nodes_is_named() -> None:

@@ -23,7 +23,7 @@ from gas_cli.model.registry import build_model
 from gas_cli.ops.csr import CSR
 from gas_cli.partition import permute
 from gas_cli.passes.drivers import layerwise
-from gas_cli.run import prepare_graph, run
+from gas_cli.run import prepare, run
 from tests.builders import make_config, make_graph, make_problem, random_adjacency
 
 
@@ -113,7 +113,7 @@ def test_memory_holds_a_few_batches_and_not_the_features(tmp_path: Path, monkeyp
     config = make_config(model)
     config.partitioner = PartitionerConfig(name="random", num_parts=64, cache="")
     peaks = [anonymous_bytes()]
-    problem = prepare_graph(graph.validate(), config)
+    problem = prepare(config, graph=graph)
     peaks.append(anonymous_bytes())
     network = build_model(model, columns, 3, seed=0).eval()
     served = BatchLoader(BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2), 0)

@@ -20,7 +20,7 @@ from gas_cli.ops.dropout import Noise
 from gas_cli.passes.drivers import forward
 from gas_cli.passes.loss import Loss
 from gas_cli.report.recorder import read_metrics
-from gas_cli.run import prepare_graph, train_once
+from gas_cli.run import prepare, train_once
 from gas_cli.tables.histories import make_histories
 from tests.builders import MODEL_IDS, MODELS, adjacencies, make_config, make_graph, make_problem, random_adjacency, rows_of
 
@@ -116,6 +116,6 @@ def test_a_monitored_run_measures_the_scores_of_every_target(tmp_path: Path):
     graph = with_few_training(make_graph(random_adjacency(60, 4, 0)), 5)
     config = make_config(MODELS[0], num_parts=1, epochs=1, evaluation__monitor=True, optimizer__lr=0.0)
     (tmp_path / "run").mkdir()
-    train_once(config, prepare_graph(graph, config), tmp_path / "run", seed=0)
+    train_once(config, prepare(config, graph=graph), tmp_path / "run", seed=0)
     monitor = read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["monitor"]
     assert monitor["scores"]["closeness"]["max"] < 1e-5

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -38,17 +39,17 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     labels = read_labels(tables.read(needed["labels"]))
     x = read_features(tables, needed["features"], labels)
     adj, edge_attr = read_adjacency(path, tables, len(labels.values), config.undirected)
-    return assemble(path.name, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr)
+    return assemble(path.name, path, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr)
 
 
 def assemble(
-    name: str, config: FolderConfig, x: Features, adj: CSR, labels: Table, splits: tuple[Split, ...], edge_attr: Tensor | None
+    name: str, source: Path, config: FolderConfig, x: Features, adj: CSR, labels: Table, splits: tuple[Split, ...], edge_attr: Tensor | None
 ) -> Graph:
-    """The `Graph`, once classes and metric are decided and every node in a split is seen to have a label."""
+    """The `Graph`, once classes and metric are decided and every node in a split is seen to have a label; messages name `source`."""
     classes = classes_of(labels, config)
     metric = check_metric(labels, classes, config.metric)
     check_labelled(labels, splits)
-    report_empty_parts(labels.path if labels.path.suffix == ".pt" else labels.path.parent, splits)
+    report_empty_parts(source, splits)
     y = torch.from_numpy(classes.y)
     return Graph(name, x, adj, y, splits, classes.num_classes, metric, adj.symmetric, edge_attr=edge_attr, class_names=classes.names)
 
@@ -56,27 +57,28 @@ def assemble(
 def read_features(tables: Tables, path: Path, labels: Table) -> Features:
     """Features of as many nodes as there are labels; a float32 .npy file stays on the disk, mapped."""
     if path.suffix == ".npz":
-        stored = read_matrix(path)
-        _check_rows(path, stored.shape[0], labels)
-        matrix = merged(stored, path)
-        if not np.isfinite(matrix.data).all():
-            row = int(np.searchsorted(matrix.indptr, np.flatnonzero(~np.isfinite(matrix.data))[0], side="right")) - 1
-            raise Table(path, matrix.data).wrong(row, "a feature is NaN or infinite", "Expected finite numbers: fill or drop it")
-        return compact(matrix)
+        return sparse_features(path, read_matrix(path), len(labels.values), labels.path.name)
     table = tables.read(path, np.float32)
     if table.values.ndim == 1:
         table = replace(table, values=table.values[:, None])
     if table.values.ndim != 2:
         raise table.unfit(f"it has shape {table.values.shape}", "Expected [N, F]: one row per node")
-    _check_rows(path, table.values.shape[0], labels)
+    _check_rows(path, table.values.shape[0], len(labels.values), labels.path.name)
     values = table.finite("feature").values
     return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))  # no copy of a mapped float32 file
 
 
-def _check_rows(path: Path, rows: int, labels: Table) -> None:
-    if rows != len(labels.values):
-        row = min(rows, len(labels.values))
-        where = f"row {row} is in only one of them"
-        raise UserError(
-            f"{path}: it has {rows} rows where {labels.path.name} has {len(labels.values)} ({where}). Expected one row per node in both."
-        )
+def sparse_features(path: Path, stored: sp.sparray, num_nodes: int, labels: str) -> Features:
+    """The matrix as features of `num_nodes` nodes, whose number `labels` says."""
+    _check_rows(path, stored.shape[0], num_nodes, labels)
+    matrix = merged(stored, path)
+    if not np.isfinite(matrix.data).all():
+        row = int(np.searchsorted(matrix.indptr, np.flatnonzero(~np.isfinite(matrix.data))[0], side="right")) - 1
+        raise Table(path, matrix.data).wrong(row, "a feature is NaN or infinite", "Expected finite numbers: fill or drop it")
+    return compact(matrix)
+
+
+def _check_rows(path: Path, rows: int, num_nodes: int, labels: str) -> None:
+    if rows != num_nodes:
+        where = f"row {min(rows, num_nodes)} is in only one of them"
+        raise UserError(f"{path}: it has {rows} rows where {labels} has {num_nodes} ({where}). Expected one row per node in both.")

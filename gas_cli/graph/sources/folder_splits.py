@@ -58,9 +58,15 @@ def read_mask(table: Table, num_nodes: int) -> Table:
     return replace(table, values=values.astype(bool))
 
 
+def node_mask(ids: Table, num_nodes: int) -> NDArray[np.bool_]:
+    """bool [N], true at the ids [n]. Raises `UserError` naming the row of an id that is out of range or listed twice."""
+    mask: NDArray[np.bool_] = _read_ids(ids, num_nodes).values[:, 0]
+    return mask
+
+
 def _move_ids(table: Table) -> str:
     """What to type where files of masks hold ids."""
-    if table.path.suffix == ".pt":
+    if table.path.suffix not in SUFFIXES:  # no table in a file of its own
         return "mask = torch.zeros(N, dtype=torch.bool); mask[ids] = True"
     suffix, folder = table.path.suffix, shlex.quote(str(table.path.parent))
     return f'(cd {folder} && mkdir -p split && for mask in *_mask{suffix}; do mv "$mask" "split/${{mask%_mask{suffix}}}{suffix}"; done)'
@@ -107,6 +113,7 @@ def to_splits(parts: list[Table]) -> tuple[Split, ...]:
 def _check_disjoint(both: NDArray[np.bool_], one: Table, other: Table) -> None:
     if both.any():
         node = int(np.argwhere(both)[0][0])
-        raise UserError(
-            f"{one.path} and {other.path.name}: node {node} is in both. Expected every node in one part at most: remove it from one."
-        )
+        names = f"{one.path} and {other.path.name}"
+        if one.path == other.path:  # two tensors of one file or program: `rows` begins with their names
+            names = f"{one.path}: {one.rows.partition(',')[0]} and {other.rows.partition(',')[0]}"
+        raise UserError(f"{names}: node {node} is in both. Expected every node in one part at most: remove it from one.")

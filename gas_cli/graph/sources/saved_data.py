@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from gas_cli.config.dataset import FolderConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Features, Graph
-from gas_cli.graph.sources.folder import assemble
+from gas_cli.graph.sources.folder import assemble, sparse_features
 from gas_cli.graph.sources.folder_edges import Edges, attribute_rows
 from gas_cli.graph.sources.folder_splits import PARTS, read_mask, to_splits
 from gas_cli.graph.sources.labels import read_labels
@@ -31,16 +32,21 @@ def load_saved(path: Path, config: FolderConfig) -> Graph:
 
     Raises `UserError` for a file with more than tensors, arrays and plain values, missing tensors, and contents that do not fit.
     """
-    saved = _Saved(path, load_values(path))
+    return graph_of_values(path, load_values(path), config)
+
+
+def graph_of_values(path: Path, values: Mapping[str, Any], config: FolderConfig) -> Graph:
+    """The graph of these tensors, arrays and matrices; `path` is where they are from, for names and messages."""
+    saved = _Saved(path, values)
     if missing := [key for key in NEEDED if saved.values.get(key) is None]:
         split = " torch_geometric.transforms.RandomNodeSplit()(data) makes masks." if set(missing) & set(MASKS) else ""
-        raise UserError(f"{path}: it has no tensor {', '.join(missing)}. Expected {', '.join(NEEDED)}: set them before torch.save.{split}")
+        raise UserError(f"{path}: it has no tensor {', '.join(missing)}. Expected {', '.join(NEEDED)}: set them first.{split}")
     labels = read_labels(saved.table("y"))
     num_nodes = len(labels.values)
     edges, edge_attr = _edges(saved)
     adj = edges.adjacency(num_nodes, config.undirected)
     splits = to_splits([_mask(saved, key, num_nodes) for key in MASKS])
-    return assemble(path.stem, config, _features(saved, num_nodes), adj, labels, splits, edge_attr)
+    return assemble(path.stem, path, config, _features(saved, num_nodes), adj, labels, splits, edge_attr)
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,8 @@ def _mask(saved: _Saved, key: str, num_nodes: int) -> Table:
 
 
 def _features(saved: _Saved, num_nodes: int) -> Features:
+    if sp.issparse(saved.values["x"]):
+        return sparse_features(saved.path, saved.values["x"], num_nodes, "labels")
     table = saved.table("x")
     values = table.values[:, None] if table.values.ndim == 1 else table.values
     if values.ndim != 2 or values.shape[0] != num_nodes:

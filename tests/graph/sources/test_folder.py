@@ -189,7 +189,7 @@ def test_a_run_with_edge_attributes(write: Write, tmp_path: Path, model: str, ca
     said = [record.message for record in caplog.records if "does not read" in record.message]
     assert said == (["model=gcn does not read the 3 attribute(s) of each edge."] if model == "gcn" else [])
     for mode in ("exact", "history"):
-        predict(tmp_path / "run/runs/01", mode=mode, out=tmp_path / "out.npz")
+        predict(tmp_path / "run/runs/01", mode=mode).save(tmp_path / "out.npz")
 
 
 def test_a_run_on_ones_own_graph_with_several_labels(write: Write, tmp_path: Path) -> None:
@@ -200,6 +200,6 @@ def test_a_run_on_ones_own_graph_with_several_labels(write: Write, tmp_path: Pat
     small = ["partitioner.num_parts=3", "trainer.batch_parts=1", "trainer.epochs=2", "partitioner.cache=''", "device=cpu"]
     summary = run(compose_config(["dataset=folder", f"dataset.path={folder}", *small]), tmp_path / "run")
     assert summary["status"] == "finished" and summary["metric"] == "micro_f1"
-    predict(tmp_path / "run", mode="exact", out=tmp_path / "out.npz")
+    predict(tmp_path / "run").save(tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz") as out:
         assert out["probabilities"].shape == (N, 5)

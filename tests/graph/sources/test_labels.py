@@ -142,6 +142,6 @@ def test_names_of_classes_reach_summary_and_predictions(write: Write, tmp_path: 
     small = ["partitioner.num_parts=3", "trainer.batch_parts=1", "trainer.epochs=1", "partitioner.cache=''", "device=cpu"]
     summary = run(compose_config(["dataset=folder", f"dataset.path={folder}", *small]), tmp_path / "run")
     assert summary["classes"] == ["7", "1000000000", "2000000000"]
-    predict(tmp_path / "run", mode="exact", out=tmp_path / "out.npz")
+    predict(tmp_path / "run").save(tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz") as out:
         assert out["classes"].tolist() == summary["classes"] and out["probabilities"].shape == (N, 3)

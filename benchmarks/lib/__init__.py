@@ -1,0 +1,1 @@
+"""What the benchmarks share: cases, trainings, clocks, turns. May import `scripts.lib`, which never imports anything from here."""

@@ -1,0 +1,170 @@
+"""Graphs that a program holds: arrays, a PyG `Data`, a SciPy matrix, a NetworkX graph; with the checks of graphs from files.
+
+`Graph.from_edges` and the others document what goes in. Errors name the argument (`x, row 3: ...`) where those of files name the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gas_cli.config.dataset import FolderConfig
+from gas_cli.errors import UserError
+from gas_cli.graph.graph import Graph
+from gas_cli.graph.sources.folder_splits import PARTS, node_mask
+from gas_cli.graph.sources.saved_data import graph_of_values
+from gas_cli.graph.sources.table import Table
+
+SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""What the `split` of a node of a NetworkX graph may be, and the part that it means."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every constructor takes besides the graph: see `Graph.from_edges`."""
+
+    name: str = "graph"
+    undirected: bool = False
+    metric: str = "auto"
+    num_classes: int | None = None
+
+    def config(self) -> FolderConfig:
+        return FolderConfig(undirected=self.undirected, metric=self.metric, num_classes=self.num_classes or 0)
+
+
+def of_values(values: Mapping[str, Any], options: Options) -> Graph:
+    """The validated graph of tensors under the names that PyG's `Data` gives them; labels that are texts are names of classes."""
+    y, names = _named_classes(values["y"])
+    x = values["x"]
+    x = sp.csr_array(x, copy=True) if sp.issparse(x) else x  # its entries are sorted and added up in place
+    graph = graph_of_values(Path(options.name), dict(values) | {"x": x, "y": y}, options.config())
+    return replace(graph, class_names=names or graph.class_names).validate()
+
+
+def of_edges(edge_index: Any, x: Any, y: Any, parts: Mapping[str, Any], edge_weight: Any, edge_attr: Any, options: Options) -> Graph:
+    """See `Graph.from_edges`; `parts` are masks or ids by `train`, `val`, `test`."""
+    num_nodes = len(y)
+    masks = {f"{part}_mask": _mask(parts[part], part, num_nodes) for part in PARTS}
+    values = {"edge_index": edge_index, "x": x, "y": y, "edge_weight": edge_weight, "edge_attr": edge_attr, **masks}
+    return of_values(values, options)
+
+
+def of_data(data: Any, options: Options) -> Graph:
+    """See `Graph.from_pyg`."""
+    if not (hasattr(data, "to_dict") and hasattr(data, "edge_index")):
+        raise UserError(f"Expected a torch_geometric.data.Data with edge_index, got a {type(data).__name__}.")
+    if hasattr(data, "edge_types"):
+        raise UserError("Got a HeteroData, which has several types of nodes: expected a Data. Type data.to_homogeneous().")
+    values = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in data.to_dict().items()}
+    if values.get("edge_index") is None and values.get("adj_t") is not None:
+        raise UserError("The Data has adj_t and no edge_index: leave out the transform ToSparseTensor.")
+    return of_values(_complete(values, options.name), options)
+
+
+def _complete(values: dict[str, Any], name: str) -> dict[str, Any]:
+    missing = [key for key in ("edge_index", "x", "y") if values.get(key) is None]
+    if missing:
+        raise UserError(f"{name}: the Data has no {', '.join(missing)}: expected edge_index, x and y.")
+    return values
+
+
+def of_matrix(adjacency: Any, x: Any, y: Any, parts: Mapping[str, Any], options: Options) -> Graph:
+    """See `Graph.from_scipy`."""
+    if not sp.issparse(adjacency):
+        raise UserError(f"Expected a sparse matrix of scipy, got a {type(adjacency).__name__}: type scipy.sparse.csr_array(adjacency).")
+    if adjacency.shape != (len(y), len(y)):
+        raise UserError(f"The adjacency has shape {adjacency.shape} for {len(y)} labels: expected [N, N].")
+    links = sp.coo_array(sp.csr_array(adjacency))  # once as CSR: entries that repeat others are added up, as scipy does
+    there = links.data != 0
+    weight = links.data[there]
+    weighted = not bool((weight == 1).all())
+    return of_edges(np.stack(links.coords)[:, there], x, y, parts, weight if weighted else None, None, options)
+
+
+def of_networkx(graph: Any, attributes: Mapping[str, str], options: Options) -> Graph:
+    """See `Graph.from_networkx`; `attributes` are the names of `x`, `y`, `split` and `weight`."""
+    nodes = list(graph)
+    position = {node: row for row, node in enumerate(nodes)}
+    x = _features(nodes, [_attribute(graph, node, attributes["x"]) for node in nodes], attributes["x"])
+    y = [_attribute(graph, node, attributes["y"]) for node in nodes]
+    ends = np.array([(position[u], position[v]) for u, v in graph.edges()], dtype=np.int64).reshape(-1, 2).T
+    weight = _weights(graph, attributes["weight"])
+    undirected = not graph.is_directed()
+    return of_edges(ends, x, np.array(y), _parts(graph, nodes, attributes["split"]), weight, None, replace(options, undirected=undirected))
+
+
+def _attribute(graph: Any, node: Any, key: str) -> Any:
+    try:
+        return graph.nodes[node][key]
+    except KeyError:
+        there = ", ".join(map(str, graph.nodes[node])) or "none"
+        raise UserError(f"Node {node!r} has no attribute {key!r} (it has: {there}): set it for every node, or name another one.") from None
+
+
+def _features(nodes: list[Any], rows: list[Any], key: str) -> NDArray[np.float64]:
+    """[N, F] of one number or a sequence of numbers per node."""
+    table = [np.asarray(row, dtype=object).ravel() for row in rows]
+    uneven = next((at for at, row in enumerate(table) if len(row) != len(table[0])), None)
+    if uneven is not None:
+        raise UserError(f"Node {nodes[uneven]!r} has {len(table[uneven])} numbers in {key!r}, node {nodes[0]!r} {len(table[0])}.")
+    try:
+        return np.array(table, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"The attribute {key!r} of the nodes does not hold numbers only ({error}): encode it, one number each.") from error
+
+
+def _parts(graph: Any, nodes: list[Any], key: str) -> dict[str, NDArray[np.bool_]]:
+    """Masks of the attribute `key`, which says train, val or test; nodes with another value, or without, are in no part."""
+    said = [graph.nodes[node].get(key) for node in nodes]
+    wrong = next((row for row, value in enumerate(said) if value is not None and value not in SPLIT_NAMES), None)
+    if wrong is not None:
+        raise UserError(f"Node {nodes[wrong]!r} has {key}={said[wrong]!r}: expected train, val, test, or no such attribute.")
+    if all(value is None for value in said):
+        raise UserError(f"No node has the attribute {key!r}: set it to train, val or test, for the nodes of each part.")
+    return {part: np.array([SPLIT_NAMES.get(value or "") == part for value in said]) for part in PARTS}
+
+
+def _weights(graph: Any, key: str) -> NDArray[np.float64] | None:
+    """Of all edges, None where no edge has one."""
+    found = [weight for _, _, weight in graph.edges(data=key)]
+    missing = sum(weight is None for weight in found)
+    if missing == len(found):
+        return None
+    if missing:
+        raise UserError(f"{missing} of {len(found)} edges have no attribute {key!r}: set it for every edge, or for none.")
+    return np.array(found, dtype=np.float64)
+
+
+def _mask(value: Any, part: str, num_nodes: int) -> NDArray[np.bool_]:
+    """bool [N] from a mask, or from the ids of nodes. Raises `UserError` for integers that may be either."""
+    array = np.asarray(value.cpu() if isinstance(value, Tensor) else value)
+    if array.dtype.kind == "b":
+        return array
+    if array.size == 0:
+        return np.zeros(num_nodes, bool)
+    if array.dtype.kind not in "iu":
+        raise UserError(f"{part} has type {array.dtype}: expected a mask of true and false, [N], or the integer ids of nodes.")
+    if array.shape == (num_nodes,) and array.max() <= 1:
+        raise UserError(f"{part} holds zeros and ones for {num_nodes} nodes and may be a mask or ids: make it a mask with astype(bool).")
+    return node_mask(Table(Path(part), array), num_nodes)
+
+
+def _named_classes(y: Any) -> tuple[Any, tuple[str, ...]]:
+    """Labels that are texts as the number of their class in alphabetical order, -1 for an empty one; others as they are."""
+    array = y if isinstance(y, Tensor) else np.asarray(y)
+    if isinstance(array, Tensor) or array.dtype.kind not in "UO":
+        return array, ()
+    given = array.tolist() if isinstance(y, np.ndarray) else list(y)  # numpy has made texts of all of them
+    texts = np.array(["" if label is None else label for label in given], dtype=object)
+    if not all(isinstance(label, str) for label in texts):
+        raise UserError("y holds labels of several types: expected whole numbers, or texts.")
+    names = sorted(set(texts) - {""})
+    number = {name: c for c, name in enumerate(names)} | {"": -1}
+    return np.array([number[label] for label in texts]), tuple(names)
