@@ -120,8 +120,8 @@ def table(content: report.Content) -> str:
         f"{settings['processes']} processes, coverage included. Tests may take {settings['limit']:.0f} s by that table; what is touched "
         "and does not fit in is left to `make test`. `checked`: really run, without coverage; lint and types + tests.",
         "",
-        f"Median {statistics.median(totals):.0f} s, longest {max(totals):.0f} s: the table's seconds and {over:+.0f} s, the median of what "
-        "the checked ones took beyond them (starts, lint, types; no coverage).",
+        f"Median {statistics.median(totals):.0f} s, longest {max(totals):.0f} s"
+        + (f", {over:+.0f} s included: the median of what the checked ones took beyond the table." if checked else ", by the table only."),
         "",
         "| commit | | files changed | test files run | left | tests by the table | checked |",
         "|---|---|---|---|---|---|---|",

@@ -1,15 +1,26 @@
-"""Tests marked `gpu` need a CUDA device and say so where there is none; no test leaves its logging to the next one."""
+"""Tests marked `gpu` need a CUDA device and say so where there is none; no test leaves its logging to the next one.
 
+What makes the suite quick, measured in docs/log.md: processes side by side share the cores; a collection of garbage passes over what was
+imported; coverage looks at the first cases of a parametrised test only, and not into Hydra.
+"""
+
+import functools
+import gc
 import logging
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from gas_cli.cli.environment import prepare_process
 
 prepare_process()  # as the command line does
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # two threads on each of two processes wait for each other: steps take three times as long
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
 
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -22,7 +33,44 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+COVERED = 2
+"""Cases of a parametrised test that coverage follows, which takes as much time as the case itself; later ones run the same lines."""
+
+
+def untraced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same without coverage's tracer, which is called for every line of other packages too."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        tracer = sys.gettrace()
+        sys.settrace(None)
+        try:
+            return function(*arguments, **keywords)
+        finally:
+            sys.settrace(tracer)
+
+    return call
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.pluginmanager.hasplugin("_cov"):
+        from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+        ConfigLoaderImpl.load_configuration = untraced(ConfigLoaderImpl.load_configuration)  # type: ignore[method-assign]
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    cases: Counter[str] = Counter()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        cases[test] += 1
+        if cases[test] > COVERED and item.config.pluginmanager.hasplugin("_cov"):
+            item.add_marker(pytest.mark.no_cover)
     if torch.cuda.is_available():
         return
     for item in items:

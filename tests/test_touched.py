@@ -58,6 +58,10 @@ def test_a_file_of_settings_touches_what_reads_it() -> None:
     assert touched("conf/config.yaml", "gas_cli/gone.py") == {"compose": 2}
 
 
+def test_a_page_touches_the_test_that_reads_it_as_if_it_had_changed() -> None:
+    assert Sources({"tests/test_docs.py": ""}).steps(["docs/log.md"]) == {"tests/test_docs.py": 0}
+
+
 def test_the_nearest_run_until_the_time_is_up_and_changed_ones_always() -> None:
     steps = {"changed": 0, "near": 1, "long": 1, "far": 2, "last": 2}
     seconds = {"changed": 50.0, "near": 3.0, "long": 30.0, "far": 4.0, "last": 6.0, "untouched": 1.0}
