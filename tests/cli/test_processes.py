@@ -22,7 +22,7 @@ TINY = (
     "partitioner=random",
     "partitioner.num_parts=4",
     "trainer.batch_parts=2",
-    "partitioner.cache=''",
+    "partitioner.cache=null",
     "device=cpu",
 )
 
