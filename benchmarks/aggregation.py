@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from benchmarks.lib.aggregators import Case, Step
     from gas_cli.ops.csr import CSR
 
-ORDERS = {"parts": ("partitioner=metis",), "shuffled ids": ("partitioner=range", "partitioner.order=ids")}
+ORDERS = ("parts", "shuffled ids")
 CHANNELS = {"weighted sum": 256}
 OTHER_CHANNELS = 64
 """A message of 256 channels for every edge, several times over, would take tens of GB in PyG."""
@@ -62,7 +62,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
     rows: list[dict[str, Any]] = []
     for order in ["parts"] if arguments.quick else ORDERS:
-        adj = adjacency(ORDERS[order], arguments)
+        adj = adjacency(order, arguments)
         for name, aggregators in AGGREGATIONS.items():
             if name != "weighted sum" and (order != "parts" or arguments.quick):
                 continue
@@ -73,13 +73,17 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def adjacency(partitioner: tuple[str, ...], arguments: argparse.Namespace) -> CSR:
+def adjacency(order: str, arguments: argparse.Namespace) -> CSR:
     """GCN's adjacency of the graph, symmetric, with self-loops."""
     from gas_cli.config.compose import compose_config
+    from gas_cli.graph.load import load_graph
+    from gas_cli.graph.normalize import normalize
     from gas_cli.run import prepare
 
-    settings = scaled(GRAPHS["arxiv-size"], arguments.scale)
-    return prepare(compose_config([*settings, "model=gcn", *partitioner])).adj.to(arguments.device)
+    config = compose_config([*scaled(GRAPHS["arxiv-size"], arguments.scale), "model=gcn"])
+    if order == "parts":
+        return prepare(config).adj.to(arguments.device)
+    return normalize(load_graph(config.dataset).adjacency(), config.model.normalization, config.model.self_loops).to(arguments.device)
 
 
 def compare(case: Case, name: str, rounds: int, clock: Callable[[], float]) -> list[dict[str, Any]]:

@@ -84,7 +84,7 @@ def work(task: Task) -> Outcome:
     from gas_cli.graph.load import load_graph
     from gas_cli.run import prepare
 
-    config = compose_config([*task["settings"], "evaluation.every=0", "history.refresh=never"])
+    config = compose_config([*task["settings"], "evaluation.every=null", "history.refresh=null"])
     graph = with_labels_modulo(load_graph(config.dataset), task["classes"])
     problem, prepared = prepare_timed(lambda: prepare(config, graph=graph))
     trainer = make_trainer(config, problem)

@@ -53,7 +53,7 @@ def measure(overrides: list[str]) -> dict[str, Any]:
     from gas_cli.training.assemble import make_trainer
 
     config = compose_config(
-        [*GRAPHS["arxiv-size"], *MODELS["gcn"], "device=cuda", "evaluation.every=0", "trainer.shuffle=false", *overrides]
+        [*GRAPHS["arxiv-size"], *MODELS["gcn"], "device=cuda", "evaluation.every=null", "trainer.shuffle=false", *overrides]
     )
     problem = prepare(config)
     with tempfile.TemporaryDirectory() as folder:

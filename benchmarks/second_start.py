@@ -38,7 +38,7 @@ from scripts.lib.report import REPOSITORY, Content, write
 CASES = {"arxiv-size": 1.0, "products-size": 0.1}
 SHOWN = (*STAGES, "until then", "total", "processor")
 QUICK = 0.05
-SETTINGS = ("model=gcn", "dataset.download=false", "device=cpu", "trainer.epochs=1", "evaluation.every=0")
+SETTINGS = ("model=gcn", "dataset.download=false", "device=cpu", "trainer.epochs=1", "evaluation.every=2")
 
 
 def main() -> None:

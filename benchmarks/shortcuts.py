@@ -12,23 +12,28 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.lib.cases import GRAPHS, MODELS, scaled
 from benchmarks.lib.turns import clock_of, in_turns, ratio, summary
 from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, without_files
 from scripts.lib.report import Content, left_out, rounds_of, write
 
+if TYPE_CHECKING:
+    from gas_cli.config.root import Config
+    from gas_cli.prepared.problem import Problem
+
 SHIPPED = "as shipped"
 WHOLE_LAST_LAYER = "last layer of all targets"
 SUMMED_EACH_STEP = "features summed in each step"
+AS_NUMBERED = "nodes of a part as numbered"
 READ: dict[str, dict[str, bool]] = {SUMMED_EACH_STEP: {"messages": True, "own": True}, WHOLE_LAST_LAYER: {"others": True}}
 """What the model of a variant reads although it has no need to."""
 VARIANTS: dict[str, tuple[str, ...]] = {
     SHIPPED: (),
     SUMMED_EACH_STEP: (),
     WHOLE_LAST_LAYER: (),
-    "nodes of a part as numbered": ("partitioner.order=ids",),
+    AS_NUMBERED: (),
     "bfloat16": ("precision=bfloat16",),
 }
 CASES: dict[str, tuple[str, ...]] = {
@@ -83,13 +88,30 @@ def epoch_of(variant: str, settings: Sequence[str]) -> Callable[[], None]:
     torch.set_num_threads(1)
     # Batches are built by the thread whose seconds are counted.
     config = compose_config([*settings, *VARIANTS[variant], "trainer.prefetch=0"])
-    trainer = make_trainer(config, prepare(config), reading=lambda reading: replace(reading, **READ.get(variant, {})))
+    problem = as_numbered(prepare(config), config) if variant == AS_NUMBERED else prepare(config)
+    trainer = make_trainer(config, problem, reading=lambda reading: replace(reading, **READ.get(variant, {})))
 
     def epoch() -> None:
         trainer.train_epoch()
         trainer.progress.next_epoch()
 
     return epoch
+
+
+def as_numbered(problem: Problem, config: Config) -> Problem:
+    """The problem with the nodes of each part in the order of their ids."""
+    import torch
+
+    from gas_cli.graph.load import load_graph
+    from gas_cli.graph.normalize import normalize
+    from gas_cli.partition.permute import permute_graph
+    from gas_cli.prepared.problem import made
+
+    pieces = problem.partition.node_perm.split(problem.partition.part_ptr.diff().tolist())
+    partition = replace(problem.partition, node_perm=torch.cat([nodes.sort().values for nodes in pieces]))
+    graph = permute_graph(load_graph(config.dataset), partition)
+    adj = normalize(graph.adjacency(), config.model.normalization, config.model.self_loops)
+    return replace(problem, graph=graph, adj=adj, partition=partition, keep_sums=made)
 
 
 def text_row(row: dict[str, Any]) -> str:

@@ -62,7 +62,7 @@ def traced(overrides: Iterable[str]) -> dict[str, list[Interval]]:
     from gas_cli.config.compose import compose_config
     from gas_cli.run import prepare
 
-    settings = [*GRAPHS["arxiv-size"], *MODELS["gcn"], "device=cuda", "history.placement=pinned", "evaluation.every=0", *overrides]
+    settings = [*GRAPHS["arxiv-size"], *MODELS["gcn"], "device=cuda", "history.placement=pinned", "evaluation.every=null", *overrides]
     config = compose_config(settings)
     trainer = make_trainer(config, prepare(config))
     for _ in range(WARM_UP):

@@ -22,7 +22,7 @@ from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result
 from scripts.lib.report import Content, left_out, rounds_of, write
 
 COMPARED = ("gas", "full_batch", "pyg", "pyg-sparse-tensor", "pyg-cluster-loader", "pyg-neighbor-loader")
-PLAIN_ADAM = ("optimizer.weight_decay=0", "optimizer.reg_weight_decay=0", "optimizer.schedule=none", "optimizer.grad_norm=0")
+PLAIN_ADAM = ("optimizer.weight_decay=0", "optimizer.reg_weight_decay=0", "optimizer.schedule=null", "optimizer.grad_norm=null")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def work(task: Task) -> Outcome:
     from gas_cli.config.compose import compose_config
 
     ours = task["variant"] in OURS
-    config = compose_config([*task["settings"], *OURS.get(task["variant"], ()), "evaluation.every=0", "history.refresh=never"])
+    config = compose_config([*task["settings"], *OURS.get(task["variant"], ()), "evaluation.every=null", "history.refresh=null"])
 
     def measure() -> Outcome:
         epoch, accuracy = our_racer(config) if ours else pyg_racer(config, task["variant"])

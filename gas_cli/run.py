@@ -236,7 +236,7 @@ def _environment(config: Config) -> Iterator[None]:
 def _recorder(journal: JsonlRecorder, config: Config, folder: Path, after: int) -> Recorder:
     """metrics.jsonl always, a bar or lines, and the logger of the configuration; epochs beyond `after` will be recorded anew."""
     recorders: list[Recorder] = [journal, ProgressRecorder(config.trainer.epochs, start=after)]
-    if config.logger.name == "tensorboard":
+    if config.logger is not None:  # TensorBoard is the only one
         from gas_cli.report.tensorboard import TensorBoardRecorder
 
         recorders.append(TensorBoardRecorder(folder / "tensorboard", after))

@@ -26,9 +26,9 @@ PAIR_VARIANTS = {
     "full batch": ("method=full_batch",),
     "GAS, published settings": (),
     "random parts": ("partitioner=random",),
-    "never refreshed": ("history.refresh=never",),
-    "random parts, never refreshed": ("partitioner=random", "history.refresh=never"),
-    "no weight decay, no clipping": ("optimizer.reg_weight_decay=0", "optimizer.weight_decay=0", "optimizer.grad_norm=0"),
+    "never refreshed": ("history.refresh=null",),
+    "random parts, never refreshed": ("partitioner=random", "history.refresh=null"),
+    "no weight decay, no clipping": ("optimizer.reg_weight_decay=0", "optimizer.weight_decay=0", "optimizer.grad_norm=null"),
     "local Lipschitz regularisation": ("trainer.lipschitz.weight=1", "trainer.lipschitz.noise=0.1"),
     "loss weighted by training nodes": ("trainer.loss_weighting=full_batch",),
 }

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gas_cli.config.compose import DATASET_SCHEMAS, METHOD_SCHEMAS, MODEL_SCHEMAS, config_directory
 from gas_cli.config.dataset import DatasetConfig
+from gas_cli.config.messages import without_null
 from gas_cli.config.method import MethodConfig
-from gas_cli.config.model import ModelConfig
+from gas_cli.config.model import HiddenLayersConfig
 from gas_cli.config.root import Config
 from gas_cli.config.setting import CHOICES, HELP, described
 
@@ -60,10 +62,10 @@ def _schemas(group: str) -> list[tuple[str, type[Any]]]:
     if group == "dataset":
         return [("", DatasetConfig), *DATASET_SCHEMAS.items()]
     if group == "model":
-        return [("", ModelConfig), *MODEL_SCHEMAS.items()]
+        return [("", HiddenLayersConfig), *MODEL_SCHEMAS.items()]
     if group == "method":
         return [("", MethodConfig), *METHOD_SCHEMAS.items()]
-    return [("", type(getattr(Config(), group)))]
+    return [("", without_null(typing.get_type_hints(Config)[group]))]
 
 
 def _section(title: str, schemas: list[tuple[str, type[Any]]], files: list[tuple[str, str]]) -> str:
@@ -72,8 +74,10 @@ def _section(title: str, schemas: list[tuple[str, type[Any]]], files: list[tuple
     base = schemas[0][1]
     for choice, schema in schemas:
         rows = [_row(prefix + name, *found) for name, found in _own_fields(schema, base).items()]
+        missing = [f"`{name}`" for name in dict(settings(base)) if name not in dict(settings(schema))]
         if rows:
-            head = f"`{prefix[:-1]}={choice}` adds or changes:\n\n" if choice else ""
+            lacking = f"has no {', '.join(missing)} and " if missing else ""
+            head = f"`{prefix[:-1]}={choice}` {lacking}adds or changes:\n\n" if choice else ""
             text += f"{head}| setting | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
     return text.rstrip("\n") + "\n"
 
@@ -88,9 +92,11 @@ def settings(schema: type[Any], prefix: str = "") -> Iterator[tuple[str, tuple[A
     """Default and description of each setting of a dataclass by its name below it; the groups of the root have tables of their own."""
     for field in dataclasses.fields(schema):
         default = field.default_factory() if field.default is dataclasses.MISSING else field.default
+        if schema is Config and field.name in GROUPS:
+            continue
         if not dataclasses.is_dataclass(default):
             yield prefix + field.name, (default, described(schema, field.name))
-        elif schema is not Config:
+        else:
             yield from settings(type(default), f"{prefix}{field.name}.")
 
 
@@ -104,6 +110,8 @@ def _row(key: str, default: Any, description: dict[str, Any]) -> str:
 def _default(value: Any) -> str:
     if isinstance(value, list):
         return f"`[{','.join(value)}]`"
+    if value is None:
+        return "`null`"
     if value in ("", "???"):
         return "empty" if value == "" else "required"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

@@ -66,11 +66,10 @@ def trial(model: str, depth: int, dataset: str, epochs: int, every: int) -> Tria
         f"model={model}",
         f"model.num_layers={depth}",
         "model.dropout=0",
-        "history.refresh=never",
+        "history.refresh=null",
         f"trainer.epochs={epochs}",
         "trainer.checkpoint_every=50",
-        "evaluation.monitor=true",
-        f"evaluation.monitor_every={every}",
+        f"evaluation.monitor={every}",
     )
     return Trial(f"{dataset}-{model}-{depth}", settings)
 

@@ -151,7 +151,7 @@ def make_config(model: ModelConfig, num_parts: int = 4, batch_parts: int = 1, ep
     config = Config(
         device="cpu",
         dataset=DatasetConfig(name="test"),
-        partitioner=PartitionerConfig(num_parts=num_parts, cache=""),
+        partitioner=PartitionerConfig(num_parts=num_parts, cache=None),
         model=model,
         history=HistoryConfig(),
         optimizer=OptimizerConfig(lr=0.01),

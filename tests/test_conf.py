@@ -62,7 +62,7 @@ def pairs() -> list[tuple[str, str]]:
 def test_every_choice_composes(group: str) -> None:
     for choice in choices(group):
         config = compose_config([f"{group}={choice}", *(["model.module=my_layers.py"] if choice == "custom" else [])])
-        if group in ("dataset", "model", "method", "optimizer", "logger"):
+        if group in ("dataset", "model", "method", "logger"):
             assert getattr(config, group).name == choice
 
 
@@ -75,12 +75,12 @@ def test_every_partitioner_composes(choice: str) -> None:
 def test_a_pair_composes_with_both_methods_and_gives_way_to_overrides(dataset: str, model: str) -> None:
     chosen = [f"dataset={dataset}", f"model={model}"]
     tuned, plain = compose_config(chosen), compose_config([*chosen, "~tuned"])
-    assert tuned.history.refresh == "epoch" and tuned.trainer.loss_weighting == "batch_mean"
+    assert tuned.history.refresh == 1 and tuned.trainer.loss_weighting == "batch_mean"
     assert plain.trainer == Config().trainer
     full = compose_config([*chosen, "method=full_batch"])
     assert (full.model, full.optimizer) == (tuned.model, tuned.optimizer)
-    changed = compose_config([*chosen, "trainer.epochs=3", "model.dropout=0.25", "history.refresh=never"])
-    assert (changed.trainer.epochs, changed.model.dropout, changed.history.refresh) == (3, 0.25, "never")
+    changed = compose_config([*chosen, "trainer.epochs=3", "model.dropout=0.25", "history.refresh=null"])
+    assert (changed.trainer.epochs, changed.model.dropout, changed.history.refresh) == (3, 0.25, None)
 
 
 def test_an_unknown_pair_takes_the_defaults() -> None:
@@ -122,9 +122,9 @@ def test_a_pair_has_the_published_numbers(row: dict[str, str]) -> None:
         "lr": config.optimizer.lr,
         "reg_weight_decay": config.optimizer.reg_weight_decay,
         "nonreg_weight_decay": config.optimizer.weight_decay,
-        "grad_norm": config.optimizer.grad_norm,
+        "grad_norm": config.optimizer.grad_norm or 0,
         "epochs": config.trainer.epochs,
-        "max_steps": config.trainer.max_steps,
+        "max_steps": config.trainer.max_steps or 0,
         "edge_dropout": config.trainer.edge_dropout,
     }
     for name in LIST_COLUMNS:
@@ -142,7 +142,7 @@ def test_gin_on_cluster_trains_with_the_settings_of_the_released_example(tmp_pat
     settings = (config.partitioner.num_parts, config.trainer.batch_parts, config.trainer.epochs, config.model.num_layers)
     assert settings == (10_000, 256, 150, 4)
     assert (config.trainer.lipschitz.weight, config.trainer.lipschitz.noise, config.optimizer.schedule) == (1.0, 0.1, "plateau")
-    fewer = ["partitioner.num_parts=12", "trainer.batch_parts=6", "trainer.epochs=2", "partitioner.cache=''", "device=cpu"]
+    fewer = ["partitioner.num_parts=12", "trainer.batch_parts=6", "trainer.epochs=2", "partitioner.cache=null", "device=cpu"]
     summary = run(compose_config([*chosen, *fewer]), tmp_path)
     assert summary["status"] == "finished" and math.isfinite(summary["val"])
     assert not any("running" in name for name in stored_weights(tmp_path))
@@ -170,6 +170,6 @@ def test_every_experiment_trains_for_two_epochs(experiment: str, tmp_path: Path)
         "trainer.batch_parts=4",
         "model.hidden_channels=8",
     ]
-    config = compose_config([f"experiment={experiment}", *small, "trainer.epochs=2", "partitioner.cache=''", "device=cpu"])
+    config = compose_config([f"experiment={experiment}", *small, "trainer.epochs=2", "partitioner.cache=null", "device=cpu"])
     summary = run(config, tmp_path)
     assert summary["status"] == "finished" and math.isfinite(summary["val"])

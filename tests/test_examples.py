@@ -102,7 +102,9 @@ def test_own_dataset_trains_and_learns_who_joined_which_club(tmp_path: Path) -> 
 
 def test_own_layer_is_a_model_of_the_command(tmp_path: Path) -> None:
     path = (ROOT / "examples" / "own_layer").with_suffix(".py")
-    summary = train(tmp_path / "run", "model=custom", f"model.module={path}", "model.layer_args.sharpness=2.0", "trainer.epochs=60", "model.dropout=0")
+    summary = train(
+        tmp_path / "run", "model=custom", f"model.module={path}", "model.layer_args.sharpness=2.0", "trainer.epochs=60", "model.dropout=0"
+    )
     assert summary["status"] == "finished" and summary["train"] > 0.8  # of ten classes
 
 

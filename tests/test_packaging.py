@@ -101,7 +101,7 @@ def test_the_installed_program_trains(environment: Path, tmp_path: Path) -> None
         "trainer.epochs=1",
         "partitioner.num_parts=4",
         "trainer.batch_parts=2",
-        "partitioner.cache=",
+        "partitioner.cache=null",
         "device=cpu",
     ]
     trained = console(environment, "gas-train", *small, "hydra.run.dir=here", cwd=tmp_path)

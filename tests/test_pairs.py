@@ -70,7 +70,7 @@ def shrunk(published: Config) -> list[str]:
     batch_parts = max(1, published.trainer.batch_parts * parts // published.partitioner.num_parts)
     sizes = [f"partitioner.num_parts={parts}", f"trainer.batch_parts={batch_parts}"]
     sizes += [f"model.hidden_channels={min(WIDEST, published.model.hidden_channels)}"]
-    return [*sizes, "trainer.epochs=1", "trainer.max_steps=2", "partitioner=random", "partitioner.cache=''", "dataset.download=false"]
+    return [*sizes, "trainer.epochs=1", "trainer.max_steps=2", "partitioner=random", "partitioner.cache=null", "dataset.download=false"]
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ REPEATS = 3
 
 def measure_epochs(settings: Sequence[str], epochs: int) -> dict[str, Any]:
     """Training epochs after one of warm-up, by phase; then, by themselves, batches, traffic, evaluation. No epoch is evaluated."""
-    config = compose_config([*settings, "evaluation.every=0", "history.refresh=never"])
+    config = compose_config([*settings, "evaluation.every=null", "history.refresh=null"])
     problem, prepared = prepare_timed(lambda: prepare(config))
     trainer = make_trainer(config, problem)
     timed = time_epochs(trainer, epochs)

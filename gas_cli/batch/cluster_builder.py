@@ -22,10 +22,12 @@ class ClusterBuilder(Builder):
     the batch, as there and in PyG's ClusterLoader. One part that holds the whole graph drops nothing.
     """
 
-    def __init__(self, graph: Graph, normalization: str, self_loops: bool, partition: Partition, split: Split, num_layers: int) -> None:
+    def __init__(
+        self, graph: Graph, normalization: str | None, self_loops: bool, partition: Partition, split: Split, num_layers: int
+    ) -> None:
         self.normalization, self.self_loops = normalization, self_loops
         # With the self-loops in it, normalising a batch changes weights and no longer the pattern.
-        adj = normalize(graph.adj, "none", self_loops or normalization == "sym")
+        adj = normalize(graph.adj, None, self_loops or normalization == "sym")
         self._whole = BatchBuilder(graph, adj, partition, split, num_layers)
 
     @property

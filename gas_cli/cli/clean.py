@@ -67,8 +67,8 @@ def parse(arguments: Sequence[str]) -> Wanted:
     named = tuple(name for name in names if name != "--all")
     if everything + (older is not None) + bool(named) > 1:
         _refuse(" ".join(arguments))
-    if not cache:
-        raise UserError("partitioner.cache='' names no folder: there is nothing to list or remove.")
+    if cache is None or cache in ("", "null"):
+        raise UserError(f"{CACHE}{cache or ''} names no folder: there is nothing to list or remove.")
     return Wanted(cache, everything, older, named)
 
 

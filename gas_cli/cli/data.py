@@ -92,8 +92,8 @@ def _run(argv: list[str]) -> None:
 def _prepare(overrides: list[str]) -> None:
     """Make the prepared graph of a configuration, or find that it is there."""
     config = compose_config(overrides)
-    if not config.partitioner.cache:
-        raise UserError("partitioner.cache='' keeps nothing: name the folder in which gas-train will look, or leave the setting out.")
+    if config.partitioner.cache is None:
+        raise UserError("partitioner.cache=null keeps nothing: name the folder in which gas-train will look, or leave the setting out.")
     from gas_cli.prepared.cache import cache_folder
     from gas_cli.run import prepare_training
 

@@ -29,9 +29,9 @@ examples
 settings people ask for (gas-train --cfg job shows all of them)
   partitioner.num_parts=40      parts the graph is cut into
   history.placement=auto|device|pinned|host    history.dtype=float32|float16|bfloat16
-  history.pipeline=true|false                  history.refresh=never|epoch|N
+  history.pipeline=true|false                  history.refresh=null|N
   evaluation.mode=exact|history                evaluation.every=1
-  trainer.epochs=200            trainer.batch_parts=10          trainer.patience=0
+  trainer.epochs=200            trainer.batch_parts=10          trainer.patience=null|N
   seed=0   runs=20   device=auto|cpu|cuda   precision=float32|bfloat16   deterministic=true
 
 other

@@ -46,7 +46,7 @@ def _dotted(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         if argument.startswith(("-", "+", "~", "hydra")) or "=" not in argument:
             raise UserError(f"{argument!r} does not go with resume=RUN_DIR: expected only settings as key=value.")
-    return [argument.replace("logger=", "logger.name=", 1) if argument.startswith("logger=") else argument for argument in arguments]
+    return list(arguments)
 
 
 def _log_to(folder: Path) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from gas_cli.config.removed import instead
 from gas_cli.errors import UserError
 
 MAX_COUNT = 2**31 - 1
@@ -17,12 +18,17 @@ MAX_SEED = 2**63 - 1
 def require(holds: bool, key: str, value: Any, expected: str) -> None:
     """Raise `UserError` unless `holds`."""
     if not holds:
-        raise UserError(f"{key}={value} is not valid: expected {expected}.")
+        raise UserError(f"{key}={value} is not valid: expected {expected}.{instead(key, value)}")
 
 
 def require_whole(key: str, value: int, low: int, high: int) -> None:
     """Whole numbers have an end where nothing useful lies beyond: a slip of the keyboard is found before it takes days or all memory."""
     require(low <= value <= high, key, value, f"a whole number from {low} to {high}")
+
+
+def require_count_or_null(key: str, value: int | None) -> None:
+    """A number of things from 1, or null where there is no limit or it does not happen."""
+    require(value is None or 1 <= value <= MAX_COUNT, key, value, f"null or a whole number from 1 to {MAX_COUNT}")
 
 
 def require_positive(key: str, value: float) -> None:

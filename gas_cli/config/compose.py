@@ -33,6 +33,7 @@ from gas_cli.config.model import (
 from gas_cli.config.registered import REGISTRIES, locate_module, registered
 from gas_cli.config.removed import without_removed
 from gas_cli.config.root import Config
+from gas_cli.config.training import LoggerConfig
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
 
@@ -153,8 +154,9 @@ def _own_hydra() -> Iterator[None]:
 
 
 def with_open_settings(arguments: Sequence[str]) -> list[str]:
-    """Overrides of settings with free keys, as Hydra wants them: `model.conv_args.aggr=max` adds a key, so it needs `++`."""
-    return [f"++{argument}" if argument.startswith(OPEN_SETTINGS) else argument for argument in arguments]
+    """Overrides as Hydra wants them: `model.conv_args.aggr=max` adds a free key, so it needs `++`; no choice is `~logger`."""
+    added = [f"++{argument}" if argument.startswith(OPEN_SETTINGS) else argument for argument in arguments]
+    return ["~logger" if argument == "logger=null" else argument for argument in added]
 
 
 def to_config(composed: Any) -> Config:
@@ -198,7 +200,8 @@ def save_config(config: Config, path: Path) -> None:
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read what `save_config` wrote, as data: nothing in it is resolved or executed. `overrides` are `key=value` on top.
+    """Read what `save_config` wrote, as data: nothing in it is resolved or executed. `overrides` are `key=value` on top; of the groups
+    only `logger` may be chosen.
 
     Raises `UserError` for a missing or corrupt file, unknown keys and wrong values.
     """
@@ -213,7 +216,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         schema = _schema_of(saved)
         merged = OmegaConf.merge(schema, saved)
     with translated():
-        merged.merge_with_dotlist(list(overrides))
+        for choice in (override.removeprefix("logger=") for override in overrides if override.startswith("logger=")):
+            merged.logger = None if choice == "null" else LoggerConfig(choice)
+        merged.merge_with_dotlist([override for override in overrides if not override.startswith("logger=")])
     return to_config(merged)
 
 

@@ -20,8 +20,7 @@ CHANGEABLE = (
     "trainer.graph_on",
     "evaluation.every",
     "evaluation.monitor",
-    "evaluation.monitor_every",
-    "logger.name",
+    "logger",
     "device",
     "history.placement",
     "history.pipeline",
@@ -53,7 +52,7 @@ def check_unchanged(saved: Config, config: Config) -> None:
     _check_runs(saved.runs, config.runs)
     before, after = _flat(saved), _flat(config)
     for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key) and key not in (*CHANGEABLE, *IGNORED):
+        if before.get(key) != after.get(key) and not _may_change(key):
             raise UserError(
                 f"{key}={after.get(key)} cannot be changed in a run that is continued (it was started with {before.get(key)}): "
                 f"{_reason(key)}. These can be changed: {', '.join(CHANGEABLE)}."
@@ -62,7 +61,11 @@ def check_unchanged(saved: Config, config: Config) -> None:
 
 def fixed_settings(config: Config) -> dict[str, str]:
     """The settings that decide what a run computes, as text by their dotted names: a checkpoint stores them."""
-    return {key: repr(value) for key, value in sorted(_flat(config).items()) if key not in (*CHANGEABLE, *IGNORED, *LOCATIONS)}
+    return {key: repr(value) for key, value in sorted(_flat(config).items()) if not _may_change(key) and key not in LOCATIONS}
+
+
+def _may_change(key: str) -> bool:
+    return any(name in (*CHANGEABLE, *IGNORED) for name in (key, key.partition(".")[0]))  # a group stands for its settings
 
 
 def _check_runs(before: int, after: int) -> None:

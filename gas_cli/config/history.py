@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from gas_cli.config.checks import MAX_COUNT, require
+from gas_cli.config.checks import require, require_count_or_null
 from gas_cli.config.setting import setting
 
 PLACEMENTS = ("auto", "device", "pinned", "host")
@@ -23,26 +22,13 @@ class HistoryConfig:
     )
     dtype: str = setting("float32", "Precision of the tables; rows are widened to float32 when pulled.", DTYPES)
     pipeline: bool = setting(True, "Overlap traffic with computation (CUDA with pinned tables; no effect elsewhere).")
-    refresh: str = setting(
-        "never",
-        "`never`, `epoch`, or a number of epochs: recompute every history exactly, at the price of one exact pass.",
+    refresh: int | None = setting(
+        None,
+        "Epochs between two refreshes, which recompute every history exactly at the price of one exact pass; `null` for never.",
     )
     fill: bool = setting(True, "Exact histories before the first epoch instead of zeros.")
 
     def __post_init__(self) -> None:
         require(self.placement in PLACEMENTS, "history.placement", self.placement, "one of " + ", ".join(PLACEMENTS))
         require(self.dtype in DTYPES, "history.dtype", self.dtype, "one of " + ", ".join(DTYPES))
-        require(
-            self.refresh in ("never", "epoch")
-            or (re.fullmatch("[1-9][0-9]{0,9}", self.refresh) is not None and int(self.refresh) <= MAX_COUNT),
-            "history.refresh",
-            self.refresh,
-            f"never, epoch, or a number of epochs from 1 to {MAX_COUNT}",
-        )
-
-    @property
-    def refresh_every(self) -> int:
-        """Epochs between two refreshes; 0 for never."""
-        if self.refresh == "never":
-            return 0
-        return 1 if self.refresh == "epoch" else int(self.refresh)
+        require_count_or_null("history.refresh", self.refresh)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gas_cli.config.flat import flat
+from gas_cli.config.removed import without_removed
 from gas_cli.errors import UserError
 
 RESOLVER = "job_folder"
@@ -64,7 +65,7 @@ def flat_settings(path: Path) -> dict[str, Any]:
     """A configuration file as plain values by dotted names; interpolations stay text. Raises `UserError` for an unreadable file."""
     from gas_cli.config.compose import read_settings
 
-    return flat(read_settings(path, interpolated=True))
+    return flat(without_removed(read_settings(path, interpolated=True)))
 
 
 def _job_folder(differing: Sequence[str], *, _root_: Any) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gas_cli.config.registered import registered
-from gas_cli.config.removed import REMOVED
+from gas_cli.config.removed import REMOVED, instead
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 
@@ -95,13 +95,20 @@ def setting_names(node: type[Any] = Config) -> list[str]:
 def setting_types(node: type[Any] = Config, prefix: str = "") -> dict[str, Any]:
     """The same names with the type of each."""
     found: dict[str, Any] = {}
-    for key, field_type in _field_types(node).items():
+    for key, declared in _field_types(node).items():
+        field_type = without_null(declared)
         if dataclasses.is_dataclass(field_type):
             for kind in _descendants(field_type):  # the settings of a group, whichever of its types is chosen
                 found |= setting_types(kind, f"{prefix}{key}.")
         else:
             found[prefix + key] = field_type
     return found
+
+
+def without_null(declared: Any) -> Any:
+    """`int` of `int | None`; any other type as it is."""
+    kinds = [kind for kind in typing.get_args(declared) if kind is not type(None)]
+    return kinds[0] if len(kinds) == 1 and type(None) in typing.get_args(declared) else declared
 
 
 def _descendants(base: Any) -> list[Any]:
@@ -119,6 +126,8 @@ def _unknown_choice(error: Any) -> str:
         return f"hydra/launcher={name} is not installed: pip install 'gas-cli[{EXTRAS[name]}]'."
     if name in registered(group).failures:
         return f"{group}={name} is registered by an installed package, but cannot be used: {registered(group).failures[name]}."
+    if told := instead(group, name):
+        return f"{group}={name} is not a choice any more.{told}"
     return f"{group}={name} is unknown.{nearest(name, options)} Choices: {', '.join(options) or 'none'}."
 
 
@@ -130,7 +139,7 @@ def _unknown_key(error: Any) -> str:
     if inside and full in setting_names():
         return f"{full} is not a setting of the chosen {parent}, which has: {', '.join(inside)}."
     if full in REMOVED:
-        return f"{full} is not a setting any more: {REMOVED[full]}. Leave it out."
+        return f"{full} is not a setting any more. {REMOVED[full]}"
     hint = nearest(key, inside, f"{parent}.") or nearest_setting(key)
     listed = f" Settings of {parent}: {', '.join(inside)}." if inside else " gas-train --cfg job shows all settings."
     return f"{full} is not a setting.{hint}{listed}"
@@ -138,10 +147,12 @@ def _unknown_key(error: Any) -> str:
 
 def _wrong_type(error: Any) -> str:
     parent = error.object_type
-    expected = _field_types(parent).get(str(error.key)) if dataclasses.is_dataclass(parent) else None
+    declared = _field_types(parent).get(str(error.key)) if dataclasses.is_dataclass(parent) else None
+    expected = without_null(declared)
     if expected in EXPECTED:
         value = "null" if "not Optional" in str(error) else _quoted(str(error))
-        return f"{error.full_key}={value} is not valid: expected {EXPECTED[expected]}."
+        wanted = EXPECTED[expected] + (" or null" if expected is not declared else "")
+        return f"{error.full_key}={value} is not valid: expected {wanted}.{instead(str(error.full_key), value)}"
     if typing.get_origin(expected) is list:
         return f"{error.full_key}: expected a list, as in {error.full_key}=[A,B]."
     if dataclasses.is_dataclass(expected):

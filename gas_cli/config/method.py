@@ -32,8 +32,8 @@ class MethodConfig:
         self.check_parts(config.trainer.batch_parts, config.partitioner.num_parts, "partitioner.num_parts={}")
         if config.evaluation.mode != "exact":
             self.require_histories("evaluation.mode", config.evaluation.mode, "exact")
-        if config.evaluation.monitor:
-            self.require_histories("evaluation.monitor", "true", "false")
+        if config.evaluation.monitor is not None:
+            self.require_histories("evaluation.monitor", str(config.evaluation.monitor), "null")
 
     def partitioner(self, config: PartitionerConfig) -> PartitionerConfig:
         """The partition that training uses."""

@@ -9,7 +9,7 @@ from gas_cli.config.checks import require, require_between, require_name, requir
 from gas_cli.config.setting import setting
 
 ACTIVATIONS = ("relu", "elu")
-NORMALIZATIONS = ("sym", "mean", "none")
+NORMALIZATIONS = ("sym", "mean")
 AGGREGATORS = ("mean", "std", "var", "sum", "max", "min")
 SCALERS = ("identity", "amplification", "attenuation", "linear", "inverse_linear")
 JUMPS = ("cat", "max")
@@ -31,16 +31,9 @@ class ModelConfig:
     hidden_channels: int = setting(64, "Hidden channels D.")
     dropout: float = setting(0.5, "Dropout probability of the hidden layers.")
     drop_input: bool = setting(True, "Dropout on the raw features as well.")
-    batch_norm: bool = setting(False, "Batch normalisation of the hidden layers.")
-    track_running_stats: bool = setting(
-        True,
-        "Batch normalisation by running statistics in evaluation; `false`: by those of each batch, so that the evaluation "
-        "depends on the batches.",
-    )
-    residual: bool = setting(False, "Add a layer's input to its output where the widths agree.")
-    normalization: str = setting(
+    normalization: str | None = setting(
         "sym",
-        "`sym`: D^-1/2 (A + I) D^-1/2; `mean`: divided by the in-degree; `none`: weights as they are.",
+        "`sym`: D^-1/2 (A + I) D^-1/2; `mean`: divided by the in-degree; `null`: weights as they are.",
         NORMALIZATIONS,
     )
     self_loops: bool = setting(True, "Add a self-loop of weight 1 to every node that has none (`sym` always does).")
@@ -50,11 +43,25 @@ class ModelConfig:
         require_whole("model.num_layers", self.num_layers, 1, MAX_LAYERS)
         require_whole("model.hidden_channels", self.hidden_channels, 1, MAX_WIDTH)
         require(0 <= self.dropout < 1, "model.dropout", self.dropout, "at least 0 and less than 1")
-        require(self.normalization in NORMALIZATIONS, "model.normalization", self.normalization, "one of " + ", ".join(NORMALIZATIONS))
+        kinds = (None, *NORMALIZATIONS)
+        require(self.normalization in kinds, "model.normalization", self.normalization, "null or one of " + ", ".join(NORMALIZATIONS))
 
 
 @dataclass
-class StackConfig(ModelConfig):
+class HiddenLayersConfig(ModelConfig):
+    """Models whose hidden layers may have batch normalisation and a residual connection."""
+
+    batch_norm: bool = setting(False, "Batch normalisation of the hidden layers.")
+    track_running_stats: bool = setting(
+        True,
+        "Batch normalisation by running statistics in evaluation; `false`: by those of each batch, so that the evaluation "
+        "depends on the batches.",
+    )
+    residual: bool = setting(False, "Add a layer's input to its output where the widths agree.")
+
+
+@dataclass
+class StackConfig(HiddenLayersConfig):
     """Models made of like layers."""
 
     linear: bool = setting(False, "A linear layer before the first and one after the last convolution.")
@@ -79,7 +86,7 @@ class SAGEConfig(StackConfig):
 
     implementation: ClassVar[Any] = "gas_cli.model.sage:SAGE"
     name: str = "sage"
-    normalization: str = "mean"
+    normalization: str | None = "mean"
     self_loops: bool = False
 
 
@@ -90,7 +97,7 @@ class GINConfig(StackConfig):
     implementation: ClassVar[Any] = "gas_cli.model.gin:GIN"
     name: str = "gin"
     mlp_batch_norm: bool = setting(False, "Batch normalisation inside the perceptrons only; `batch_norm` has it inside as well.")
-    normalization: str = "none"
+    normalization: str | None = None
     self_loops: bool = False
 
 
@@ -106,7 +113,7 @@ class GATConfig(StackConfig):
     out_heads: int = setting(1, "Attention heads of the last layer, averaged.")
     version: int = setting(1, "1: GAT; 2: GATv2, whose attention ranks the sources differently for every target.")
     activation: str = "elu"
-    normalization: str = "none"
+    normalization: str | None = None
     edge_attr: bool = setting(True, "Read the graph's edge attributes, where it has any.")
 
     def __post_init__(self) -> None:
@@ -128,7 +135,7 @@ class PNAConfig(StackConfig):
         "What each aggregation is multiplied by, functions of the in-degree; a list of different ones.",
         SCALERS,
     )
-    normalization: str = "none"
+    normalization: str | None = None
     self_loops: bool = False
 
     def __post_init__(self) -> None:
@@ -163,7 +170,7 @@ class ConvConfig(StackConfig):
         "Class name of a bipartite convolution in `torch_geometric.nn`; a wrong name is answered with the nearest ones.",
     )
     conv_args: dict[str, Any] = setting({}, "Further arguments of its constructor, as `model.conv_args.aggr=max`.")
-    normalization: str = "none"
+    normalization: str | None = None
     self_loops: bool = False
     edge_attr: bool = setting(True, "Give the graph's edge attributes, where it has any, to a convolution that takes `edge_dim`.")
 
@@ -181,7 +188,7 @@ class CustomConfig(StackConfig):
     layer_args: dict[str, Any] = setting(
         {}, "Further arguments of its constructor, as `model.layer_args.KEY=VALUE`; a `Model` finds them in its config."
     )
-    normalization: str = "none"
+    normalization: str | None = None
     self_loops: bool = False
     edge_attr: bool = setting(True, "Give the graph's edge attributes, where it has any, to a convolution that takes them.")
 
@@ -191,7 +198,7 @@ class CustomConfig(StackConfig):
 
 
 @dataclass
-class GCNIIConfig(ModelConfig):
+class GCNIIConfig(HiddenLayersConfig):
     """GCNII: GCN with initial residual and identity mapping."""
 
     implementation: ClassVar[Any] = "gas_cli.model.gcnii:GCNII"
@@ -219,5 +226,3 @@ class APPNPConfig(ModelConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_between("model.alpha", self.alpha, 0.0, 1.0)
-        require(not self.residual, "model.residual", self.residual, "false: APPNP has no layer to put a residual connection around")
-        require(not self.batch_norm, "model.batch_norm", self.batch_norm, "false: APPNP's propagation has no normalisation layers")

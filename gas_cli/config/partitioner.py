@@ -9,7 +9,6 @@ from gas_cli.config.setting import setting
 from gas_cli.config.sizes import parse_size
 
 METHODS = ("metis", "random", "range", "file")
-ORDERS = ("bfs", "ids")
 
 
 @dataclass
@@ -19,23 +18,16 @@ class PartitionerConfig:
     name: str = setting("metis", "How nodes are divided; decided by the file chosen for the group.", METHODS)
     num_parts: int = setting(40, "Parts P to ask for; parts that come out empty are dropped with a notice.")
     seed: int = setting(0, "Seed of METIS and of `random`.")
-    recursive: bool = setting(False, "METIS' recursive bisection instead of its k-way scheme.")
     file: str = setting("", "For `partitioner=file`: an .npy or text file with one part id per node.")
-    order: str = setting(
-        "bfs",
-        "Order of the nodes within a part, also in the one part of full batch: breadth first, so that neighbours are close "
-        "together in memory, or by their ids.",
-        ORDERS,
-    )
-    cache: str = setting(
+    cache: str | None = setting(
         "~/.cache/gas-cli",
         "Folder of prepared graphs and partitions, which later starts map instead of making them "
-        "([how](architecture.md#the-prepared-graph)); empty turns it off.",
+        "([how](architecture.md#the-prepared-graph)); `null` keeps nothing.",
     )
-    cache_limit: str = setting(
+    cache_limit: str | None = setting(
         "50GiB",
         "Size beyond which the entries that were not used for longest are removed after one is written, never those of the run "
-        "that writes; empty for none ([why this one](decisions.md#the-cache-has-a-limit)). `gas-data clean` removes them by "
+        "that writes; `null` for no limit ([why this one](decisions.md#the-cache-has-a-limit)). `gas-data clean` removes them by "
         "hand.",
     )
 
@@ -44,16 +36,16 @@ class PartitionerConfig:
         require(self.name in METHODS, "partitioner", self.name, "one of " + ", ".join(METHODS))
         require_whole("partitioner.num_parts", self.num_parts, 1, MAX_COUNT)
         require_whole("partitioner.seed", self.seed, 0, MAX_COUNT)  # METIS takes 32 bits
-        require(self.order in ORDERS, "partitioner.order", self.order, "one of " + ", ".join(ORDERS))
+        require(self.cache != "", "partitioner.cache", "''", "a folder, or null to keep nothing")
         require(
-            not self.cache_limit or parse_size(self.cache_limit) is not None,
+            self.cache_limit is None or parse_size(self.cache_limit) is not None,
             "partitioner.cache_limit",
             repr(self.cache_limit),
-            "a size such as 50GiB, or '' for none",
+            "a size such as 50GiB, or null for no limit",
         )
         require(self.name != "file" or bool(self.file), "partitioner.file", repr(self.file), "a path to an .npy or .txt file of part ids")
 
     @property
     def cache_bytes(self) -> int | None:
         """`cache_limit` in bytes; None without a limit."""
-        return parse_size(self.cache_limit)
+        return None if self.cache_limit is None else parse_size(self.cache_limit)

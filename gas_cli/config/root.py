@@ -30,7 +30,7 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    logger: LoggerConfig | None = None
     seed: int = setting(0, "Seed of parameters, dropout, batch order and (with `dataset.split=-1`) the split. 0 is a seed like any other.")
     runs: int = setting(
         1,

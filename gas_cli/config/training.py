@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
-from gas_cli.config.checks import MAX_COUNT, require, require_between, require_non_negative, require_positive, require_whole
+from gas_cli.config.checks import (
+    MAX_COUNT,
+    require,
+    require_between,
+    require_count_or_null,
+    require_non_negative,
+    require_positive,
+    require_whole,
+)
 from gas_cli.config.setting import setting
 
-SCHEDULES = ("none", "cosine", "step", "plateau")
+SCHEDULES = ("cosine", "step", "plateau")
 LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
 CHECKPOINTS = ("best", "last")
 EVALUATION_MODES = ("exact", "history")
-LOGGERS = ("none", "tensorboard")
+LOGGERS = ("tensorboard",)
 GRAPH_PLACEMENTS = ("auto", "device", "host")
 MAX_EPOCHS = 1_000_000
 MAX_PREFETCH = 1_000
@@ -22,16 +31,15 @@ MAX_PREFETCH = 1_000
 class OptimizerConfig:
     """Adam with two weight-decay groups."""
 
-    name: str = setting("adam", "Decided by the file chosen for the group.")
     lr: float = setting(0.01, "Learning rate.")
     reg_weight_decay: float = setting(
         5e-4,
         "Weight decay of the parameters that the model calls regularised (hidden convolutions and norms).",
     )
     weight_decay: float = setting(0.0, "Weight decay of all other parameters.")
-    grad_norm: float = setting(0.0, "Clip the gradient's 2-norm to this; 0 turns clipping off.")
-    schedule: str = setting(
-        "none",
+    grad_norm: float | None = setting(None, "Clip the gradient's 2-norm to this; `null` for no clipping.")
+    schedule: str | None = setting(
+        None,
         "`cosine` to `min_lr` over `trainer.epochs`; `step`: times `gamma` every `step_epochs`; `plateau`: times `gamma` after "
         "`step_epochs` epochs without a better validation metric.",
         SCHEDULES,
@@ -41,12 +49,13 @@ class OptimizerConfig:
     min_lr: float = setting(0.0, "Lower end of `cosine` and `plateau`.")
 
     def __post_init__(self) -> None:
-        require(self.name == "adam", "optimizer", self.name, "adam")
         require_non_negative("optimizer.lr", self.lr)
         require_non_negative("optimizer.reg_weight_decay", self.reg_weight_decay)
         require_non_negative("optimizer.weight_decay", self.weight_decay)
-        require_non_negative("optimizer.grad_norm", self.grad_norm)
-        require(self.schedule in SCHEDULES, "optimizer.schedule", self.schedule, "one of " + ", ".join(SCHEDULES))
+        if self.grad_norm is not None:
+            wanted = "null or a number above 0"
+            require(math.isfinite(self.grad_norm) and self.grad_norm > 0, "optimizer.grad_norm", self.grad_norm, wanted)
+        require(self.schedule in (None, *SCHEDULES), "optimizer.schedule", self.schedule, "null or one of " + ", ".join(SCHEDULES))
         require_between("optimizer.gamma", self.gamma, 0.0, 1.0)
         require_whole("optimizer.step_epochs", self.step_epochs, 1, MAX_COUNT)
         require_non_negative("optimizer.min_lr", self.min_lr)
@@ -75,8 +84,8 @@ class TrainerConfig:
     epochs: int = setting(200, "Epochs to train.")
     batch_parts: int = setting(10, "Parts per mini-batch.")
     shuffle: bool = setting(True, "Group the parts anew in every epoch.")
-    max_steps: int = setting(0, "Cut an epoch short after that many batches; 0 for all of them.")
-    patience: int = setting(0, "Stop after that many epochs without a better validation metric; 0 for never.")
+    max_steps: int | None = setting(None, "Cut an epoch short after that many batches; `null` for all of them.")
+    patience: int | None = setting(None, "Stop after that many epochs without a better validation metric; `null` for never.")
     edge_dropout: float = setting(0.0, "Probability of dropping an edge, drawn once per epoch and edge.")
     loss_weighting: str = setting(
         "full_batch",
@@ -95,8 +104,8 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         require_whole("trainer.epochs", self.epochs, 1, MAX_EPOCHS)
         require_whole("trainer.batch_parts", self.batch_parts, 1, MAX_COUNT)
-        require_whole("trainer.max_steps", self.max_steps, 0, MAX_COUNT)
-        require_whole("trainer.patience", self.patience, 0, MAX_COUNT)
+        require_count_or_null("trainer.max_steps", self.max_steps)
+        require_count_or_null("trainer.patience", self.patience)
         require(0 <= self.edge_dropout < 1, "trainer.edge_dropout", self.edge_dropout, "at least 0 and less than 1")
         require(
             self.loss_weighting in LOSS_WEIGHTINGS, "trainer.loss_weighting", self.loss_weighting, "one of " + ", ".join(LOSS_WEIGHTINGS)
@@ -115,24 +124,24 @@ class EvaluationConfig:
         "`exact`: all layers on the whole graph, layer by layer; `history`: the last layer on stored inputs.",
         EVALUATION_MODES,
     )
-    every: int = setting(1, "Epochs between two evaluations; 0 for the end only.")
-    monitor: bool = setting(
-        False,
-        "Measure the [errors of stale histories](error-monitor.md) after an epoch: changes nothing, takes a few epochs.",
+    every: int | None = setting(1, "Epochs between two evaluations; `null` for the end only.")
+    monitor: int | None = setting(
+        None,
+        "Epochs between two measurements of the [errors of stale histories](error-monitor.md), which change nothing and take a few "
+        "epochs; `null` for none.",
     )
-    monitor_every: int = setting(1, "Epochs between two such measurements.")
 
     def __post_init__(self) -> None:
         require(self.mode in EVALUATION_MODES, "evaluation.mode", self.mode, "one of " + ", ".join(EVALUATION_MODES))
-        require_whole("evaluation.every", self.every, 0, MAX_COUNT)
-        require_whole("evaluation.monitor_every", self.monitor_every, 1, MAX_COUNT)
+        require_count_or_null("evaluation.every", self.every)
+        require_count_or_null("evaluation.monitor", self.monitor)
 
 
 @dataclass
 class LoggerConfig:
     """Where metrics go besides metrics.jsonl, which is always written."""
 
-    name: str = setting("none", "Decided by the file chosen for the group; metrics.jsonl is written in any case.", LOGGERS)
+    name: str = setting("tensorboard", "Decided by the file chosen for the group; metrics.jsonl is written in any case.", LOGGERS)
 
     def __post_init__(self) -> None:
         require(self.name in LOGGERS, "logger", self.name, "one of " + ", ".join(LOGGERS))

@@ -11,22 +11,22 @@ from gas_cli.ops.csr import CSR
 from gas_cli.ops.kernels import adjacency_kernels
 
 
-def normalize(adj: CSR, kind: str, self_loops: bool) -> CSR:
+def normalize(adj: CSR, kind: str | None, self_loops: bool) -> CSR:
     """Weights of the aggregation v ← Σ_w Â[v, w] · h_w, of the shape and sparsity of `adj` [N, N] (plus the diagonal).
 
     sym   Â = D^-1/2 (A + I) D^-1/2, D the in-degrees of A + I: Kipf and Welling 2017, which always adds the self-loops
     mean  Â = D^-1 A (of A + I with `self_loops`), D the sums of incoming weights
-    none  Â = A (A + I with `self_loops`)
+    None  Â = A (A + I with `self_loops`)
 
     A self-loop gets weight 1 and a node that already has one keeps it. A node without incoming weight gets zeros, never NaN. Edges keep
     their attributes (`attr_row`); an added self-loop has none of its own.
     Raises `UserError` for another `kind`, and for negative weights where they are summed to degrees (`check_weights`).
     """
-    if kind not in ("sym", "mean", "none"):
-        raise UserError(f"Normalisation {kind!r} is not known: expected 'sym', 'mean' or 'none'.")
+    if kind not in ("sym", "mean", None):
+        raise UserError(f"Normalisation {kind!r} is not known: expected 'sym', 'mean' or None.")
     check_weights(adj, kind)
     looped = add_self_loops(adj) if kind == "sym" or self_loops else adj
-    if kind == "none":
+    if kind is None:
         return looped
     rowptr, col, value = looped.arrays
     degree = torch.from_numpy(adjacency_kernels.row_totals(rowptr, value))
@@ -39,10 +39,10 @@ def normalize(adj: CSR, kind: str, self_loops: bool) -> CSR:
     return CSR(looped.rowptr, looped.col, torch.from_numpy(out), adj.num_cols, symmetric, attr_row=looped.attr_row)
 
 
-def check_weights(adj: CSR, kind: str, source: str = "") -> None:
-    """Raise `UserError` naming `source` and the first negative weight, unless `kind` is `none`: sums of such weights may be zero or
+def check_weights(adj: CSR, kind: str | None, source: str = "") -> None:
+    """Raise `UserError` naming `source` and the first negative weight, unless `kind` is None: sums of such weights may be zero or
     negative, so that dividing by them drops or inflates all messages of a node."""
-    if kind == "none" or not adj.nnz or float(adj.value.min()) >= 0:
+    if kind is None or not adj.nnz or float(adj.value.min()) >= 0:
         return
     negative = (adj.value < 0).nonzero().view(-1)
     entry = int(negative[0])
@@ -51,7 +51,7 @@ def check_weights(adj: CSR, kind: str, source: str = "") -> None:
     raise UserError(
         f"{source}{': ' if source else ''}{negative.numel():,} edge(s) have a negative weight, the first is {first}: "
         f"expected weights of at least 0, because model.normalization={kind} divides by their sums. "
-        "Type model.normalization=none, which uses the weights as they are, or replace them in the file by absolute values."
+        "Type model.normalization=null, which uses the weights as they are, or replace them in the file by absolute values."
     )
 
 

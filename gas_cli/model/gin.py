@@ -46,7 +46,7 @@ class GIN(Stack):
 
         conv_l(h)_v = MLP_l((1 + ε_l) h_v + Σ_{w ∈ N(v)} h_w),    MLP(z) = W_2 ReLU(norm(W_1 z + b_1)) + b_2
 
-    Sums, not means: the adjacency keeps its weights (`normalization: none`). W_1 is applied before or after the sum, whichever is narrower:
+    Sums, not means: the adjacency keeps its weights (`normalization: null`). W_1 is applied before or after the sum, whichever is narrower:
     both are linear. History per node and layer: hidden_channels values.
     """
 

@@ -72,7 +72,7 @@ def _induced(rowptr, col, value, nodes, place):  # type: ignore[no-untyped-def]
 
 def _from_file(adj: CSR, inside: Tensor, outside: Tensor, config: PartitionerConfig) -> list[Partition]:
     parts = torch.from_numpy(read_parts(config.file, adj.num_rows))
-    return [partition_of(induced(adj, nodes), _renumbered(parts[nodes]), config.order) for nodes in (inside, outside)]
+    return [partition_of(induced(adj, nodes), _renumbered(parts[nodes])) for nodes in (inside, outside)]
 
 
 def _renumbered(parts: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

@@ -44,7 +44,7 @@ def make_partition(adj: CSR, config: PartitionerConfig, progress: bool = False, 
     _check_num_parts(config, adj.num_rows)
     used, parts = np.unique(assign_parts(adj, config, progress, on_process), return_inverse=True)  # renumbered from 0, in their order
     expected = int(used[-1]) + 1 if config.name == "file" else config.num_parts
-    partition = replace(partition_of(adj, parts.astype(np.int32), config.order), dropped=expected - len(used))
+    partition = replace(partition_of(adj, parts.astype(np.int32)), dropped=expected - len(used))
     report_dropped(partition)
     return partition
 
@@ -56,9 +56,9 @@ def report_dropped(partition: Partition) -> None:
         log.warning("%d of %d parts are empty and were dropped: continuing with %d parts.", partition.dropped, expected, left)
 
 
-def partition_of(adj: CSR, parts: NDArray[np.int32], order: str) -> Partition:
-    """The partition that part ids [N] make, each of 0 … P-1 in use, with the nodes of a part in the `order` of `order_nodes`."""
-    node_perm, quality = order_nodes(adj, parts, order), measure_quality(adj, parts)
+def partition_of(adj: CSR, parts: NDArray[np.int32]) -> Partition:
+    """The partition that part ids [N] make, each of 0 … P-1 in use."""
+    node_perm, quality = order_nodes(adj, parts), measure_quality(adj, parts)
     part_ptr = np.concatenate([[0], np.cumsum(np.bincount(parts))]).astype(np.int64)
     return Partition(torch.from_numpy(node_perm.astype(np.int64, copy=False)), torch.from_numpy(part_ptr), quality)
 
@@ -67,7 +67,7 @@ def partition_of(adj: CSR, parts: NDArray[np.int32], order: str) -> Partition:
 def assign_parts(adj: CSR, config: PartitionerConfig, progress: bool = False, on_process: OnProcess = unmeasured) -> Parts:
     """The part of each node, [N]: non-negative ids, some of which may be unused."""
     if config.name == "metis":
-        return metis_parts(adj, config.num_parts, config.seed, config.recursive, progress, on_process)
+        return metis_parts(adj, config.num_parts, config.seed, progress, on_process)
     if config.name == "random":
         return random_parts(adj.num_rows, config.num_parts, config.seed)
     if config.name == "range":

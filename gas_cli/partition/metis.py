@@ -30,12 +30,10 @@ NOTICE_SECONDS = 30.0
 WITHOUT_METIS = "or divide the graph without it: partitioner=random"
 
 
-def metis_parts(
-    adj: CSR, num_parts: int, seed: int, recursive: bool, progress: bool = False, on_process: OnProcess = unmeasured
-) -> NDArray[np.int64]:
+def metis_parts(adj: CSR, num_parts: int, seed: int, progress: bool = False, on_process: OnProcess = unmeasured) -> NDArray[np.int64]:
     """Part ids [N] that minimise the edge cut of the undirected structure of `adj` in parts of nearly equal size.
 
-    METIS 5, k-way or with `recursive` bisection (Karypis and Kumar 1998); the same seed gives the same parts.
+    METIS 5, k-way (Karypis and Kumar 1998); the same seed gives the same parts.
     Ids between 0 and `num_parts` - 1; some may be unused when parts are tiny.
 
     Raises:
@@ -50,7 +48,7 @@ def metis_parts(
     with tempfile.TemporaryDirectory(prefix="gas-metis-") as name:
         folder = Path(name)
         _write_graph(folder, adj)
-        _run_worker(folder, [str(num_parts), str(seed), str(int(recursive))], progress)
+        _run_worker(folder, [str(num_parts), str(seed)], progress)
         parts: NDArray[np.int64] = np.load(folder / "parts.npy", allow_pickle=False)
         peak = int((folder / "peak.txt").read_text())
     log.info("METIS took %.1f s and up to %.0f MiB in its own process.", time.monotonic() - start, peak / 2**20)

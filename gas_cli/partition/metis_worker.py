@@ -21,22 +21,22 @@ PR_SET_PDEATHSIG = 1
 
 def main(argv: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would wait for METIS to return
-    folder, num_parts, seed, recursive, parent = Path(argv[0]), int(argv[1]), int(argv[2]), bool(int(argv[3])), int(argv[4])
+    folder, num_parts, seed, parent = Path(argv[0]), int(argv[1]), int(argv[2]), int(argv[3])
     if sys.platform.startswith("linux"):
         _prepare_linux()
     if os.name == "posix" and os.getppid() != parent:
         sys.exit("The training process is gone.")
-    np.save(folder / "parts.npy", divide(folder, num_parts, seed, recursive))
+    np.save(folder / "parts.npy", divide(folder, num_parts, seed))
     (folder / "peak.txt").write_text(str(peak_memory()))
 
 
-def divide(folder: Path, num_parts: int, seed: int, recursive: bool) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def divide(folder: Path, num_parts: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """METIS on the graph in `folder`, read in place: no copy of the edges."""
     import pymetis
 
     adjacency = pymetis.CSRAdjacency(_open(folder / "rowptr.bin"), _open(folder / "col.bin"))
     # + 1: METIS seeds C's generator, to which 0 and 1 are the same seed (and -1 stands for METIS' default)
-    _, parts = pymetis.part_graph(num_parts, adjacency, recursive=recursive, options=pymetis.Options(seed=seed + 1))
+    _, parts = pymetis.part_graph(num_parts, adjacency, recursive=False, options=pymetis.Options(seed=seed + 1))
     return np.asarray(parts, np.int64)
 
 

@@ -9,18 +9,14 @@ from numpy.typing import NDArray
 from gas_cli.ops.csr import CSR
 
 
-def order_nodes(adj: CSR, parts: NDArray[np.int32], order: str) -> NDArray[np.int64]:
+def order_nodes(adj: CSR, parts: NDArray[np.int32]) -> NDArray[np.int64]:
     """Node ids [N] part by part: `node_perm` of the partition that the part ids `parts` [N] make.
 
-    ids  ascending within a part
-    bfs  as a breadth-first search inside the part meets them, which begins at the part's lowest id and again at the lowest one not yet
-         met; neighbours of one node come in the order of their ids. Linear in the edges; the same graph and parts give the same order.
-
-    Sources are followed, not targets: what counts is which rows are read together. On symmetric graphs there is no difference.
+    The nodes of a part stand as a breadth-first search inside it meets them. It begins at the part's lowest id, and again at the lowest
+    one not yet met; neighbours of one node come in the order of their ids. Linear in the edges; the same graph and parts give the same
+    order. Sources are followed, not targets: what counts is which rows are read together. On symmetric graphs there is no difference.
     """
     by_id = np.argsort(parts, kind="stable").astype(np.int64, copy=False)
-    if order == "ids":
-        return by_id
     return _breadth_first(adj.rowptr.numpy(), adj.col.numpy(), parts, by_id)  # type: ignore[no-any-return]
 
 

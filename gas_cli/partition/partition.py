@@ -26,7 +26,7 @@ class Quality:
 class Partition:
     """Nodes sorted by part: part p holds the original node ids `node_perm[part_ptr[p]:part_ptr[p+1]]`.
 
-    node_perm  int64 [N], new position -> original id; within a part in the order of `partitioner.order`
+    node_perm  int64 [N], new position -> original id; within a part breadth first (`order_nodes`)
     part_ptr   int64 [P+1]; no part is empty
     dropped    how many parts came out empty and are not counted
     """

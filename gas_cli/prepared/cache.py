@@ -37,13 +37,13 @@ def cache_folder(name: str) -> Path:
 
 
 class Cache:
-    """Entries below a folder; of an empty name, a cache of nothing. What goes wrong costs one warning: all can be made again.
+    """Entries below a folder; without a name, a cache of nothing. What goes wrong costs one warning: all can be made again.
 
     Reading takes no lock and writes nothing that matters, so a cache on a read-only disk serves as well. After writing, what was not
     used for longest is removed until the rest fits `limit` bytes; never what was read or made through this object.
     """
 
-    def __init__(self, name: str, limit: int | None = None) -> None:
+    def __init__(self, name: str | None, limit: int | None = None) -> None:
         self.enabled, self.limit = bool(name), limit
         self.folder = cache_folder(name).absolute() if name else Path()
         self._reported: set[Path] = set()

@@ -12,6 +12,9 @@ from gas_cli.partition.from_file import file_digest
 from gas_cli.partition.metis import metis_version
 from gas_cli.prepared.entry import FORMAT
 
+ORDER = "bfs"
+"""Nodes of a part stand breadth first. It stays in the keys, and so does `recursive`: entries of earlier versions are found."""
+
 
 def key_of(name: str, **decisive: Any) -> str:
     """`name` and a hash of what JSON makes of `decisive`."""
@@ -34,12 +37,12 @@ def partition_key(topology: str, seen: str, config: PartitionerConfig) -> str:
 
     It covers the options that the method reads, the order within parts, and for an inductive graph a hash of the nodes that are `seen`.
     """
-    return key_of(config.name, topology=topology, seen=seen, order=config.order, options=partition_options(config))
+    return key_of(config.name, topology=topology, seen=seen, order=ORDER, options=partition_options(config))
 
 
 def partition_options(config: PartitionerConfig) -> dict[str, Any]:
     if config.name == "metis":
-        return {"num_parts": config.num_parts, "seed": config.seed, "recursive": config.recursive, "pymetis": metis_version()}
+        return {"num_parts": config.num_parts, "seed": config.seed, "recursive": False, "pymetis": metis_version()}
     if config.name == "random":
         return {"num_parts": config.num_parts, "seed": config.seed}
     if config.name == "range":

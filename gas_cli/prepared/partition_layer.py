@@ -19,7 +19,7 @@ from gas_cli.partition.permute import permute_adjacency
 from gas_cli.prepared.cache import Cache
 from gas_cli.prepared.entry import Arrays, Entry, Facts, about
 from gas_cli.prepared.graph_layer import Source, matrix_arrays, matrix_facts, matrix_of
-from gas_cli.prepared.keys import key_of, partition_key, partition_options
+from gas_cli.prepared.keys import ORDER, key_of, partition_key, partition_options
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def partition_of_source(
 
     def parts(partition: Partition) -> tuple[Arrays, Facts]:
         arrays, facts = partition_parts(partition)
-        return arrays, {**facts, **about(graph.name, {"partitioner": config.name, **partition_options(config), "order": config.order})}
+        return arrays, {**facts, **about(graph.name, {"partitioner": config.name, **partition_options(config), "order": ORDER})}
 
     return cache.get(PARTITION, key, read, lambda: _divide(source, config, progress, on_process), parts), key
 
@@ -88,14 +88,14 @@ def read_edges(entry: Entry) -> CSR:
     return matrix_of("adj", entry.arrays, entry.facts)
 
 
-def normalised(edges: CSR, edges_entry: str, kind: str, self_loops: bool, cache: Cache, dataset: str) -> tuple[CSR, str]:
+def normalised(edges: CSR, edges_entry: str, kind: str | None, self_loops: bool, cache: Cache, dataset: str) -> tuple[CSR, str]:
     """The weights of the aggregation (`normalize`), and `layer/key` of their entry, or of the edges that they are ('': of none).
 
     Only the values are kept where the pattern is that of `edges`.
     """
-    if not edges_entry or (kind == "none" and not self_loops):
+    if not edges_entry or (kind is None and not self_loops):
         return normalize(edges, kind, self_loops), edges_entry and f"{EDGES}/{edges_entry}"
-    key = key_of(kind, edges=edges_entry, self_loops=self_loops or kind == "sym")
+    key = key_of(kind or "none", edges=edges_entry, self_loops=self_loops or kind == "sym")
 
     def read(entry: Entry) -> CSR:
         if entry.facts["pattern"] == "own":

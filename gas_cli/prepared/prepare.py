@@ -62,7 +62,7 @@ def _prepared(
     memory = Preparation(peaks.peaks["resident"])
     partitioner = config.method.partitioner(config.partitioner)
     one = partitioner.name == "range" and partitioner.num_parts == 1
-    kept = Cache("") if one and source.small else cache  # one part of a small graph is made faster than read
+    kept = Cache(None) if one and source.small else cache  # one part of a small graph is made faster than read
     with peaks.stage("partition"):
         partition, entry = partition_of_source(source, partitioner, kept, progress, memory.processes.__setitem__)
     with peaks.stage("permute"):

@@ -20,7 +20,7 @@ class TensorBoardRecorder(Recorder):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise UserError("logger=tensorboard needs an extra: pip install 'gas-cli[tensorboard]', or use logger=none.") from error
+            raise UserError("logger=tensorboard needs an extra: pip install 'gas-cli[tensorboard]', or use logger=null.") from error
         self._writer: Any = SummaryWriter(str(folder), purge_step=after + 1 if after else None)
 
     def epoch(self, record: Mapping[str, Any]) -> None:

@@ -33,7 +33,7 @@ class EpochBatches:
     def groups(self, epoch: int) -> list[list[int]]:
         """The parts of each batch of an epoch, cut short after `max_steps`."""
         groups = self.all_groups(epoch)
-        return groups[: self.config.max_steps] if self.config.max_steps > 0 else groups
+        return groups[: self.config.max_steps]
 
     def all_groups(self, epoch: int) -> list[list[int]]:
         """The same with every part in one batch."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from gas_cli.config.continued import fixed_settings
 from gas_cli.config.model import CustomConfig
+from gas_cli.config.removed import renamed
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.prepared.problem import Problem
@@ -43,7 +44,7 @@ def check_same_run(saved: Any, ours: Mapping[str, Any]) -> None:
 def check_same_settings(saved: Any, ours: Mapping[str, Any]) -> None:
     """Raise UserError with the first setting that differs, or where the code of the user's model does."""
     _check_form(saved, ours)
-    before, here = saved["settings"], ours["settings"]
+    before, here = renamed(saved["settings"]), ours["settings"]
     for key in sorted(before.keys() | here.keys(), key=lambda key: (key != "seed", key)):
         if before.get(key) != here.get(key):
             there, now = (value.get(key, "not set").strip("'") or "''" for value in (before, here))

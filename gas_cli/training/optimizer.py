@@ -60,7 +60,7 @@ class Optimizer:
 
     def step(self) -> None:
         """Clip (2-norm over all parameters) and update."""
-        if self.config.grad_norm > 0:
+        if self.config.grad_norm is not None:
             nn.utils.clip_grad_norm_(self._parameters, self.config.grad_norm)
         self.adam.step()
 

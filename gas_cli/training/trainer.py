@@ -214,7 +214,7 @@ class Trainer:
 
     def _out_of_patience(self) -> bool:
         patience, best = self.config.trainer.patience, self.progress.best.epoch
-        return patience > 0 and best > 0 and self.progress.epoch - 1 - best >= patience
+        return patience is not None and best > 0 and self.progress.epoch - 1 - best >= patience
 
     # -- histories and evaluation --------------------------------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ class Trainer:
     def _measure(self) -> dict[str, Any]:
         """The errors of the histories as the epoch's steps left them, where this epoch is monitored."""
         config, progress = self.config.evaluation, self.progress
-        if self.histories is None or not config.monitor or progress.epoch % config.monitor_every:
+        if self.histories is None or config.monitor is None or progress.epoch % config.monitor:
             return {}
         if progress.monitor is None:
             with self._stage("monitor"):
@@ -247,9 +247,9 @@ class Trainer:
 
     def _refresh_or_evaluate(self) -> Tensor | None:
         """Scores of all nodes where this epoch is evaluated; one exact pass serves a refresh and an evaluation alike."""
-        epoch, every, refresh_every = self.progress.epoch, self.config.evaluation.every, self.config.history.refresh_every
-        evaluate = epoch == self.config.trainer.epochs or (every > 0 and epoch % every == 0)
-        refreshed = self._refresh() if refresh_every > 0 and epoch % refresh_every == 0 else None
+        epoch, every, refresh_every = self.progress.epoch, self.config.evaluation.every, self.config.history.refresh
+        evaluate = epoch == self.config.trainer.epochs or (every is not None and epoch % every == 0)
+        refreshed = self._refresh() if refresh_every is not None and epoch % refresh_every == 0 else None
         if not evaluate or refreshed is not None:
             return refreshed if evaluate else None
         with self._stage("evaluate"):

@@ -86,7 +86,7 @@ def prepared(arguments: argparse.Namespace, ratio: float, folder: Path) -> dict[
         model = [f"model={arguments.model}", f"model.num_layers={arguments.layers}", f"model.hidden_channels={arguments.hidden}"]
         history = [f"history.placement={placement}", f"history.pipeline={str(pipeline).lower()}"]
         loop = ["trainer.batch_parts=1", "trainer.shuffle=false", "trainer.prefetch=0"]
-        parts = ["partitioner=range", f"partitioner.num_parts={arguments.parts}", "partitioner.cache=''"]
+        parts = ["partitioner=range", f"partitioner.num_parts={arguments.parts}", "partitioner.cache=null"]
         config = compose_config([*model, *history, *loop, *parts, f"device={device.type}"])
         problem = problem or prepare(config, graph=graph)
         trainers[name] = make_trainer(config, problem, folder)

@@ -64,7 +64,7 @@ class Case:
     def _partitioner(self) -> list[str]:
         wanted, num_parts = self.arguments.partition, f"partitioner.num_parts={self.num_parts}"
         if wanted == "communities" or (wanted == "auto" and self.is_twin):
-            return [num_parts, "partitioner=file", f"partitioner.file={self._parts_file}", "partitioner.cache=''"]
+            return [num_parts, "partitioner=file", f"partitioner.file={self._parts_file}", "partitioner.cache=null"]
         return [num_parts, f"partitioner={'metis' if wanted == 'auto' else wanted}"]
 
     @cached_property

@@ -34,7 +34,7 @@ def test_an_epoch_covers_every_edge_and_every_training_node_exactly_once(drawn, 
     matrix, directed = drawn
     graph = make_graph(matrix, directed, sparse_features=data.draw(st.booleans()))
     parts = data.draw(st.integers(1, graph.num_nodes))
-    problem = make_problem(graph, parts, GCNConfig(normalization="none", self_loops=False))
+    problem = make_problem(graph, parts, GCNConfig(normalization=None, self_loops=False))
     builder = BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2)
     seen = torch.zeros(graph.num_nodes, graph.num_nodes)
     trained = torch.zeros(graph.num_nodes, dtype=torch.int64)
@@ -89,7 +89,7 @@ def test_adjacent_parts_are_one_range():
 
 def test_the_documented_path_of_four_nodes():
     path = sp.csr_array((np.ones(6), ([0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2])), shape=(4, 4))
-    problem = make_problem(make_graph(path), 1, GCNConfig(normalization="none", self_loops=False))
+    problem = make_problem(make_graph(path), 1, GCNConfig(normalization=None, self_loops=False))
     partition = replace(problem.partition, part_ptr=torch.tensor([0, 2, 4]))
     batch = BatchBuilder(problem.graph, problem.adj, partition, problem.graph.splits[0], 2).build([0])
     assert batch.blocks[-1].inner.to_dense().tolist() == [[0, 1], [1, 0]]

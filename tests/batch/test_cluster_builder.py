@@ -15,7 +15,7 @@ from gas_cli.graph.normalize import normalize
 from gas_cli.ops.csr import CSR
 from tests.builders import adjacencies, make_graph, make_problem
 
-AGGREGATIONS = st.sampled_from([("sym", True), ("mean", False), ("mean", True), ("none", False)])
+AGGREGATIONS = st.sampled_from([("sym", True), ("mean", False), ("mean", True), (None, False)])
 
 
 def builders(graph, parts: int, aggregation: tuple[str, bool]) -> tuple[ClusterBuilder, BatchBuilder]:

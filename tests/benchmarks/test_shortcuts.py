@@ -13,7 +13,7 @@ from gas_cli.batch import builder
 
 SMALL = (
     "dataset=generated", "dataset.num_nodes=300", "dataset.average_degree=6", "dataset.num_features=8", "dataset.num_communities=4",
-    "dataset.train_fraction=0.05", "partitioner.num_parts=6", "partitioner.cache=''", "trainer.batch_parts=2", "trainer.shuffle=false",
+    "dataset.train_fraction=0.05", "partitioner.num_parts=6", "partitioner.cache=null", "trainer.batch_parts=2", "trainer.shuffle=false",
     "device=cpu", "model=gcn", "model.num_layers=2", "model.hidden_channels=16", "model.drop_input=false", "model.dropout=0",
 )  # fmt: skip
 

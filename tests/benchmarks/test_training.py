@@ -23,7 +23,7 @@ from gas_cli.run import prepare
 
 SMALL = (
     "dataset=generated", "dataset.num_nodes=300", "dataset.average_degree=6", "dataset.num_features=8", "dataset.num_communities=4",
-    "partitioner.num_parts=6", "trainer.batch_parts=2", "device=cpu", "partitioner.cache=''",
+    "partitioner.num_parts=6", "trainer.batch_parts=2", "device=cpu", "partitioner.cache=null",
 )  # fmt: skip
 GCN = ("model=gcn", "model.num_layers=3", "model.hidden_channels=16", "model.batch_norm=true", "model.drop_input=false")
 # What a variant cannot do without: one of these.
@@ -114,7 +114,7 @@ def test_cases_compose_and_scale() -> None:
 
 def grown(size: int, **changes: Any) -> dict[str, Any]:
     arguments = argparse.Namespace(**{"scale": 0.01, "device": "cpu", "mixing": 0.15, **changes})
-    return growth.task(size, "''", arguments)
+    return growth.task(size, "null", arguments)
 
 
 def test_a_growing_graph_keeps_its_model_and_its_steps() -> None:
@@ -171,7 +171,7 @@ def test_every_variant_learns(variant: str) -> None:
 
 def test_the_race_of_ours_is_the_training_of_gas_train() -> None:
     """Two epochs and their evaluations, beside a trainer that runs as always."""
-    config = compose_config([*SMALL, *GCN, "evaluation.every=0", "history.refresh=never", "trainer.epochs=2"])
+    config = compose_config([*SMALL, *GCN, "evaluation.every=null", "history.refresh=null", "trainer.epochs=2"])
     epoch, accuracy = our_racer(config)
     measured = [(epoch(), accuracy())[1] for _ in range(2)][-1]
     trainer = make_trainer(config, prepare(config))

@@ -138,7 +138,7 @@ def test_older(cache: Path, clean: Run) -> None:
         (["dataset=ring"], "is not valid"),
         ([""], "is not valid"),
         (["ring", "nothing"], "neither a dataset nor an entry"),
-        (["partitioner.cache=''"], ""),
+        (["partitioner.cache=null"], ""),
     ],
 )
 def test_wrong_arguments_remove_nothing(cache: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], part: str) -> None:

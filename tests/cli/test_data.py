@@ -78,7 +78,7 @@ def said_by_both(folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytes
     notes = [line.removeprefix(NOTE) for line in capsys.readouterr().out.splitlines() if line.startswith(NOTE)]
     caplog.set_level("INFO", "gas_cli")
     caplog.clear()
-    small = ["partitioner=random", "partitioner.num_parts=2", "trainer.batch_parts=1", "partitioner.cache=''"]
+    small = ["partitioner=random", "partitioner.num_parts=2", "trainer.batch_parts=1", "partitioner.cache=null"]
     prepare(compose_config(["dataset=folder", f"dataset.path={folder}", *settings, *small]))
     assert [record.getMessage() for record in caplog.records] == notes
     return "\n".join(notes)
@@ -117,7 +117,7 @@ def test_check_and_train_refuse_the_same(folder: Path, capsys: pytest.CaptureFix
         prepare(compose_config(["dataset=folder", f"dataset.path={folder}", f"model={model}"]))
     found = f"{folder}: 1 edge(s) have a negative weight, the first is -2 from node 4 to node 5"
     assert str(caught.value) == message and message.startswith(found)
-    assert command_line(["check", str(folder), f"model={model}", "model.normalization=none"]) == 0  # what the message recommends
+    assert command_line(["check", str(folder), f"model={model}", "model.normalization=null"]) == 0  # what the message recommends
 
 
 NOBODY, NODES = np.zeros(9, bool), np.arange(9)
@@ -201,5 +201,5 @@ def test_prepare_makes_what_a_training_maps(
 
 
 def test_prepare_without_a_cache_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command_line(["prepare", "dataset=folder", f"dataset.path={folder}", "partitioner.cache=''"]) == 2
-    assert "partitioner.cache='' keeps nothing" in capsys.readouterr().err
+    assert command_line(["prepare", "dataset=folder", f"dataset.path={folder}", "partitioner.cache=null"]) == 2
+    assert "partitioner.cache=null keeps nothing" in capsys.readouterr().err

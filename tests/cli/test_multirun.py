@@ -165,7 +165,7 @@ def test_a_job_asked_for_twice_runs_once(gas_train: Command) -> None:
     assert row["status"] == "finished" and row["job"].startswith("generated,gcn,seed=0-")
 
 
-@pytest.mark.parametrize("name", ["ö" * 200, "a/b c:*?", "..", ""])
+@pytest.mark.parametrize("name", ["ö" * 200, "a/b c:*?", ".."])
 def test_any_value_makes_a_folder(name: str, gas_train: Command) -> None:
     assert gas_train("-m", "hydra.sweep.dir=sweep", f"partitioner.cache='{name}',other") == 0
     assert len(list(Path("sweep").glob("*/summary.json"))) == 2

@@ -22,7 +22,7 @@ TINY = (
     "partitioner=random",
     "partitioner.num_parts=4",
     "trainer.batch_parts=2",
-    "partitioner.cache=''",
+    "partitioner.cache=null",
     "device=cpu",
 )
 
@@ -66,7 +66,7 @@ def test_a_signal_saves_and_the_run_goes_on_where_it_stopped(tmp_path: Path) -> 
 def test_jobs_side_by_side_with_joblib(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the joblib extra")
     words = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep", "trainer.epochs=2")
-    code, out, err = finish(start(tmp_path, "-m", *TINY, *words, "seed=0,1", "model.num_layers=2", "trainer.patience=0,-1"))
+    code, out, err = finish(start(tmp_path, "-m", *TINY, *words, "seed=0,1", "model.num_layers=2", "trainer.patience=null,-1"))
     assert code == 2, err  # patience=-1 is refused by two jobs
     with (tmp_path / "sweep" / "sweep.csv").open() as file:
         rows = list(csv.DictReader(file))

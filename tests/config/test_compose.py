@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from gas_cli.config.compose import compose_config, config_directory, load_config, load_overrides, parse_settings, save_config
+from gas_cli.config.continued import fixed_settings
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
-from gas_cli.config.model import APPNPConfig, GCNIIConfig
+from gas_cli.config.model import APPNPConfig, GCNIIConfig, HiddenLayersConfig
+from gas_cli.config.removed import REMOVED, renamed
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 
@@ -145,6 +150,109 @@ def test_overrides_of_a_job(tmp_path: Path) -> None:
     assert load_overrides(tmp_path / "o.yaml") == ["seed=1", "model=gcn"]
     (tmp_path / "o.yaml").write_text("[]\n")
     assert load_overrides(tmp_path / "o.yaml") == []
+
+
+EARLIER = {
+    "trainer.patience": (0, "null"),
+    "trainer.max_steps": (0, "null"),
+    "optimizer.grad_norm": (0.0, "null"),
+    "optimizer.schedule": ("none", "null"),
+    "history.refresh": ("epoch", 1),
+    "evaluation.every": (0, "null"),
+    "evaluation.monitor": (False, "null"),
+    "partitioner.cache": ("", "null"),
+    "partitioner.cache_limit": ("", "null"),
+    "model.normalization": ("none", "null"),
+}
+"""By setting: a value of an earlier version and that of today."""
+
+
+def saved_with(folder: Path, overrides: Sequence[str], **changes: object) -> Path:
+    """A saved configuration with `group__name=value` put in as an earlier version wrote it."""
+    path = folder / "config.yaml"
+    save_config(compose_config(overrides), path)
+    content = OmegaConf.load(path)
+    for key, value in changes.items():
+        OmegaConf.update(content, key.replace("__", "."), value, force_add=True)
+    OmegaConf.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize("key", EARLIER)
+def test_an_earlier_value_is_translated_in_a_saved_file(key: str, tmp_path: Path) -> None:
+    before, now = EARLIER[key]
+    assert load_config(saved_with(tmp_path, [], **{key: before})) == compose_config([f"{key}={now}"])
+
+
+@pytest.mark.parametrize("key", EARLIER)
+def test_an_earlier_value_on_the_command_line_is_answered_with_that_of_today(key: str, tmp_path: Path) -> None:
+    before, now = EARLIER[key]
+    typed = f"{key}={before}" if before != "" else f"{key}=''"
+    for refused in (lambda: compose_config([typed]), lambda: load_config(saved_with(tmp_path, []), [typed])):
+        with pytest.raises(UserError, match=rf"is not valid: expected .* Use {re.escape(key)}={now}\."):
+            refused()
+
+
+@pytest.mark.parametrize("key", EARLIER)
+def test_an_earlier_value_in_a_file_of_the_user_s_is_answered_so_too(key: str, tmp_path: Path) -> None:
+    before, now = EARLIER[key]
+    group, _, name = key.partition(".")
+    (tmp_path / "experiment").mkdir()
+    content = OmegaConf.to_yaml(OmegaConf.create({group: {name: before}}))
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{content}")
+    with pytest.raises(UserError, match=rf"Use {re.escape(key)}={now}\."):
+        compose_config(["experiment=mine"], [tmp_path])
+
+
+def test_other_earlier_spellings_are_translated_in_a_saved_file(tmp_path: Path) -> None:
+    assert load_config(saved_with(tmp_path, [], history__refresh="never")) == compose_config([])
+    assert load_config(saved_with(tmp_path, [], history__refresh="7")) == compose_config(["history.refresh=7"])
+    monitored = saved_with(tmp_path, [], evaluation__monitor=True, evaluation__monitor_every=5)
+    assert load_config(monitored) == compose_config(["evaluation.monitor=5"])
+    assert load_config(saved_with(tmp_path, [], evaluation__monitor=False, evaluation__monitor_every=5)) == compose_config([])
+    assert load_config(saved_with(tmp_path, [], logger={"name": "none"})) == compose_config([])
+    with_logger = saved_with(tmp_path, [], logger={"name": "tensorboard"})
+    assert load_config(with_logger) == compose_config(["logger=tensorboard"]) != compose_config(["logger=null"]) == compose_config([])
+
+
+def test_settings_that_are_gone_are_passed_over_in_a_saved_file(tmp_path: Path) -> None:
+    gone = {"optimizer__name": "adam", "partitioner__recursive": True, "partitioner__order": "ids"}
+    assert load_config(saved_with(tmp_path, [], **gone)) == compose_config([])
+    appnp = {"model__batch_norm": False, "model__residual": False, "model__track_running_stats": True}
+    assert load_config(saved_with(tmp_path, ["model=appnp"], **appnp)) == compose_config(["model=appnp"])
+    kept = load_config(saved_with(tmp_path, [], model__batch_norm=True)).model
+    assert isinstance(kept, HiddenLayersConfig) and kept.batch_norm
+
+
+@pytest.mark.parametrize("key", [key for key in REMOVED if key != "evaluation.monitor_every"])
+def test_a_setting_that_is_gone_is_named(key: str) -> None:
+    with pytest.raises(UserError, match=rf"^{re.escape(key)} is not a setting any more\. .* Leave it out\.$"):
+        compose_config([f"{key}=true"])
+
+
+def test_what_was_two_settings_and_a_group_without_a_choice_are_named() -> None:
+    for given, told in (
+        ("evaluation.monitor_every=5", "Use evaluation.monitor=N"),
+        ("evaluation.monitor=true", "Use evaluation.monitor=1."),
+        ("history.refresh=never", "Use history.refresh=null."),
+        ("logger=none", "Use logger=null."),
+        ("logger.name=none", "expected logger=NAME, or logger=null"),
+    ):
+        with pytest.raises(UserError, match=re.escape(told)):
+            compose_config([given])
+
+
+def test_a_checkpoint_s_settings_are_those_of_today() -> None:
+    """`renamed` of what an earlier version wrote is what this one writes of the same run."""
+    fixed = fixed_settings(compose_config(["history.refresh=1", "model=gat"]))
+    earlier = {"history.refresh": "'epoch'", "optimizer.grad_norm": "0.0", "optimizer.schedule": "'none'", "trainer.max_steps": "0"}
+    earlier |= {"model.normalization": "'none'", "optimizer.name": "'adam'", "partitioner.order": "'bfs'", "partitioner.recursive": "False"}
+    assert renamed(fixed | earlier) == fixed == renamed(fixed)
+    assert renamed({"history.refresh": "'12'"}) == {"history.refresh": "12"}
+    appnp = fixed_settings(compose_config(["model=appnp"]))
+    gone = {"model.batch_norm": "False", "model.residual": "False", "model.track_running_stats": "True"}
+    assert renamed(appnp | gone) == appnp and renamed(fixed | gone) == fixed | gone
+    assert "trainer.sum_features_once" in renamed({"trainer.sum_features_once": "False"})  # computed something else: stays refused
 
 
 def test_settings_of_earlier_versions_are_passed_over_in_saved_files(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from gas_cli.errors import UserError
         ("optimizer.lr=fast", ["optimizer.lr=fast", "a number"]),
         ("deterministic=maybe", ["deterministic=maybe", "true or false"]),
         ("deterministic=2", ["deterministic=2", "true or false"]),
-        ("evaluation.monitor=-1", ["evaluation.monitor=-1", "true or false"]),
+        ("evaluation.monitor=-1", ["evaluation.monitor=-1", "null or a whole number from 1 to"]),
         ("+model.batch_norm=0,3", ["model.batch_norm=0,3", "true or false"]),
         ("partitioner=[random,range]", ["partitioner=[random,range]", "expected one name"]),
         ("trainer.epochs=-1", ["trainer.epochs=-1", "a whole number from 1 to"]),

@@ -85,7 +85,7 @@ def forget(name: str) -> None:
 def test_it_is_a_choice_with_settings_of_its_own_and_trains(install: Install, tmp_path: Path) -> None:
     install("linear = linear_package.settings:LinearConfig")
     small = ["dataset.num_nodes=60", "partitioner=random", "partitioner.num_parts=2", "trainer.batch_parts=1", "trainer.epochs=2"]
-    config = compose_config(["model=linear", "model.strength=3", *small, "partitioner.cache=''", "device=cpu"])
+    config = compose_config(["model=linear", "model.strength=3", *small, "partitioner.cache=null", "device=cpu"])
     assert (config.model.name, config.model.strength, "linear_package.models" in sys.modules) == ("linear", 3.0, False)  # type: ignore[attr-defined]
     save_config(config, tmp_path / "config.yaml")
     assert load_config(tmp_path / "config.yaml") == config

@@ -20,7 +20,7 @@ from tests.end_to_end.conftest import Command
 from tests.end_to_end.runs import assert_refused, summary
 from tests.graph.conftest import FakeOgb, write_table
 
-TRAINING = ("dataset.root=.", "dataset.download=false", "~tuned", "partitioner=random", "partitioner.num_parts=4", "partitioner.cache=''")
+TRAINING = ("dataset.root=.", "dataset.download=false", "~tuned", "partitioner=random", "partitioner.num_parts=4", "partitioner.cache=null")
 SHORT = ("trainer.batch_parts=2", "trainer.epochs=1", "model.hidden_channels=4", "device=cpu", "hydra.run.dir=here")
 PHOTO = ("dataset=amazon-photo", *TRAINING, *SHORT)
 ARXIV = ("dataset=ogbn-arxiv", *TRAINING, *SHORT)

@@ -96,7 +96,7 @@ def test_a_dataset_whose_files_have_changed(fake_npz: Callable[..., Path], tmp_p
         "partitioner=random",
         "partitioner.num_parts=4",
         "trainer.batch_parts=2",
-        "partitioner.cache=''",
+        "partitioner.cache=null",
     )
     train(tmp_path / "here", "dataset=amazon-photo", *words, "trainer.epochs=2", "model.hidden_channels=4", base=())
     good, before = path.read_bytes(), contents(tmp_path / "here")

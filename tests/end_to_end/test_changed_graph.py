@@ -34,7 +34,13 @@ def on_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on files, and the files in `graph` beside it."""
     folder = tmp_path_factory.mktemp("files")
     write_graph(folder / "graph")
-    small = ("dataset=folder", f"dataset.path={folder / 'graph'}", "partitioner=random", "partitioner.num_parts=4", "partitioner.cache=''")
+    small = (
+        "dataset=folder",
+        f"dataset.path={folder / 'graph'}",
+        "partitioner=random",
+        "partitioner.num_parts=4",
+        "partitioner.cache=null",
+    )
     train(folder / "run", *small, "trainer.batch_parts=2", "trainer.epochs=2", "model.hidden_channels=4", "device=cpu", base=())
     return folder
 

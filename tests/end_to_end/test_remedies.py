@@ -18,7 +18,7 @@ TINY = (
     "dataset.average_degree=4",
     "trainer.epochs=1",
     "device=cpu",
-    "partitioner.cache=''",
+    "partitioner.cache=null",
 )
 MISTAKES = [
     (TINY, []),  # 40 parts of 30 nodes
@@ -26,17 +26,15 @@ MISTAKES = [
     (TINY, ["partitioner=random", "method=cluster_gcn"]),
     (TINY, ["partitioner=random", "trainer.batch_parts=31"]),
     (("dataset.num_nodes=5", *TINY[1:]), ["partitioner=range"]),
-    (("trainer.epochs=1", "device=cpu", "partitioner.cache=''"), ["dataset.num_nodes=10"]),
+    (("trainer.epochs=1", "device=cpu", "partitioner.cache=null"), ["dataset.num_nodes=10"]),
     (SMALL, ["partitioner.num_parts=301"]),
     (SMALL, ["trainer.batch_parts=7"]),
     (SMALL, ["device=tpu"]),
     (SMALL, ["evaluation.mode=history", "method=full_batch"]),
-    (SMALL, ["evaluation.monitor=true", "evaluation.mode=history", "method=cluster_gcn"]),
+    (SMALL, ["evaluation.monitor=1", "evaluation.mode=history", "method=cluster_gcn"]),
     (SMALL, ["trainer.lipschitz.weight=1"]),
     (SMALL, ["history.placement=pinned"]),
     (SMALL, ["model=pna_jk", "model.linear=false"]),
-    (SMALL, ["model=appnp", "model.residual=true"]),
-    (SMALL, ["model=appnp", "model.batch_norm=true"]),
     (SMALL, ["dataset.split=3"]),
     (SMALL, ["trainer.prefetch=100000"]),
     (SMALL, ["seed=99999999999999999999"]),

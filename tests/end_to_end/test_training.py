@@ -37,7 +37,7 @@ def test_the_log_and_the_summary_say_what_the_histories_take(tmp_path: Path, cap
 
 def test_the_summary_and_the_log_say_what_each_stage_took(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        found = train(tmp_path, "partitioner=metis", "history.refresh=1", "evaluation.monitor=true")
+        found = train(tmp_path, "partitioner=metis", "history.refresh=1", "evaluation.monitor=1")
     memory = found["memory"]
     stages = ("start", "load", "partition", "permute", "setup", "refresh", "train", "monitor", "evaluate", "checkpoint")
     assert set(memory["resident"]) == set(stages) and min(memory["resident"].values()) > 1 << 20
@@ -158,7 +158,7 @@ def test_smaller_histories_take_half_the_memory_and_stay_close(dtype: str, tmp_p
 @pytest.mark.parametrize("model", MODELS)
 def test_after_a_refresh_evaluation_from_histories_is_exact(model: str, tmp_path: Path) -> None:
     for mode in ("exact", "history"):
-        train(tmp_path / mode, f"model={model}", f"evaluation.mode={mode}", "history.refresh=epoch", "trainer.epochs=5")
+        train(tmp_path / mode, f"model={model}", f"evaluation.mode={mode}", "history.refresh=1", "trainer.epochs=5")
     metrics = [[timeless(record) for record in lines(tmp_path / mode)] for mode in ("exact", "history")]
     assert differences(metrics[0], metrics[1]) == []
 
@@ -224,7 +224,7 @@ def test_an_ogb_dataset_is_measured_by_its_official_evaluator(fake_ogb: Callable
         "partitioner.num_parts=4",
         "model.hidden_channels=8",
     )
-    found = train(tmp_path / "run", *words, "trainer.epochs=4", "trainer.batch_parts=2", "partitioner.cache=''", base=())
+    found = train(tmp_path / "run", *words, "trainer.epochs=4", "trainer.batch_parts=2", "partitioner.cache=null", base=())
     assert (found["status"], found["num_nodes"]) == ("finished", 20)
     scores = predict(tmp_path / "run").probabilities
     assert scores.shape == (20, 40)
@@ -235,10 +235,10 @@ def test_an_ogb_dataset_is_measured_by_its_official_evaluator(fake_ogb: Callable
 
 
 def test_cora_takes_its_published_settings_and_learns(real_data: Path, tmp_path: Path) -> None:
-    words = ("dataset=cora", f"dataset.root={real_data}", "dataset.download=false", "trainer.epochs=30", "partitioner.cache=''")
+    words = ("dataset=cora", f"dataset.root={real_data}", "dataset.download=false", "trainer.epochs=30", "partitioner.cache=null")
     found = train(tmp_path, *words, base=())
     config = load_config(tmp_path / "config.yaml")
-    assert (config.model.hidden_channels, config.history.refresh, config.trainer.loss_weighting) == (16, "epoch", "batch_mean")
+    assert (config.model.hidden_channels, config.history.refresh, config.trainer.loss_weighting) == (16, 1, "batch_mean")
     labels = load_graph(config.dataset).y
     assert found["partition"]["num_parts"] == 40
     assert found["test"] > 2 * labels.bincount().max().item() / labels.numel()

@@ -20,7 +20,7 @@ from tests.fuzz.damage import Rng, damage_bytes, damage_text, damage_whole, pick
 from tests.fuzz.verdict import OTHER_DATA, SAME, SHORT, Verdict, verdict
 
 NODES = 48
-TRAINING = ("partitioner=random", "partitioner.num_parts=4", "partitioner.cache=''", "trainer.batch_parts=2", "trainer.epochs=1")
+TRAINING = ("partitioner=random", "partitioner.num_parts=4", "partitioner.cache=null", "trainer.batch_parts=2", "trainer.epochs=1")
 FORMS = (".csv", ".npy", ".parquet")
 MATRICES = ("csr", "csc", "coo", "bsr", "dia")
 CHECKED = (".npz", ".pt")

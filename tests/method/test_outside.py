@@ -40,7 +40,7 @@ from tests.training.test_trainer import assert_same
 
 SMALL = [
     "dataset.num_nodes=240", "dataset.num_communities=6", "dataset.num_features=8", "partitioner=random", "partitioner.num_parts=6",
-    "partitioner.cache=''", "trainer.batch_parts=2", "trainer.epochs=4", "model.num_layers=3", "model.hidden_channels=8", "device=cpu",
+    "partitioner.cache=null", "trainer.batch_parts=2", "trainer.epochs=4", "model.num_layers=3", "model.hidden_channels=8", "device=cpu",
 ]  # fmt: skip
 PLAIN = [model for model in MODELS if not model.batch_norm]
 FEW_TRAIN = ["dataset.train_fraction=0.02", "trainer.batch_parts=1"]
@@ -152,7 +152,7 @@ def test_state_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["exact", "history"])
 def test_it_predicts(tmp_path: Path, mode: str) -> None:
-    run(config_of("method=both_ways", "history.refresh=epoch"), tmp_path / "run")
+    run(config_of("method=both_ways", "history.refresh=1"), tmp_path / "run")
     found = predict(tmp_path / "run", mode=mode, checkpoint="last", device="cpu")
     exact = predict(tmp_path / "run", checkpoint="last", device="cpu")
     np.testing.assert_allclose(found.probabilities, exact.probabilities, rtol=1e-4, atol=1e-5)

@@ -211,7 +211,7 @@ def test_the_log_says_whose_code_runs(write, tmp_path, monkeypatch, caplog, caps
 
     caplog.set_level("INFO", "gas_cli")
     path = write(SUM)
-    small = ["dataset.num_nodes=60", "partitioner=random", "partitioner.num_parts=2", "trainer.batch_parts=1", "partitioner.cache=''"]
+    small = ["dataset.num_nodes=60", "partitioner=random", "partitioner.num_parts=2", "trainer.batch_parts=1", "partitioner.cache=null"]
     run(compose_config(["model=custom", f"model.module={path}", "device=cpu", "trainer.epochs=1", *small]), tmp_path / "run")
     said = f"model.module={path} is imported: its code runs."
     assert caplog.messages.count(said) == 1
@@ -235,7 +235,7 @@ def test_the_log_has_the_traceback_and_the_terminal_one_line(write, tmp_path, mo
 
     monkeypatch.chdir(tmp_path)
     path = write(SUM.replace("self.lin(x[0])", "self.lin(x[0], x)"))
-    small = ["dataset.num_nodes=60", "partitioner=random", "partitioner.num_parts=2", "trainer.batch_parts=1", "partitioner.cache=''"]
+    small = ["dataset.num_nodes=60", "partitioner=random", "partitioner.num_parts=2", "trainer.batch_parts=1", "partitioner.cache=null"]
     assert command_line(["model=custom", f"model.module={path}", "device=cpu", "hydra.run.dir=out", *small]) == 2
     message = capsys.readouterr().err
     assert message.startswith(f"gas-train: {path}:8: TypeError (Sum.forward") and message.count("\n") == 1

@@ -63,4 +63,4 @@ def other_ring() -> CSR:
 
 @pytest.fixture
 def config() -> PartitionerConfig:
-    return PartitionerConfig(name="metis", num_parts=4, cache="")
+    return PartitionerConfig(name="metis", num_parts=4, cache=None)

@@ -20,7 +20,7 @@ from tests.builders import adjacencies, random_adjacency
 
 
 def config(name: str = "random", num_parts: int = 4, file: str = "") -> PartitionerConfig:
-    return PartitionerConfig(name=name, num_parts=num_parts, file=file, cache="")
+    return PartitionerConfig(name=name, num_parts=num_parts, file=file, cache=None)
 
 
 @given(adjacencies(), st.data())

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject, SearchStrategy
 
-from gas_cli.config.partitioner import ORDERS, PartitionerConfig
+from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.errors import UserError
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.make import assign_parts, make_partition
@@ -22,8 +22,8 @@ from gas_cli.partition.quality import measure_quality
 def test_parts_hold_every_node_once(graphs: SearchStrategy[CSR], data: DataObject) -> None:
     adj = data.draw(graphs)
     name = data.draw(st.sampled_from(["random", "range"]))
-    num_parts, seed, order = data.draw(st.integers(1, adj.num_rows)), data.draw(st.integers(0, 3)), data.draw(st.sampled_from(ORDERS))
-    config = PartitionerConfig(name=name, num_parts=num_parts, seed=seed, order=order, cache="")
+    num_parts, seed = data.draw(st.integers(1, adj.num_rows)), data.draw(st.integers(0, 3))
+    config = PartitionerConfig(name=name, num_parts=num_parts, seed=seed, cache=None)
 
     partition = make_partition(adj, config)
 
@@ -34,7 +34,7 @@ def test_parts_hold_every_node_once(graphs: SearchStrategy[CSR], data: DataObjec
     for p in range(partition.num_parts):
         start, stop = partition.part_ptr[p : p + 2].tolist()
         nodes = partition.node_perm[start:stop]
-        assert (nodes if order == "ids" else nodes.sort().values).tolist() == np.flatnonzero(parts == p).tolist()
+        assert nodes.sort().values.tolist() == np.flatnonzero(parts == p).tolist()
     assert partition.quality == measure_quality(adj, parts.astype(np.int32))
 
 
@@ -54,20 +54,20 @@ def test_the_seed_decides(ring: CSR, config: PartitionerConfig) -> None:
 def test_parts_from_a_file(ring: CSR, config: PartitionerConfig, tmp_path: Path) -> None:
     parts = np.arange(60) % 3
     np.save(tmp_path / "parts.npy", parts)
-    partition = make_partition(ring, replace(config, name="file", file=str(tmp_path / "parts.npy"), num_parts=40, order="ids"))
+    partition = make_partition(ring, replace(config, name="file", file=str(tmp_path / "parts.npy"), num_parts=40))
     assert partition.num_parts == 3  # the file decides, not partitioner.num_parts
-    assert partition.node_perm.tolist() == [*range(0, 60, 3), *range(1, 60, 3), *range(2, 60, 3)]
+    assert partition.node_perm.view(3, 20).sort(1).values.tolist() == [list(range(first, 60, 3)) for first in range(3)]
 
 
 def test_empty_parts_are_dropped_with_a_notice(
     ring: CSR, config: PartitionerConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     np.save(tmp_path / "parts.npy", np.repeat([1, 5, 4], 20))
-    of_file = replace(config, name="file", file=str(tmp_path / "parts.npy"), order="ids")
+    of_file = replace(config, name="file", file=str(tmp_path / "parts.npy"))
     with caplog.at_level(logging.WARNING, logger="gas_cli"):
         partition = make_partition(ring, of_file)
     assert partition.part_ptr.tolist() == [0, 20, 40, 60] and partition.dropped == 3
-    assert partition.node_perm.tolist() == [*range(20), *range(40, 60), *range(20, 40)]
+    assert partition.node_perm.view(3, 20).sort(1).values.tolist() == [list(range(first, first + 20)) for first in (0, 40, 20)]
     assert "3 of 6 parts are empty and were dropped: continuing with 3 parts." in caplog.text
 
 
@@ -84,7 +84,7 @@ def test_more_parts_than_nodes_is_an_error(ring: CSR, config: PartitionerConfig,
     assert make_partition(ring, replace(config, name="range", num_parts=60)).num_parts == 60
 
 
-def test_one_part_by_ids_keeps_the_order_of_the_nodes(ring: CSR, config: PartitionerConfig) -> None:
-    partition = make_partition(ring, replace(config, num_parts=1, order="ids"))
-    assert partition.node_perm.tolist() == list(range(60))
+def test_one_part_holds_all_nodes(ring: CSR, config: PartitionerConfig) -> None:
+    partition = make_partition(ring, replace(config, num_parts=1))
+    assert partition.node_perm.sort().values.tolist() == list(range(60))
     assert partition.quality.edge_cut == 0

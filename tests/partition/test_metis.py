@@ -47,7 +47,7 @@ def use_worker(monkeypatch: pytest.MonkeyPatch, folder: Path, source: str) -> No
 
 
 def test_finds_the_obvious_cut_and_leaves_no_files(ring: CSR, temporary: Path) -> None:
-    parts = metis_parts(ring, 4, seed=0, recursive=False)
+    parts = metis_parts(ring, 4, seed=0)
     assert sorted(set(parts.tolist())) == [0, 1, 2, 3]
     quality = measure_quality(ring, parts.astype(np.int32))
     assert quality.edge_cut < 0.15  # 4 borders of 3 edges among 120, where random parts cut 0.75
@@ -55,18 +55,13 @@ def test_finds_the_obvious_cut_and_leaves_no_files(ring: CSR, temporary: Path) -
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("recursive", [False, True])
-def test_the_seed_decides(recursive: bool) -> None:
+def test_the_seed_decides() -> None:
     rng = np.random.default_rng(0)
     dense = rng.random((200, 200)) < 0.05
     adj = CSR.from_scipy(np.triu(dense, 1).astype(np.float32))
-    first, again, other = (metis_parts(adj, 5, seed, recursive) for seed in (0, 0, 1))
+    first, again, other = (metis_parts(adj, 5, seed) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
-
-
-def test_recursive_bisection_is_another_method(ring: CSR) -> None:
-    assert not np.array_equal(metis_parts(ring, 7, 0, False), metis_parts(ring, 7, 0, True))
 
 
 def test_directed_input_gets_the_parts_of_its_undirected_graph(ring: CSR) -> None:
@@ -74,7 +69,7 @@ def test_directed_input_gets_the_parts_of_its_undirected_graph(ring: CSR) -> Non
     one_way = CSR.from_scipy(upper.numpy())
     both_ways = CSR.from_scipy((upper + upper.T).numpy())
     both_ways.symmetric = True
-    assert np.array_equal(metis_parts(one_way, 4, 0, False), metis_parts(both_ways, 4, 0, False))
+    assert np.array_equal(metis_parts(one_way, 4, 0), metis_parts(both_ways, 4, 0))
 
 
 @settings(max_examples=15)
@@ -82,7 +77,7 @@ def test_directed_input_gets_the_parts_of_its_undirected_graph(ring: CSR) -> Non
 def test_any_graph_gets_a_part_for_every_node(graphs: SearchStrategy[CSR], data: DataObject) -> None:
     adj = data.draw(graphs)
     num_parts = data.draw(st.integers(1, adj.num_rows))
-    parts = metis_parts(adj, num_parts, data.draw(st.integers(0, 3)), data.draw(st.booleans()))
+    parts = metis_parts(adj, num_parts, data.draw(st.integers(0, 3)))
     assert parts.shape == (adj.num_rows,)
     assert parts.min() >= 0
     assert parts.max() < num_parts
@@ -103,9 +98,9 @@ def test_the_worker_reads_without_a_copy_and_agrees(ring: CSR, tmp_path: Path, m
 
     monkeypatch.setattr(pymetis, "part_graph", part_graph)
     metis._write_graph(tmp_path, ring)
-    parts = metis_worker.divide(tmp_path, 4, 0, False)
+    parts = metis_worker.divide(tmp_path, 4, 0)
 
-    assert np.array_equal(parts, metis_parts(ring, 4, 0, False))
+    assert np.array_equal(parts, metis_parts(ring, 4, 0))
     for array, expected in zip(seen, undirected_structure(ring), strict=True):
         assert isinstance(array, np.memmap)
         assert array.dtype == np.int64
@@ -122,13 +117,13 @@ def test_input_is_written_whole_when_it_takes_several_blocks(ring: CSR, tmp_path
 
 def test_one_part_starts_no_process(ring: CSR, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", None)
-    assert metis_parts(ring, 1, 0, False).tolist() == [0] * 60
+    assert metis_parts(ring, 1, 0).tolist() == [0] * 60
 
 
 def test_the_peak_of_its_process_is_told_and_holds_nothing_of_this_one(ring: CSR) -> None:
     ballast = np.ones(40_000_000)  # 305 MiB
     told: dict[str, int] = {}
-    metis_parts(ring, 4, 0, False, on_process=told.__setitem__)
+    metis_parts(ring, 4, 0, on_process=told.__setitem__)
     assert 1 << 20 < told["metis"] < ballast.nbytes
 
 
@@ -138,20 +133,20 @@ def test_missing_pymetis_says_what_to_type(ring: CSR, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(metis, "version", missing)
     with pytest.raises(UserError, match=r"pip install pymetis.*partitioner=random"):
-        metis_parts(ring, 4, 0, False)
+        metis_parts(ring, 4, 0)
 
 
 def test_a_crash_is_reported_with_the_last_output(ring: CSR, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_worker(monkeypatch, tmp_path, "import os\nprint('Memory allocation failed', flush=True)\nos.abort()\n")
     with pytest.raises(UserError, match=r"stopped by signal 6.*Memory allocation failed.*partitioner=random"):
-        metis_parts(ring, 4, 0, False)
+        metis_parts(ring, 4, 0)
     assert list(temporary.iterdir()) == []
 
 
 def test_a_failure_is_reported_with_the_last_output(ring: CSR, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_worker(monkeypatch, tmp_path, "raise RuntimeError('METIS says no')\n")
     with pytest.raises(UserError, match=r"exit code 1.*RuntimeError: METIS says no.*partitioner=random"):
-        metis_parts(ring, 4, 0, False)
+        metis_parts(ring, 4, 0)
     assert list(temporary.iterdir()) == []
 
 
@@ -163,7 +158,7 @@ def test_what_c_printed_before_an_abort_is_not_lost(ring: CSR, tmp_path: Path, m
     )
     use_worker(monkeypatch, tmp_path, source)
     with pytest.raises(UserError, match="printed by C"):
-        metis_parts(ring, 4, 0, False)
+        metis_parts(ring, 4, 0)
 
 
 def test_a_full_disk_is_an_error_with_a_remedy(ring: CSR, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +171,7 @@ def test_a_full_disk_is_an_error_with_a_remedy(ring: CSR, temporary: Path, monke
 
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(UserError, match=r"No space left on device.*TMPDIR"):
-        metis_parts(ring, 4, 0, False)
+        metis_parts(ring, 4, 0)
     assert list(temporary.iterdir()) == []
 
 
@@ -185,7 +180,7 @@ def test_ctrl_c_of_the_worker_is_ctrl_c(ring: CSR, tmp_path: Path, temporary: Pa
     source = "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\nos.kill(os.getpid(), signal.SIGINT)\n"
     use_worker(monkeypatch, tmp_path, source)
     with pytest.raises(KeyboardInterrupt):
-        metis_parts(ring, 4, 0, False)
+        metis_parts(ring, 4, 0)
     assert list(temporary.iterdir()) == []
 
 
@@ -197,7 +192,7 @@ class Terminal(io.StringIO):
 def test_a_clock_runs_on_a_terminal(ring: CSR, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    metis_parts(ring, 4, 0, False, progress=True)
+    metis_parts(ring, 4, 0, progress=True)
     assert "METIS: 00:00" in terminal.getvalue()
 
 
@@ -206,7 +201,7 @@ def test_log_lines_elsewhere(ring: CSR, caplog: pytest.LogCaptureFixture, monkey
     plain = io.StringIO()
     monkeypatch.setattr(sys, "stderr", plain)
     with caplog.at_level(logging.INFO, logger="gas_cli"):
-        metis_parts(ring, 4, 0, False, progress=True)
+        metis_parts(ring, 4, 0, progress=True)
     assert plain.getvalue() == ""
     assert "METIS divides 60 nodes and 240 directed edges into 4 parts." in caplog.text
     assert "METIS has been running for" in caplog.text
@@ -227,7 +222,7 @@ n, k = 200_000, 20  # random neighbours: METIS needs minutes
 col = np.random.default_rng(0).integers(0, n, (n, k))
 col.sort(1)
 adj = CSR(torch.arange(n + 1) * k, torch.from_numpy(col.astype(np.int32).reshape(-1)), torch.ones(n * k), n)
-metis.metis_parts(adj, 5000, 0, True)
+metis.metis_parts(adj, 5000, 0)
 """
 
 

@@ -172,7 +172,7 @@ def test_moments_of_another_memory_layout_are_laid_out_anew():
         assert torch.equal(one, other)
 
 
-def rates(schedule: str, vals: list[float], **settings: float) -> list[float]:
+def rates(schedule: str | None, vals: list[float], **settings: float) -> list[float]:
     optimizer = Optimizer(
         build_model(GCNConfig(), 5, 3, 0), OptimizerConfig(lr=1.0, schedule=schedule, gamma=0.5, **settings), epochs=len(vals)
     )
@@ -185,7 +185,7 @@ def rates(schedule: str, vals: list[float], **settings: float) -> list[float]:
 
 
 def test_schedules():
-    assert rates("none", [0.1] * 3) == [1, 1, 1]
+    assert rates(None, [0.1] * 3) == [1, 1, 1]
     assert rates("step", [0.1] * 4, step_epochs=2) == [1, 0.5, 0.5, 0.25]
     assert rates("cosine", [0.1] * 2, min_lr=0.1) == pytest.approx([0.55, 0.1])
     assert rates("plateau", [0.1, 0.2, 0.2, 0.2, math.nan, 0.2], step_epochs=1) == [1, 1, 1, 0.5, 0.5, 0.5]

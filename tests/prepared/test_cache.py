@@ -272,7 +272,7 @@ def test_an_empty_name_keeps_nothing(mine: Mine, tmp_path: Path, monkeypatch: py
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     config = mine.config()
-    mine.prepare(replace(config, partitioner=replace(config.partitioner, cache="")))
+    mine.prepare(replace(config, partitioner=replace(config.partitioner, cache=None)))
     assert list((tmp_path / "here").iterdir()) == [] and not mine.cache.exists()
 
 

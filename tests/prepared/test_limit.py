@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.prepared.conftest import Mine
 
 
-def config_of(mine: Mine, parts: int, limit: str = "") -> Config:
+def config_of(mine: Mine, parts: int, limit: str | None = None) -> Config:
     config = mine.config(GCNConfig(drop_input=False))
     return replace(config, partitioner=replace(config.partitioner, num_parts=parts, cache_limit=limit))
 
@@ -146,10 +146,10 @@ def test_the_rest_fits_and_nothing_stays_without_what_it_needs(items: list[Item]
 
 @pytest.mark.parametrize("limit", ["50", "GiB", "-1GiB", "50 gigabytes"])
 def test_a_limit_that_is_no_size_is_refused(limit: str) -> None:
-    with pytest.raises(UserError, match=r"partitioner\.cache_limit=.* is not valid: expected a size such as 50GiB, or '' for none"):
+    with pytest.raises(UserError, match=r"partitioner\.cache_limit=.* is not valid: expected a size such as 50GiB, or null for no limit"):
         PartitionerConfig(cache_limit=limit)
 
 
 def test_the_limit_is_that_of_the_settings() -> None:
-    assert PartitionerConfig(cache_limit="").cache_bytes is None and PartitionerConfig(cache_limit="2KiB").cache_bytes == 2048
-    assert Cache("").limit is None
+    assert PartitionerConfig(cache_limit=None).cache_bytes is None and PartitionerConfig(cache_limit="2KiB").cache_bytes == 2048
+    assert Cache(None).limit is None

@@ -134,7 +134,7 @@ def by_hand(graph: Graph, problem: Problem, attributes: bool, model: GCNConfig) 
 def test_a_second_start_gives_the_same_problem_and_makes_nothing(mine: Mine, forbid: Callable[..., None], kind: str, model: str) -> None:
     mine.graph, attributes = GRAPHS[kind], "attributes" in kind
     config = mine.config(MODELS[model])
-    without = mine.prepare(replace(config, partitioner=replace(config.partitioner, cache="")), attributes)
+    without = mine.prepare(replace(config, partitioner=replace(config.partitioner, cache=None)), attributes)
     graph, adj = by_hand(mine.graph, without, attributes, MODELS[model])
     first = mine.prepare(config, attributes)
     forbid(*MAKING)
@@ -150,7 +150,7 @@ def test_a_second_start_gives_the_same_problem_and_makes_nothing(mine: Mine, for
 def test_other_methods_have_the_same_problem_too(mine: Mine, method: str) -> None:
     config = mine.config()
     config = replace(config, method=replace(config.method, name=method))
-    without = mine.prepare(replace(config, partitioner=replace(config.partitioner, cache="")))
+    without = mine.prepare(replace(config, partitioner=replace(config.partitioner, cache=None)))
     assert_same(mine.prepare(config), without)
     assert_same(mine.prepare(config), without)
 

@@ -42,7 +42,7 @@ def test_a_second_start_has_the_same_sums_and_neither_reads_nor_permutes_feature
 ) -> None:
     mine.graph = GRAPHS[kind]
     config = mine.config(ALONE)
-    whole = prepare(replace(config, partitioner=replace(config.partitioner, cache="")))
+    whole = prepare(replace(config, partitioner=replace(config.partitioner, cache=None)))
     expected = row_sums([(whole.adj, whole.graph.x)])
     first = prepare_training(config)
     (features,) = mine.cache.glob("graph/*/x.npy")
@@ -82,7 +82,7 @@ def test_everything_is_there_for_who_does_not_say_what_is_read(mine: Mine) -> No
         (lambda config: replace(config, model=GATConfig(drop_input=False)), 1),
         (lambda config: replace(config, method=METHOD_SCHEMAS["cluster_gcn"]()), 1),
         (lambda config: replace(config, model=replace(config.model, dropout=0.7)), 1),
-        (lambda config: replace(config, model=replace(config.model, normalization="none")), 2),
+        (lambda config: replace(config, model=replace(config.model, normalization=None)), 2),
         (lambda config: replace(config, partitioner=replace(config.partitioner, num_parts=2)), 2),
     ],
     ids=["attention", "edges that are dropped", "same sums", "other weights", "other order"],
@@ -92,7 +92,7 @@ def test_sums_belong_to_weights_and_order(mine: Mine, change: Callable[[Config],
     prepare_training(config)
     changed = change(config)
     found = prepare_training(changed)
-    without = prepare_training(replace(changed, partitioner=replace(changed.partitioner, cache="")))
+    without = prepare_training(replace(changed, partitioner=replace(changed.partitioner, cache=None)))
     assert_same(found, without)
     assert len(mine.entries("sums")) == count
 
@@ -103,7 +103,7 @@ def test_other_features_have_other_sums(mine: Mine) -> None:
     mine.graph = replace(mine.graph, x=mine.graph.x + 1)
     config = mine.config(ALONE)
     found = prepare_training(config)
-    assert_same(found, prepare_training(replace(config, partitioner=replace(config.partitioner, cache=""))))
+    assert_same(found, prepare_training(replace(config, partitioner=replace(config.partitioner, cache=None))))
 
 
 @pytest.mark.parametrize("why", ["small", "sparse", "beyond memory"])

@@ -10,7 +10,7 @@ from tests.training.test_trainer import GCN, fitted, trainer
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    return fitted(trainer(tmp_path_factory.mktemp("run"), GCN, epochs=4, evaluation__monitor=True, evaluation__monitor_every=2))
+    return fitted(trainer(tmp_path_factory.mktemp("run"), GCN, epochs=4, evaluation__monitor=2))
 
 
 def test_a_row_holds_the_last_measurement_in_units_of_the_norm(records) -> None:
@@ -25,7 +25,7 @@ def test_a_row_holds_the_last_measurement_in_units_of_the_norm(records) -> None:
 def test_a_model_of_one_layer_has_no_history_to_err(tmp_path) -> None:
     from gas_cli.config.model import GCNConfig
 
-    (record,) = fitted(trainer(tmp_path, GCNConfig(num_layers=1), epochs=1, evaluation__monitor=True))
+    (record,) = fitted(trainer(tmp_path, GCNConfig(num_layers=1), epochs=1, evaluation__monitor=1))
     row = error.row("gcn", 1, 0.5, record["monitor"])
     assert row["staleness"] is None and float(row["closeness of scores"]) < 1e-2
 
@@ -50,7 +50,7 @@ def test_trials_compose_and_differ() -> None:
     trials = [error.trial(model, depth, "cora", 20, 5) for model in error.MODELS for depth in error.DEPTHS]
     assert len({t.name for t in trials}) == len({t.settings for t in trials}) == len(trials)
     config = compose_config(trials[-1].settings)
-    assert (config.model.num_layers, config.history.refresh, config.evaluation.monitor, config.model.dropout) == (64, "never", True, 0)
+    assert (config.model.num_layers, config.history.refresh, config.evaluation.monitor, config.model.dropout) == (64, None, 5, 0)
 
 
 def test_the_file_holds_every_point_of_the_figures(records) -> None:

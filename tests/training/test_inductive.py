@@ -69,7 +69,7 @@ def learned(trainer: Trainer, records: Records) -> dict[str, Any]:
     return state | {"epochs": [{key: record[key] for key in ("loss", "step", "train")} for record in records]}
 
 
-@pytest.mark.parametrize("settings", [{"history__refresh": "epoch"}, {"history__refresh": "never"}, {"method": "full_batch"}], ids=str)
+@pytest.mark.parametrize("settings", [{"history__refresh": 1}, {"history__refresh": None}, {"method": "full_batch"}], ids=str)
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_other_evaluation_graphs_change_no_bit_of_the_training(model: ModelConfig, settings: dict[str, object], tmp_path: Path) -> None:
     """Their features, labels and edges, how many there are, and whether there are any."""
@@ -101,7 +101,7 @@ def test_the_evaluation_is_that_of_full_batch_on_the_whole_graph(tmp_path: Path)
 
 
 def test_histories_and_ages_are_those_of_the_training_nodes(tmp_path: Path) -> None:
-    trainer, _ = fitted(graphs_apart(), MODELS[0], tmp_path, history__refresh="epoch")
+    trainer, _ = fitted(graphs_apart(), MODELS[0], tmp_path, history__refresh=1)
     store, problem = trainer.histories, trainer.problem
     assert store is not None and (store.num_nodes, store.part_ptr.tolist()[-1]) == (SEEN, SEEN)
     assert (problem.train_parts, store.ages.written_at.numel()) == (5, 5) and problem.partition.num_parts == 8

@@ -75,7 +75,7 @@ def test_a_run_on_features_that_stay_on_the_disk_is_the_same_run(tmp_path: Path,
     small = [
         "partitioner=random",
         "partitioner.num_parts=6",
-        "partitioner.cache=''",
+        "partitioner.cache=null",
         "trainer.batch_parts=2",
         "trainer.epochs=3",
         "device=cpu",
@@ -111,7 +111,7 @@ def test_memory_holds_a_few_batches_and_not_the_features(tmp_path: Path, monkeyp
     graph = ring(n, torch.from_numpy(np.load(tmp_path / "x.npy", mmap_mode="c")))
     model = GATConfig(num_layers=2, hidden_channels=2, heads=1)
     config = make_config(model)
-    config.partitioner = PartitionerConfig(name="random", num_parts=64, cache="")
+    config.partitioner = PartitionerConfig(name="random", num_parts=64, cache=None)
     peaks = [anonymous_bytes()]
     problem = prepare(config, graph=graph)
     peaks.append(anonymous_bytes())

@@ -114,7 +114,7 @@ def test_it_is_built_only_where_few_train(count: int, built: bool):
 def test_a_monitored_run_measures_the_scores_of_every_target(tmp_path: Path):
     """Its batches carry loss blocks, and right after a fill with one part nothing is approximate."""
     graph = with_few_training(make_graph(random_adjacency(60, 4, 0)), 5)
-    config = make_config(MODELS[0], num_parts=1, epochs=1, evaluation__monitor=True, optimizer__lr=0.0)
+    config = make_config(MODELS[0], num_parts=1, epochs=1, evaluation__monitor=1, optimizer__lr=0.0)
     (tmp_path / "run").mkdir()
     train_once(config, prepare(config, graph=graph), tmp_path / "run", seed=0)
     monitor = read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["monitor"]

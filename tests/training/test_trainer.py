@@ -90,11 +90,11 @@ def test_a_run_stopped_anywhere_and_resumed_equals_one_never_stopped(tmp_path_fa
     """At any safe point: between steps, in the filling of histories, in an evaluation, a measurement, a refresh. Bit for bit, all state."""
     overrides = {
         "epochs": 4,
-        "history__refresh": data.draw(st.sampled_from(["never", "epoch", "2"])),
+        "history__refresh": data.draw(st.sampled_from([None, 1, 2])),
         "history__dtype": data.draw(st.sampled_from(["float32", "bfloat16"])),
         "evaluation__mode": data.draw(st.sampled_from(["exact", "history"])),
-        "evaluation__monitor": data.draw(st.booleans()),
-        "optimizer__schedule": data.draw(st.sampled_from(["none", "cosine", "plateau"])),
+        "evaluation__monitor": data.draw(st.sampled_from([None, 1])),
+        "optimizer__schedule": data.draw(st.sampled_from([None, "cosine", "plateau"])),
         "trainer__edge_dropout": data.draw(st.sampled_from([0.0, 0.2])),
         "trainer__lipschitz": data.draw(st.sampled_from([LipschitzConfig(), LipschitzConfig(weight=0.5)])),
         "trainer__prefetch": data.draw(st.integers(0, 2)),
@@ -186,12 +186,12 @@ def test_max_steps_cuts_an_epoch_short(tmp_path):
 def test_evaluation_happens_when_asked_and_always_at_the_end(tmp_path):
     evaluated = ["val" in record for record in fitted(trainer(tmp_path / "a", epochs=5, evaluation__every=2))]
     assert evaluated == [False, True, False, True, True]
-    assert ["val" in r for r in fitted(trainer(tmp_path / "b", epochs=3, evaluation__every=0))] == [False, False, True]
+    assert ["val" in r for r in fitted(trainer(tmp_path / "b", epochs=3, evaluation__every=None))] == [False, False, True]
 
 
 def test_a_refresh_resets_the_ages_and_its_cost_is_counted(tmp_path):
     never = fitted(trainer(tmp_path / "never", epochs=4))
-    every = fitted(trainer(tmp_path / "epoch", epochs=4, history__refresh="epoch"))
+    every = fitted(trainer(tmp_path / "epoch", epochs=4, history__refresh=1))
     assert all(record["seconds"]["refresh"] == 0 for record in never[1:])
     assert all(record["seconds"]["refresh"] > 0 for record in every)
     assert [record["loss"] for record in never] != [record["loss"] for record in every]
@@ -199,7 +199,7 @@ def test_a_refresh_resets_the_ages_and_its_cost_is_counted(tmp_path):
 
 def test_evaluation_in_the_middle_changes_nothing(tmp_path):
     """Exact evaluation writes no history and draws no randomness."""
-    often, once = trainer(tmp_path / "often", epochs=4), trainer(tmp_path / "once", epochs=4, evaluation__every=0)
+    often, once = trainer(tmp_path / "often", epochs=4), trainer(tmp_path / "once", epochs=4, evaluation__every=None)
     losses = [[record["loss"] for record in fitted(subject)] for subject in (often, once)]
     assert losses[0] == losses[1]
     assert_same(often.histories.state_dict(), once.histories.state_dict())

@@ -183,7 +183,7 @@ def test_a_run_with_edge_attributes(write: Write, tmp_path: Path, model: str, ca
 
     caplog.set_level("INFO", "gas_cli")
     folder = write(edge_attr=np.random.default_rng(1).standard_normal((E, 3)).astype(np.float32))
-    small = ["partitioner.num_parts=3", "trainer.batch_parts=2", "trainer.epochs=2", "partitioner.cache=''", "device=cpu", "runs=2"]
+    small = ["partitioner.num_parts=3", "trainer.batch_parts=2", "trainer.epochs=2", "partitioner.cache=null", "device=cpu", "runs=2"]
     small += ["trainer.edge_dropout=0.2"] if model == "gcn" else []
     run(compose_config(["dataset=folder", f"dataset.path={folder}", f"model={model}", *small]), tmp_path / "run")
     said = [record.message for record in caplog.records if "does not read" in record.message]
@@ -197,7 +197,7 @@ def test_a_run_on_ones_own_graph_with_several_labels(write: Write, tmp_path: Pat
     from gas_cli.run import run
 
     folder = write(labels=np.random.default_rng(1).integers(0, 2, (N, 5)))
-    small = ["partitioner.num_parts=3", "trainer.batch_parts=1", "trainer.epochs=2", "partitioner.cache=''", "device=cpu"]
+    small = ["partitioner.num_parts=3", "trainer.batch_parts=1", "trainer.epochs=2", "partitioner.cache=null", "device=cpu"]
     summary = run(compose_config(["dataset=folder", f"dataset.path={folder}", *small]), tmp_path / "run")
     assert summary["status"] == "finished" and summary["metric"] == "micro_f1"
     predict(tmp_path / "run").save(tmp_path / "out.npz")

@@ -139,7 +139,7 @@ def test_names_of_classes_reach_summary_and_predictions(write: Write, tmp_path: 
     from gas_cli.run import run
 
     folder = write(labels=USERS[np.arange(N) % 3])
-    small = ["partitioner.num_parts=3", "trainer.batch_parts=1", "trainer.epochs=1", "partitioner.cache=''", "device=cpu"]
+    small = ["partitioner.num_parts=3", "trainer.batch_parts=1", "trainer.epochs=1", "partitioner.cache=null", "device=cpu"]
     summary = run(compose_config(["dataset=folder", f"dataset.path={folder}", *small]), tmp_path / "run")
     assert summary["classes"] == ["7", "1000000000", "2000000000"]
     predict(tmp_path / "run").save(tmp_path / "out.npz")
