@@ -104,7 +104,9 @@ def test_the_readme_fits_a_page() -> None:
 
 def history_cells() -> dict[str, tuple[str, int]]:
     """Of every model's row: the formula of its histories' bytes per node, and the number by default."""
-    rows = re.findall(r"^\| `(\w+)` \|.*\| `(4·[^`]*)`, (\d+) by default[^|]*\|$", (DOCS / "models.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \|.*\| `(4·[^`]*)`, (\d+) by default[^|]*\|$", (DOCS / "models.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     return {name: (formula, int(number)) for name, formula, number in rows}
 
 
