@@ -89,7 +89,7 @@ class Optimizer:
             self._stretch(length)
 
     def _stretch(self, length: int) -> None:
-        """Go on with the cosine over `length` epochs: torch computes each rate from the one before, which would be that of another length."""
+        """Go on with the cosine over `length` epochs: torch computes each rate from the one before, of another length."""
         self._scheduler.T_max = length
         self._scheduler._last_lr = self._scheduler._get_closed_form_lr()
         for group, lr in zip(self.adam.param_groups, self._scheduler._last_lr, strict=True):
