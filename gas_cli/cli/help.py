@@ -8,7 +8,7 @@ from pathlib import Path
 from gas_cli.config.compose import config_directory
 from gas_cli.config.registered import REGISTRIES, registered
 
-GROUPS = ("dataset", "partitioner", "model", "history", "method", "optimizer", "trainer", "evaluation", "logger", "experiment")
+GROUPS = ("dataset", "partitioner", "model", "history", "method", "optimizer", "trainer", "evaluation", "experiment")
 
 TEXT = """\
 gas-train: train graph neural networks on graphs larger than the device (GNNAutoScale, ICML 2021)

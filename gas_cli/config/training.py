@@ -1,4 +1,4 @@
-"""Settings of the groups `optimizer`, `trainer`, `evaluation` and `logger`."""
+"""Settings of the groups `optimizer`, `trainer` and `evaluation`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ SCHEDULES = ("cosine", "step", "plateau")
 LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
 CHECKPOINTS = ("best", "last")
 EVALUATION_MODES = ("exact", "history")
-LOGGERS = ("tensorboard",)
 GRAPH_PLACEMENTS = ("auto", "device", "host")
 MAX_EPOCHS = 1_000_000
 MAX_PREFETCH = 1_000
@@ -135,13 +134,3 @@ class EvaluationConfig:
         require(self.mode in EVALUATION_MODES, "evaluation.mode", self.mode, "one of " + ", ".join(EVALUATION_MODES))
         require_count_or_null("evaluation.every", self.every)
         require_count_or_null("evaluation.monitor", self.monitor)
-
-
-@dataclass
-class LoggerConfig:
-    """Where metrics go besides metrics.jsonl, which is always written."""
-
-    name: str = setting("tensorboard", "Decided by the file chosen for the group; metrics.jsonl is written in any case.", LOGGERS)
-
-    def __post_init__(self) -> None:
-        require(self.name in LOGGERS, "logger", self.name, "one of " + ", ".join(LOGGERS))
