@@ -31,22 +31,22 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    seed: int = setting(0, "Seed of parameters, dropout, batch order and (with `dataset.split=-1`) the split. 0 is a seed like any other.")
+    seed: int = setting(0, "Seed of parameters, dropout, batches and (`dataset.split=-1`) the split. 0 is a seed like any other.")
     runs: int = setting(
         1,
-        "Repetitions with seeds `seed`, `seed`+1, …, each in `runs/NN` of the run's folder; the summary holds mean and std.",
+        "Repetitions with the seeds `seed`, `seed`+1 and so on; each in `runs/NN` of the run's folder, and the summary holds mean and std.",
     )
-    device: str = setting("auto", "`auto` takes CUDA where there is one.", DEVICES)
+    device: str = setting("auto", "Where to compute; `auto` takes CUDA where there is one.", DEVICES)
     precision: str = setting(
         "float32",
-        "`bfloat16` rounds the operands of dense products to it (on CUDA: autocast); parameters and aggregation stay in "
+        "`bfloat16` rounds the operands of dense products. On CUDA it is autocast; parameters and aggregation stay in "
         "float32. On the CPU it pays for wide products only, on processors with bfloat16 instructions (AVX512-BF16, AMX); small"
         " graphs are slower.",
         PRECISIONS,
     )
     deterministic: bool = setting(False, "Ask torch for deterministic algorithms; on the CPU runs are reproducible without it.")
     logger: str | None = setting(
-        None, "`tensorboard`: event files as well as metrics.jsonl (pip install 'gas-cli[tensorboard]'); `null` for none.", LOGGERS
+        None, "`tensorboard`: event files as well as metrics.jsonl; `null` for none. It is an extra: `gas-cli[tensorboard]`.", LOGGERS
     )
     resume: str = setting("", "A run's folder to continue (single runs), or `auto`: continue each job whose folder holds a checkpoint.")
 

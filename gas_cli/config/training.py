@@ -39,8 +39,8 @@ class OptimizerConfig:
     grad_norm: float | None = setting(None, "Clip the gradient's 2-norm to this; `null` for no clipping.")
     schedule: str | None = setting(
         None,
-        "`cosine` to `min_lr` over `trainer.epochs`; `step`: times `gamma` every `step_epochs`; `plateau`: times `gamma` after "
-        "`step_epochs` epochs without a better validation metric.",
+        "How the learning rate falls. `cosine`: to `min_lr` over `trainer.epochs`; `step`: times `gamma` every `step_epochs`; "
+        "`plateau`: times `gamma` after `step_epochs` epochs without a better validation metric.",
         SCHEDULES,
     )
     gamma: float = setting(0.5, "Factor of `step` and `plateau`.")
@@ -84,7 +84,7 @@ class TrainerConfig:
     batch_parts: int = setting(10, "Parts per mini-batch.")
     shuffle: bool = setting(True, "Group the parts anew in every epoch.")
     max_steps: int | None = setting(None, "Cut an epoch short after that many batches; `null` for all of them.")
-    patience: int | None = setting(None, "Stop after that many epochs without a better validation metric; `null` for never.")
+    patience: int | None = setting(None, "Stop after N epochs without a better validation metric; `null` for never.")
     edge_dropout: float = setting(0.0, "Probability of dropping an edge, drawn once per epoch and edge.")
     loss_weighting: str = setting(
         "full_batch",
@@ -95,8 +95,9 @@ class TrainerConfig:
     prefetch: int = setting(2, "Batches built ahead on another thread, the first ones of the next epoch included.")
     graph_on: str = setting(
         "auto",
-        "`auto`, `device` or `host`: where a GPU's batches are built. On the device they come out of a copy of adjacency, "
+        "Where a GPU's batches are built. On the device they come out of a copy of adjacency, "
         "features and labels there; `auto` takes it where that is at most a quarter of the free memory, and the host otherwise.",
+        GRAPH_PLACEMENTS,
     )
     lipschitz: LipschitzConfig = field(default_factory=LipschitzConfig)
 
@@ -120,14 +121,14 @@ class EvaluationConfig:
 
     mode: str = setting(
         "exact",
-        "`exact`: all layers on the whole graph, layer by layer; `history`: the last layer on stored inputs.",
+        "`exact`: all layers on the whole graph; `history`: the last on histories.",
         EVALUATION_MODES,
     )
     every: int | None = setting(1, "Epochs between two evaluations; `null` for the end only.")
     monitor: int | None = setting(
         None,
-        "Epochs between two measurements of the [errors of stale histories](error-monitor.md), which change nothing and take a few "
-        "epochs; `null` for none.",
+        "Measure the [errors of stale histories](error-monitor.md) every N epochs; `null` for never. It changes nothing and takes the "
+        "time of a few epochs.",
     )
 
     def __post_init__(self) -> None:
