@@ -169,10 +169,10 @@ def test_mistakes_are_answered_with_what_to_type(run: gas_cli.Run, graph: gas_cl
         (lambda: gas_cli.train(SMALL, run.folder, graph=graph), "already holds a run: continue it with resume"),
         (lambda: gas_cli.train([*SMALL, "dataset.split=3"], new, graph=graph), "has 1 split"),
         (lambda: gas_cli.resume(tmp_path), "expected the folder of a run"),
-        (lambda: gas_cli.resume(run.folder), r"give it again in Python.*graph=graph"),
+        (lambda: gas_cli.resume(run.folder), r"Pass it again.*graph=graph"),
         (lambda: gas_cli.resume(run.folder, ["model.dropout=0.1"], graph=graph), "cannot be changed"),
         (lambda: gas_cli.predict(tmp_path), "expected the folder of a run"),
-        (run.predict, r"give it again in Python.*graph=graph"),
+        (run.predict, r"Pass it again.*graph=graph"),
         (lambda: run.predict([300], graph=graph), "expected node ids from 0 to 299"),
         (lambda: run.predict([[1]], graph=graph), r"nodes has shape \(1, 1\)"),
         (lambda: run.predict(mode="fast", graph=graph), "expected one of exact, history"),
@@ -262,17 +262,17 @@ def test_another_registration_replaces_the_first_and_another_code_is_not_the_sam
 
 def test_what_cannot_be_registered(tmp_path: Path) -> None:
     cases: list[tuple[Any, str]] = [
-        (lambda: gas_cli.register_model("gcn")(GCN), "model=gcn is in this package"),
-        (lambda: gas_cli.register_method("gas")(GAS), "method=gas is in this package"),
-        (lambda: gas_cli.register_dataset("cora")(lambda config: None), "dataset=cora is in this package"),  # type: ignore[arg-type]
-        (lambda: gas_cli.register_model("mine", settings=int)(GCN), "expected a dataclass below"),  # type: ignore[type-var]
-        (lambda: gas_cli.register_model("mine", settings=gas_cli.DatasetConfig)(GCN), "expected a dataclass below"),  # type: ignore[type-var]
+        (lambda: gas_cli.register_model("gcn")(GCN), "model=gcn is already in this package"),
+        (lambda: gas_cli.register_method("gas")(GAS), "method=gas is already in this package"),
+        (lambda: gas_cli.register_dataset("cora")(lambda config: None), "dataset=cora is already in this package"),  # type: ignore[arg-type]
+        (lambda: gas_cli.register_model("mine", settings=int)(GCN), "expected a dataclass derived from"),  # type: ignore[type-var]
+        (lambda: gas_cli.register_model("mine", settings=gas_cli.DatasetConfig)(GCN), "expected a dataclass derived from"),  # type: ignore[type-var]
     ]
     for call, message in cases:
         with pytest.raises(gas_cli.UserError, match=message):
             call()
     gas_cli.register_model("mine")(int)  # type: ignore[type-var]
-    with pytest.raises(gas_cli.UserError, match=r"not a class below gas_cli\.model\.model\.Model"):
+    with pytest.raises(gas_cli.UserError, match=r"not a subclass of gas_cli\.model\.model\.Model"):
         gas_cli.train([*SMALL, "model=mine"], tmp_path / "run")
 
 

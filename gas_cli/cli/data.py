@@ -16,29 +16,29 @@ from gas_cli.config.model import ModelConfig
 from gas_cli.errors import UserError
 
 HELP = """\
-gas-data: look at a graph of your own, or prepare any graph, before training on it
+gas-data: check your own graph, or prepare any graph, before training
 
 usage: gas-data check DIR [undirected=true] [num_classes=N] [metric=auto|accuracy|micro_f1|roc_auc] [model=NAME] [model.KEY=VALUE]
        gas-data prepare dataset=NAME [GROUP=CHOICE] [KEY=VALUE]
        gas-data clean [--all | older=DAYSd | NAME...] [partitioner.cache=DIR]
 
 check prints nodes, edges, degrees, components, features, label balance, homophily and splits as gas-train will see them, after the same
-notes as gas-train logs; or, where something is wrong, the file, the row, the reason and the remedy. DIR is a folder of tables or a .pt
+notes as gas-train logs; on an error, the file, the row, the reason and the remedy. DIR is a folder of tables or a .pt
 file; docs/own-graph.md lists the files. The model decides which edge weights are accepted and read (gcn unless you choose another).
 
 prepare downloads, parses, checks, divides and normalises as gas-train does with the same settings, and leaves the result in the folder
-partitioner.cache, where every later gas-train finds it. On a cluster: once, before the jobs.
+partitioner.cache, where every later gas-train finds it. On a cluster, run it once before the jobs.
 
-clean lists what is kept in that folder. It removes everything with --all, what was not used for 30 days with older=30d (or hours: 24h,
-weeks: 4w), and with names those datasets or entries; the beginning of a name is enough. Runs that use an entry go on (Linux, macOS), and
-later starts make it again.
+clean lists the entries of that folder. It removes everything with --all, entries not used for 30 days with older=30d (or hours: 24h,
+weeks: 4w), and named datasets or entries; the beginning of a name is enough. Runs that use an entry continue (Linux, macOS), and
+later starts prepare it again.
 
 examples
   gas-data check my_graph model=gat && gas-train dataset=folder dataset.path=my_graph model=gat
   gas-data prepare dataset=ogbn-products model=gcn && gas-train -m dataset=ogbn-products model=gcn seed=range(5)
   gas-data clean && gas-data clean older=30d
 
-exit codes: 0 the graph can be trained on, 1 failed unexpectedly, 2 something to mend, 130 interrupted"""
+exit codes: 0 the graph can be trained on, 1 failed unexpectedly, 2 user error, 130 interrupted"""
 
 
 def main() -> None:
@@ -93,7 +93,7 @@ def _prepare(overrides: list[str]) -> None:
     """Make the prepared graph of a configuration, or find that it is there."""
     config = compose_config(overrides)
     if config.partitioner.cache is None:
-        raise UserError("partitioner.cache=null keeps nothing: name the folder in which gas-train will look, or leave the setting out.")
+        raise UserError("partitioner.cache=null stores nothing: give the folder that gas-train will use, or leave the setting out.")
     from gas_cli.prepared.cache import cache_folder
     from gas_cli.run import prepare_training
 

@@ -32,7 +32,7 @@ usage: gas-predict run=RUN_DIR [mode=exact|history] [out=predictions.npz] [nodes
 example
   gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn mode=exact out=predictions.npz
 
-exit codes: 0 finished, 1 failed unexpectedly, 2 something to mend, 130 interrupted"""
+exit codes: 0 finished, 1 failed unexpectedly, 2 user error, 130 interrupted"""
 
 
 @dataclass

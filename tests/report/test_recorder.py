@@ -96,7 +96,7 @@ def test_any_damage_to_the_lines_of_a_checkpoint_is_refused(data: st.DataObject,
     else:
         content = b"".join(lines[:at] + [lines[at]] * (2 if kind == "twice" else 0) + lines[at + 1 :])
     path.write_bytes(content)
-    with pytest.raises(UserError, match="is not as the run left it"):
+    with pytest.raises(UserError, match="was changed after the run wrote it"):
         recorded_before(path, mark)
     assert path.read_bytes() == content
 
