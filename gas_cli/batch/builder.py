@@ -15,6 +15,7 @@ from gas_cli.batch.loader import Builder
 from gas_cli.batch.split import HostSplitter, Splitter
 from gas_cli.graph.graph import Features, Graph, Split
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.csr_tensors import cut_ranges
 from gas_cli.partition.partition import Partition
 
 CPU = torch.device("cpu")
@@ -149,8 +150,6 @@ def gather_rows(x: Features, index: Tensor) -> Features:
 
 
 def _cut(x: Tensor, ranges: list[tuple[int, int]]) -> Tensor:
-    if len(ranges) == 1:
-        return x[slice(*ranges[0])]
-    if x.is_cuda:  # few operations, each of which the host has to issue
+    if x.is_cuda and len(ranges) > 1:  # few operations, each of which the host has to issue
         return x.index_select(0, joined(ranges, x.device))
-    return torch.cat([x[start:stop] for start, stop in ranges])
+    return cut_ranges(x, ranges)

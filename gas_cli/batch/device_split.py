@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gas_cli.batch.split import Cut
 from gas_cli.ops.csr import CSR
+from gas_cli.ops.csr_tensors import rowptr_of
 
 
 class DeviceSplitter:
@@ -29,7 +30,7 @@ class DeviceSplitter:
         num_targets = positions.numel()
         ends = self._rowptr[torch.tensor(ranges)]
         degrees = matrix.rowptr[positions + 1] - matrix.rowptr[positions]
-        rowptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
+        rowptr = rowptr_of(degrees)
         entries = joined(ends.tolist(), device)
         col = matrix.col[entries]
 

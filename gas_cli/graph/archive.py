@@ -10,10 +10,17 @@ import zlib
 from collections.abc import Collection
 from pathlib import Path
 
-from gas_cli.graph.download import DownloadError
+from gas_cli.graph.download import DownloadError, RemoteFile, download
 
 MAX_BYTES = 8 << 30
 """No dataset here unpacks to more: a larger sum is a zip bomb."""
+
+
+def download_archive(remote: RemoteFile, folder: Path, target: Path, names: Collection[str], progress: bool) -> None:
+    """Fetch a zip into `folder`, unpack `names` to `target` (`extract`) and delete it. Raises `DownloadError`."""
+    archive = download(remote, folder, progress)
+    extract(archive, target, names)
+    archive.unlink()
 
 
 def extract(archive: Path, folder: Path, names: Collection[str], max_bytes: int = MAX_BYTES) -> None:

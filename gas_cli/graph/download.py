@@ -100,6 +100,12 @@ def download(remote: RemoteFile, folder: Path, progress: bool, patience: Patienc
     return target
 
 
+def download_all(names: Sequence[str], address: str, folder: Path, progress: bool) -> None:
+    """Fetch the files `<address>/<name>` into `folder`. Raises `DownloadError`."""
+    for name in names:
+        download(RemoteFile(name, f"{address}/{name}"), folder, progress)
+
+
 def _missing(folder: Path, names: Sequence[str]) -> list[str]:
     return [name for name in names if not (folder / name).is_file()]
 

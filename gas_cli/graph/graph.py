@@ -166,6 +166,7 @@ class Graph:
 
     @property
     def num_nodes(self) -> int:
+        """N."""
         return self.adj.num_rows
 
     @property
@@ -175,6 +176,7 @@ class Graph:
 
     @property
     def num_features(self) -> int:
+        """F, columns of the features."""
         return int(self.x.shape[1])
 
     @property

@@ -83,10 +83,7 @@ def _check_edges(edge_index: Ends, num_nodes: int, weights: FloatArray | None) -
 
 def _pattern(source: IntArray, target: IntArray, num_nodes: int, both: bool) -> CSR:
     """Every edge once, with weight 1."""
-    counts = np.zeros(num_nodes, np.int64)
-    (csr_kernels.count_ends if both else edge_kernels.count_targets)(source, target, counts)
-    rowptr = _cumulated(counts)
-    cursor, col = rowptr[:-1].copy(), np.empty(int(rowptr[-1]), np.int32)
+    rowptr, cursor, col = _room(source, target, num_nodes, both)
     if both:
         csr_kernels.place_ends(source, target, 0, num_nodes, cursor, col)
     else:
@@ -98,10 +95,7 @@ def _pattern(source: IntArray, target: IntArray, num_nodes: int, both: bool) -> 
 
 def _numbered(source: IntArray, target: IntArray, num_nodes: int, weights: FloatArray, both: bool, with_rows: bool) -> CSR:
     """Every edge once, with the largest of its weights and, `with_rows`, the position of the first."""
-    counts = np.zeros(num_nodes, np.int64)
-    (csr_kernels.count_ends if both else edge_kernels.count_targets)(source, target, counts)
-    rowptr = _cumulated(counts)
-    cursor, col = rowptr[:-1].copy(), np.empty(int(rowptr[-1]), np.int32)
+    rowptr, cursor, col = _room(source, target, num_nodes, both)
     number = np.empty(col.shape[0], np.int32 if 2 * source.shape[0] <= np.iinfo(np.int32).max else np.int64)
     edge_kernels.place_numbered(source, target, 0, cursor, col, number)
     if both:
@@ -114,6 +108,14 @@ def _numbered(source: IntArray, target: IntArray, num_nodes: int, weights: Float
         _shrink(attr_row, rowptr)
     rows = torch.from_numpy(attr_row) if with_rows else None
     return CSR(torch.from_numpy(rowptr), torch.from_numpy(col), torch.from_numpy(value), num_nodes, attr_row=rows)
+
+
+def _room(source: IntArray, target: IntArray, num_nodes: int, both: bool) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    """Bounds of the rows with room for every edge, duplicates included; where each row begins, to be counted up; and the empty columns."""
+    counts = np.zeros(num_nodes, np.int64)
+    (csr_kernels.count_ends if both else edge_kernels.count_targets)(source, target, counts)
+    rowptr = _cumulated(counts)
+    return rowptr, rowptr[:-1].copy(), np.empty(int(rowptr[-1]), np.int32)
 
 
 def _cumulated(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -26,6 +26,11 @@ class Gain:
         """Followed by a map with Lipschitz constant `factor`."""
         return Gain(self.own * factor, self.messages * factor)
 
+    def normalised(self, norms: nn.ModuleList, index: int) -> Gain | None:
+        """Followed by `norms[index]`, where there are any; None where that has no constant (`norm_gain`)."""
+        factor = norm_gain(norms[index]) if len(norms) else 1.0
+        return None if factor is None else self.times(factor)
+
     def with_residual(self) -> Gain:
         """h added to the output."""
         return Gain(self.own + 1, self.messages)

@@ -11,7 +11,7 @@ from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import GCNIIConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.batch_norm import BatchNorm
-from gas_cli.model.gain import Gain, norm_gain, spectral_norm
+from gas_cli.model.gain import Gain, spectral_norm
 from gas_cli.model.model import Drop, Model, State, glorot, input_linear, propagate, transform
 from gas_cli.ops.dropout import Noise, masked
 from gas_cli.ops.identity_map import identity_map, identity_map_relu
@@ -77,13 +77,8 @@ class GCNII(Model):
         """(1-α) σ_max((1-β) I + β W), times the norm's; plus the residual. The h_0 term is exact."""
         weight, beta = self.weights[index].detach(), self.betas[index]
         identity = torch.eye(weight.shape[0], device=weight.device)
-        gain = Gain(0.0, (1 - self.alpha) * spectral_norm(torch.lerp(identity, weight, beta)))
-        if len(self.norms):
-            factor = norm_gain(self.norms[index])
-            if factor is None:
-                return None
-            gain = gain.times(factor)
-        return gain.with_residual() if self.residual else gain
+        gain = Gain(0.0, (1 - self.alpha) * spectral_norm(torch.lerp(identity, weight, beta))).normalised(self.norms, index)
+        return gain.with_residual() if gain is not None and self.residual else gain
 
     def decode_gain(self) -> float:
         return spectral_norm(self.lin_out.weight)

@@ -13,7 +13,7 @@ from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import StackConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.batch_norm import BatchNorm
-from gas_cli.model.gain import Gain, norm_gain, spectral_norm
+from gas_cli.model.gain import Gain, spectral_norm
 from gas_cli.model.model import Drop, Model, State, input_linear, mixes_nodes, transform
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise
@@ -112,12 +112,8 @@ class Stack(Model):
         gain = self.convolution_gain(index)
         if gain is None or self.is_last(index):
             return gain
-        if len(self.norms):
-            factor = norm_gain(self.norms[index])
-            if factor is None:
-                return None
-            gain = gain.times(factor)
-        return gain.with_residual() if self.residual else gain
+        gain = gain.normalised(self.norms, index)
+        return gain.with_residual() if gain is not None and self.residual else gain
 
     def decode_gain(self) -> float:
         return 1.0 if self.lin_out is None else spectral_norm(self.lin_out.weight)

@@ -164,8 +164,5 @@ class CSR:
         ends = self.rowptr[torch.tensor(ranges, device=self.device)]  # all at once: on CUDA a read is a host synchronisation
         bounds = [(start, stop) for start, stop in ends.tolist()]
         degrees = torch.cat([self.rowptr[start + 1 : stop + 1] - self.rowptr[start:stop] for start, stop in ranges])
-        rowptr = torch.zeros(degrees.numel() + 1, dtype=torch.int64, device=self.device)
-        torch.cumsum(degrees, 0, out=rowptr[1:])
-        col = torch.cat([self.col[a:b] for a, b in bounds]) if len(bounds) > 1 else self.col[slice(*bounds[0])]
-        value = torch.cat([self.value[a:b] for a, b in bounds]) if len(bounds) > 1 else self.value[slice(*bounds[0])]
-        return CSR(rowptr, col, value, self.num_cols)
+        col, value = csr_tensors.cut_ranges(self.col, bounds), csr_tensors.cut_ranges(self.value, bounds)
+        return CSR(csr_tensors.rowptr_of(degrees), col, value, self.num_cols)

@@ -18,7 +18,7 @@ from numba import njit
 from torch import Tensor
 
 from gas_cli.ops.dropout import Noise, words
-from gas_cli.ops.kernels.csr_kernels import mix
+from gas_cli.ops.kernels.csr_kernels import row_key, word
 from gas_cli.ops.threads import over_equal_rows
 from gas_cli.ops.twins import TWINS
 
@@ -49,11 +49,9 @@ def gaussian_reference(noise: Noise, site: int, ids: Tensor, channels: int) -> T
 @njit(nogil=True, cache=True)
 def _fill(ids, key0, key1, out, first, stop):  # type: ignore[no-untyped-def]
     for i in range(first, stop):
-        start = mix(np.uint32(np.uint32(ids[i]) ^ key0))
-        stride = np.uint32(mix(np.uint32(start ^ key1)) | np.uint32(1))
+        start, stride = row_key(ids[i], key0, key1)
         for c in range(0, out.shape[1], 2):
-            u = mix(np.uint32(start + np.uint32(np.uint32(c) * stride)))
-            t = mix(np.uint32(start + np.uint32(np.uint32(c + 1) * stride)))
+            u, t = word(start, stride, c), word(start, stride, c + 1)
             radius = math.sqrt(-2.0 * math.log((float(u) + 1.0) * _SCALE))
             angle = 2.0 * math.pi * _SCALE * float(t)
             out[i, c] = radius * math.cos(angle)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gas_cli.ops.csr_tensors import cut_ranges
 from gas_cli.tables.table import Pending, Table, Where
 
 
@@ -76,8 +77,7 @@ def read_rows(table: Tensor, where: Where) -> Tensor:
     """Rows [n, C]; those of one range are a view."""
     if isinstance(where, Tensor):
         return table.index_select(0, where.to(table.device))
-    pieces = [table[start:stop] for start, stop in where]
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+    return cut_ranges(table, where)
 
 
 def write_rows(table: Tensor, where: Where, rows: Tensor, non_blocking: bool = False) -> None:

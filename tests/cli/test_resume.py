@@ -82,7 +82,7 @@ def test_folders_that_hold_no_run(gas_train: Command, capfd: pytest.CaptureFixtu
 def test_a_run_that_stopped_before_its_first_checkpoint_begins_again(gas_train: Command, capfd: pytest.CaptureFixture[str]) -> None:
     assert gas_train("hydra.run.dir=here", "seed=14") == 2
     assert gas_train("resume=here") == 0
-    assert "begins again" in capfd.readouterr().out
+    assert "starting the run again" in capfd.readouterr().out
     assert summary()["status"] == "finished"
 
 

@@ -45,7 +45,7 @@ def test_the_last_state_in_the_place_of_the_best_one(tmp_path: Path, gas_train: 
     here = tmp_path / "here"
     train(here, "trainer.epochs=3", "optimizer.lr=0")  # so that no epoch is better than the first
     shutil.copy(here / "checkpoints" / "last.pt", here / "checkpoints" / "best.pt")
-    words = "here/checkpoints/best.pt", "the state after epoch 3", "the best is that of epoch 1"
+    words = "here/checkpoints/best.pt", "the state after epoch 3", "the best epoch is 1"
     before = contents(here)
     assert_refused(gas_train("resume=here", "trainer.epochs=6"), *words)
     assert_refused(gas_predict("run=here"), *words, program="gas-predict")

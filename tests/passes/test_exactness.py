@@ -23,7 +23,17 @@ from gas_cli.passes.loss import Loss
 from gas_cli.prepared.problem import Problem
 from gas_cli.tables.histories import make_histories
 from scripts.lib.live_bytes import LiveBytes
-from tests.builders import MODEL_IDS, MODELS, adjacencies, in_original_order, make_graph, make_problem, random_adjacency, rows_of
+from tests.builders import (
+    MODEL_IDS,
+    MODELS,
+    adjacencies,
+    has_batch_norm,
+    in_original_order,
+    make_graph,
+    make_problem,
+    random_adjacency,
+    rows_of,
+)
 
 CPU = torch.device("cpu")
 PLACEMENTS = ["host", "device", pytest.param("pinned", marks=pytest.mark.gpu)]
@@ -115,7 +125,7 @@ def test_one_part_equals_full_batch_with_dropout_and_gradients(drawn, model, spa
         scores = forward(twin, batch, link, Noise(3, 4))
         Loss("full_batch", batch.num_train)(scores, batch, 1).backward()
         outcomes.append((in_original_order(problem, scores.detach()), [p.grad for p in twin.parameters()]))
-    if model.batch_norm:
+    if has_batch_norm(model):
         # Equal rows normalise to zero plus round-off, where ReLU's derivative jumps: scores are continuous there, gradients are not.
         outcomes = [outcome[:1] for outcome in outcomes]
     torch.testing.assert_close(outcomes[0][0], outcomes[1][0], **CLOSE)

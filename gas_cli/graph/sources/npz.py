@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gas_cli.config.dataset import DatasetConfig
-from gas_cli.graph.download import RemoteFile, download, ensure_files
+from gas_cli.graph.download import download_all, ensure_files
 from gas_cli.graph.features import compact
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources.raw import choose_folder, damaged, read_csr, reading
@@ -50,12 +50,7 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     """
     origin = ORIGINS[config.name]
     folder = choose_folder(config.root, candidates(config.name), [origin.file])
-
-    def fetch(missing: list[str]) -> None:
-        for name in missing:
-            download(RemoteFile(name, f"{ADDRESS}/{name}"), folder, progress)
-
-    ensure_files(config.name, folder, [origin.file], config.download, fetch)
+    ensure_files(config.name, folder, [origin.file], config.download, lambda missing: download_all(missing, ADDRESS, folder, progress))
     return _read(config.name, folder / origin.file, origin.num_classes)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from gas_cli.config.dataset import DatasetConfig
-from gas_cli.graph.archive import extract
-from gas_cli.graph.download import RemoteFile, download, ensure_files
+from gas_cli.graph.archive import download_archive
+from gas_cli.graph.download import RemoteFile, ensure_files
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources import ogb_raw
 from gas_cli.graph.sources.ogb_library import OgbMetadata, ogb_metadata
@@ -43,9 +43,7 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
 
 
 def _fetch(metadata: OgbMetadata, folder: Path, missing: list[str], progress: bool) -> None:
-    archive = download(RemoteFile(f"{metadata.download_name}.zip", metadata.url), folder, progress)
-    extract(archive, folder, missing)
-    archive.unlink()
+    download_archive(RemoteFile(f"{metadata.download_name}.zip", metadata.url), folder, folder, missing, progress)
 
 
 def _read(metadata: OgbMetadata, folder: Path, names: list[str], progress: bool) -> Graph:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from gas_cli.config.dataset import DatasetConfig
-from gas_cli.graph.download import RemoteFile, download, ensure_files
+from gas_cli.graph.download import download_all, ensure_files
 from gas_cli.graph.features import compact, normalise_rows
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.sources.raw import choose_folder, damaged, reading
@@ -49,12 +49,7 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     """The graph `config.name` from `<root>/Planetoid/<Name>/raw` (or `<root>/<Name>/raw`), features row-normalised."""
     names = [f"ind.{config.name}.{part}" for part in PARTS]
     folder = choose_folder(config.root, candidates(config.name), names)
-
-    def fetch(missing: list[str]) -> None:
-        for name in missing:
-            download(RemoteFile(name, f"{ADDRESS}/{name}"), folder, progress)
-
-    ensure_files(config.name, folder, names, config.download, fetch)
+    ensure_files(config.name, folder, names, config.download, lambda missing: download_all(missing, ADDRESS, folder, progress))
     return _read(config.name, folder)
 
 

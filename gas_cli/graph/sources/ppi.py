@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gas_cli.config.dataset import DatasetConfig
-from gas_cli.graph.archive import extract
-from gas_cli.graph.download import RemoteFile, download, ensure_files
+from gas_cli.graph.archive import download_archive
+from gas_cli.graph.download import RemoteFile, ensure_files
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources.raw import as_array, choose_folder, damaged, read_json, reading
 from gas_cli.graph.sources.stored_graph import ARRAYS, TEST, TRAIN, VAL, graph_of, write_features, write_graph
@@ -39,9 +39,7 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
 
 
 def _fetch(folder: Path, missing: list[str], progress: bool) -> None:
-    archive = download(RemoteFile("ppi.zip", ADDRESS), folder, progress)
-    extract(archive, folder / "raw", [Path(name).name for name in missing])
-    archive.unlink()
+    download_archive(RemoteFile("ppi.zip", ADDRESS), folder, folder / "raw", [Path(name).name for name in missing], progress)
 
 
 def _parse(raw: Path, target: Path) -> None:

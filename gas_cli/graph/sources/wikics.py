@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gas_cli.config.dataset import DatasetConfig
-from gas_cli.graph.download import RemoteFile, download, ensure_files
+from gas_cli.graph.download import download_all, ensure_files
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.sources.raw import as_array, choose_folder, damaged, read_json
 from gas_cli.graph.topology import build_adjacency
@@ -30,12 +30,7 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     Their further validation masks (for the choice of hyper-parameters) are in no split here.
     """
     folder = choose_folder(config.root, CANDIDATES, [FILE])
-
-    def fetch(missing: list[str]) -> None:
-        for name in missing:
-            download(RemoteFile(name, f"{ADDRESS}/{name}"), folder, progress)
-
-    ensure_files(config.name, folder, [FILE], config.download, fetch)
+    ensure_files(config.name, folder, [FILE], config.download, lambda missing: download_all(missing, ADDRESS, folder, progress))
     return _read(folder / FILE)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from gas_cli.ops.kernels.csr_kernels import mix
+from gas_cli.ops.kernels.csr_kernels import mix, row_key
 from gas_cli.ops.kernels.short_rows import LANES, ZERO, add, add_columns, add_scaled, column_maxima, copy, dot, prefetch, ramp, subtract
 from gas_cli.ops.kernels.vectors import load, multiply_add, store, zeros
 
@@ -130,8 +130,8 @@ def select(above, weights, z, n):  # type: ignore[no-untyped-def]
 def draw_edge(words, at, target_id, source_id, key0, key1, K):  # type: ignore[no-untyped-def]
     """The words of one edge's heads, but for their last `mix`, as `dropout.words` draws them for `Block.edge_ids`."""
     edge = np.uint32(np.uint32(target_id) * np.uint32(TARGET_KEY) + np.uint32(source_id) * np.uint32(SOURCE_KEY))
-    start = mix(np.uint32(edge ^ key0))
-    ramp(words, at, start, np.uint32(mix(np.uint32(start ^ key1)) | np.uint32(1)), K)
+    start, stride = row_key(edge, key0, key1)
+    ramp(words, at, start, stride, K)
 
 
 @njit(nogil=True, forceinline=True)

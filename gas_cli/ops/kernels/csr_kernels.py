@@ -82,26 +82,35 @@ def mix(h):  # type: ignore[no-untyped-def]
     return np.uint32(h ^ (h >> np.uint32(16)))
 
 
+@njit(nogil=True, forceinline=True)
+def row_key(row, key0, key1):  # type: ignore[no-untyped-def]
+    """What the words of a row (a node's id) are drawn from: where they start, and their stride, which is odd."""
+    start = mix(np.uint32(np.uint32(row) ^ key0))
+    return start, np.uint32(mix(np.uint32(start ^ key1)) | np.uint32(1))
+
+
+@njit(nogil=True, forceinline=True)
+def word(start, stride, c):  # type: ignore[no-untyped-def]
+    """word(v, c) of the row with `row_key` (start, stride), as `dropout.words` draws it."""
+    return mix(np.uint32(start + np.uint32(np.uint32(c) * stride)))
+
+
 @njit(nogil=True, cache=True)
 def dropout_dense(x, ids, key0, key1, threshold, scale, out, first, stop):  # type: ignore[no-untyped-def]
     """out[i, c] = scale · x[i, c] where the word of (ids[i], c) is at least `threshold`, else 0."""
     for i in range(first, stop):
-        start = mix(np.uint32(np.uint32(ids[i]) ^ key0))
-        stride = np.uint32(mix(np.uint32(start ^ key1)) | np.uint32(1))
+        start, stride = row_key(ids[i], key0, key1)
         for c in range(x.shape[1]):
-            word = mix(np.uint32(start + np.uint32(np.uint32(c) * stride)))
-            out[i, c] = x[i, c] * scale if word >= threshold else np.float32(0)
+            out[i, c] = x[i, c] * scale if word(start, stride, c) >= threshold else np.float32(0)
 
 
 @njit(nogil=True, cache=True)
 def dropout_sparse(rowptr, col, value, ids, key0, key1, threshold, scale, out, first, stop):  # type: ignore[no-untyped-def]
     """The same on the stored entries of a CSR matrix: equal to dropping its dense form, where zeros stay zeros."""
     for i in range(first, stop):
-        start = mix(np.uint32(np.uint32(ids[i]) ^ key0))
-        stride = np.uint32(mix(np.uint32(start ^ key1)) | np.uint32(1))
+        start, stride = row_key(ids[i], key0, key1)
         for e in range(rowptr[i], rowptr[i + 1]):
-            word = mix(np.uint32(start + np.uint32(np.uint32(col[e]) * stride)))
-            out[e] = value[e] * scale if word >= threshold else np.float32(0)
+            out[e] = value[e] * scale if word(start, stride, col[e]) >= threshold else np.float32(0)
 
 
 @njit(nogil=True, cache=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from gas_cli.ops.kernels.csr_kernels import mix
+from gas_cli.ops.kernels.csr_kernels import row_key, word
 from gas_cli.ops.kernels.vectors import load, multiply_add, pointer, store, zeros
 
 
@@ -39,12 +39,10 @@ def count_kept(rowptr, col, ids, key0, key1, threshold, counts, first, stop):  #
     """counts[i] = how many entries of row i `kernels.dropout_dense` would keep."""
     columns = pointer(col)
     for i in range(first, stop):
-        start = mix(np.uint32(np.uint32(ids[i]) ^ key0))
-        stride = np.uint32(mix(np.uint32(start ^ key1)) | np.uint32(1))
+        start, stride = row_key(ids[i], key0, key1)
         kept = np.int32(0)
         for e in range(rowptr[i], rowptr[i + 1]):
-            word = mix(np.uint32(start + np.uint32(np.uint32(columns[e]) * stride)))
-            kept += np.int32(word >= threshold)
+            kept += np.int32(word(start, stride, columns[e]) >= threshold)
         counts[i] = kept
 
 
@@ -55,12 +53,10 @@ def keep_entries(  # type: ignore[no-untyped-def]
     """The kept entries, divided by the keep rate (`scale`); kept_rowptr holds the sums of `count_kept`."""
     columns, values, out_col, out_value = pointer(col), pointer(value), pointer(kept_col), pointer(kept_value)
     for i in range(first, stop):
-        start = mix(np.uint32(np.uint32(ids[i]) ^ key0))
-        stride = np.uint32(mix(np.uint32(start ^ key1)) | np.uint32(1))
+        start, stride = row_key(ids[i], key0, key1)
         at, e = kept_rowptr[i], rowptr[i]
         while at < kept_rowptr[i + 1]:  # writes every entry and goes on after those that stay: no branch to guess wrong
             out_col[at] = columns[e]
             out_value[at] = values[e] * scale
-            word = mix(np.uint32(start + np.uint32(np.uint32(columns[e]) * stride)))
-            at += np.int64(word >= threshold)
+            at += np.int64(word(start, stride, columns[e]) >= threshold)
             e += 1

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from gas_cli.ops.kernels.csr_kernels import mix
+from gas_cli.ops.kernels.csr_kernels import row_key, word
 from gas_cli.ops.kernels.vectors import load, multiply_add, pointer, store, zeros
 
 
@@ -41,11 +41,9 @@ def aggregate_dropped(  # type: ignore[no-untyped-def]
         first, last = (bp[i], bp[i + 1]) if both else (0, 0)
         at = i * channels
         _row(ap[i], ap[i + 1], ac, av, ax, first, last, bc, bv, bx, channels, scale, result, False, scale, result, at)
-        begin = mix(np.uint32(np.uint32(ids[i]) ^ key0))
-        stride = np.uint32(mix(np.uint32(begin ^ key1)) | np.uint32(1))
+        begin, stride = row_key(ids[i], key0, key1)
         for c in range(channels):
-            word = mix(np.uint32(begin + np.uint32(np.uint32(c) * stride)))
-            result[at + c] = result[at + c] if word >= threshold else np.float32(0)
+            result[at + c] = result[at + c] if word(begin, stride, c) >= threshold else np.float32(0)
 
 
 @njit(nogil=True, forceinline=True)
