@@ -165,7 +165,7 @@ def register_method(name: str, settings: type[MethodConfig] = MethodConfig) -> C
 
 
 def _registering(group: str, name: str, settings: type[Any]) -> Callable[[T], T]:
-    require(name not in SHIPPED[group], "name", name, f"another one: {group}={name} is in this package")
+    require(name not in SHIPPED[group], "name", name, f"another name: {group}={name} is already in this package")
 
     def decorate(implementation: T) -> T:
         register(group, name, settings, implementation)
@@ -189,7 +189,7 @@ def _of_graph(config: Config, graph: Graph | None) -> Config:
     if graph is None:
         return config
     if not isinstance(graph, Graph):
-        raise UserError(f"graph is a {type(graph).__name__}: expected a gas_cli.Graph, as Graph.from_pyg(data) and others make it.")
+        raise UserError(f"graph is a {type(graph).__name__}: expected a gas_cli.Graph, such as Graph.from_pyg(data) returns.")
     graph.validate()
     return replace(config, dataset=DatasetConfig(name=GIVEN, split=config.dataset.split))
 

@@ -94,7 +94,7 @@ def predict(
     `nodes`. Raises UserError for a folder, checkpoint, graph or node that does not fit."""
     config = load_config(run / "config.yaml")
     if config.runs > 1:
-        raise UserError(f"run={run} holds {config.runs} runs: choose one of them, such as run={run / run_folder(0)}.")
+        raise UserError(f"run={run} holds {config.runs} runs: choose one, such as run={run / run_folder(0)}.")
     path = run / "checkpoints" / f"{checkpoint}.pt"
     state = load_checkpoint(path)
     if mode == "history":
@@ -132,11 +132,11 @@ def _check_run(config: Config, problem: Problem, state: dict[str, Any], mode: st
     changes = graph_changes(saved, ours)  # type: ignore[arg-type]
     if changes and mode == "history":
         raise UserError(
-            f"mode=history: the graph or its partition has changed since ({', '.join(changes)}), and the histories are of the nodes as "
-            "they were. Use mode=exact, or put the dataset's files back."
+            f"mode=history: the graph or its partition has changed since the training ({', '.join(changes)}), so the histories do "
+            "not fit it. Use mode=exact, or restore the dataset's files."
         )
     if changes and changes != ["another partition"]:  # which exact predictions do not depend on
-        log.warning("The graph has changed since the training (%s): predicting for it as it is now.", ", ".join(changes))
+        log.warning("The graph has changed since the training (%s): predicting for the current graph.", ", ".join(changes))
 
 
 def _restored(config: Config, problem: Problem, state: dict[str, Any], mode: str, device: torch.device) -> tuple[Model, Histories | None]:

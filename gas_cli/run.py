@@ -124,8 +124,8 @@ def _check_epochs(config: Config, progress: Progress) -> None:
     """The saved settings must not say less than what was computed with them."""
     if config.trainer.epochs < progress.epochs_begun:
         raise UserError(
-            f"trainer.epochs={config.trainer.epochs} is not valid with resume: the run has trained {progress.epochs_begun} epochs, and "
-            f"none is taken back. Use trainer.epochs={progress.epochs_begun} or more, or start a shorter run in a new folder."
+            f"trainer.epochs={config.trainer.epochs} is not valid with resume: the run has trained {progress.epochs_begun} epochs. "
+            f"Use trainer.epochs={progress.epochs_begun} or more, or start a shorter run in a new folder."
         )
 
 
@@ -251,7 +251,7 @@ def _log_problem(problem: Problem) -> None:
         partition.num_parts, 100 * partition.quality.edge_cut, partition.quality.halo_ratio,
     )  # fmt: skip
     if graph.inductive:
-        log.info("Inductive: training sees %d parts with its %d nodes alone.", problem.train_parts, problem.num_seen)
+        log.info("Inductive: training sees only %d parts with %d nodes.", problem.train_parts, problem.num_seen)
 
 
 def _log_placement(trainer: Trainer) -> None:
@@ -261,11 +261,13 @@ def _log_placement(trainer: Trainer) -> None:
         log.info("Histories: %s (%s, %s).", size, str(histories.dtype).removeprefix("torch."), histories.placement)
     if trainer.device.type == "cuda":
         on_device = trainer.graph_device.type == "cuda"
-        log.info("Batches are built %s.", "on the device, out of a copy of the graph there" if on_device else "on the host, and copied")
+        log.info(
+            "Batches are built %s.", "on the device, from a copy of the graph" if on_device else "on the host and copied to the device"
+        )
 
 
 def _plot(metrics: Path, out: Path) -> None:
     try:
         plot_curves(metrics, out)
     except OSError as error:
-        log.warning("%s could not be drawn: %s.", out, error.strerror or error)
+        log.warning("%s cannot be written: %s.", out, error.strerror or error)

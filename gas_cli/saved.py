@@ -29,7 +29,7 @@ def check_keys(what: str, saved: Any, expected: Any) -> None:
 def misfit(found: str, expected: str) -> NoReturn:
     found = " ".join(found.split())  # a crafted value may be written over several lines
     raise UserError(
-        f"the checkpoint does not fit this run: {found}, expected {expected}. Bring an intact checkpoint back, or start the run again."
+        f"the checkpoint does not fit this run: {found}, expected {expected}. Restore an intact checkpoint, or start the run again."
     )
 
 

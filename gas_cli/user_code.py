@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 def load_module(name: str) -> ModuleType:
     """The module `name`: a file, executed once per content, or one that is installed. Its code runs."""
     if Path(name).suffix != ".py" and not Path(name).is_absolute():
-        log.info("model.module=%s is imported: its code runs.", name)
+        log.info("Importing model.module=%s, which runs its code.", name)
         with blaming(name, f"model.module={name}"):
             return importlib.import_module(name)
     try:
@@ -44,7 +44,7 @@ def _execute(path: str, source: bytes) -> ModuleType:
     module.__file__ = path
     sys.modules[module.__name__] = module  # where dataclasses and PyG look up the names that annotations use
     sys.path.append(folder)
-    log.info("model.module=%s is imported: its code runs.", path)
+    log.info("Importing model.module=%s, which runs its code.", path)
     try:
         with blaming(path, "while it is imported"):
             exec(compile(source, path, "exec"), module.__dict__)
@@ -61,7 +61,7 @@ def implementation(where: Any, base: type[T], what: str) -> type[T]:
     `my_package.models:MyModel`. Raises `UserError` without one."""
     found = named(where, what)
     if not (inspect.isclass(found) and issubclass(found, base)):
-        raise UserError(f"{what}: {where or 'nothing'} is not a class below {base.__module__}.{base.__qualname__}.")
+        raise UserError(f"{what}: {where or 'nothing'} is not a subclass of {base.__module__}.{base.__qualname__}.")
     return found
 
 

@@ -262,17 +262,17 @@ def test_another_registration_replaces_the_first_and_another_code_is_not_the_sam
 
 def test_what_cannot_be_registered(tmp_path: Path) -> None:
     cases: list[tuple[Any, str]] = [
-        (lambda: gas_cli.register_model("gcn")(GCN), "model=gcn is in this package"),
-        (lambda: gas_cli.register_method("gas")(GAS), "method=gas is in this package"),
-        (lambda: gas_cli.register_dataset("cora")(lambda config: None), "dataset=cora is in this package"),  # type: ignore[arg-type]
-        (lambda: gas_cli.register_model("mine", settings=int)(GCN), "expected a dataclass below"),  # type: ignore[type-var]
-        (lambda: gas_cli.register_model("mine", settings=gas_cli.DatasetConfig)(GCN), "expected a dataclass below"),  # type: ignore[type-var]
+        (lambda: gas_cli.register_model("gcn")(GCN), "model=gcn is already in this package"),
+        (lambda: gas_cli.register_method("gas")(GAS), "method=gas is already in this package"),
+        (lambda: gas_cli.register_dataset("cora")(lambda config: None), "dataset=cora is already in this package"),  # type: ignore[arg-type]
+        (lambda: gas_cli.register_model("mine", settings=int)(GCN), "expected a dataclass derived from"),  # type: ignore[type-var]
+        (lambda: gas_cli.register_model("mine", settings=gas_cli.DatasetConfig)(GCN), "expected a dataclass derived from"),  # type: ignore[type-var]
     ]
     for call, message in cases:
         with pytest.raises(gas_cli.UserError, match=message):
             call()
     gas_cli.register_model("mine")(int)  # type: ignore[type-var]
-    with pytest.raises(gas_cli.UserError, match=r"not a class below gas_cli\.model\.model\.Model"):
+    with pytest.raises(gas_cli.UserError, match=r"not a subclass of gas_cli\.model\.model\.Model"):
         gas_cli.train([*SMALL, "model=mine"], tmp_path / "run")
 
 

@@ -68,7 +68,7 @@ def parse(arguments: Sequence[str]) -> Wanted:
     if everything + (older is not None) + bool(named) > 1:
         _refuse(" ".join(arguments))
     if cache is None or cache in ("", "null"):
-        raise UserError(f"{CACHE}{cache or ''} names no folder: there is nothing to list or remove.")
+        raise UserError(f"{CACHE}{cache or ''} is not a folder: nothing to list or remove.")
     return Wanted(cache, everything, older, named)
 
 
@@ -82,7 +82,7 @@ def _seconds(argument: str) -> float:
 def _refuse(given: str) -> None:
     raise UserError(
         f"clean {given!r} is not valid: expected nothing (a list), or one of --all, older=30d and names from the list; and {CACHE}DIR "
-        "for another folder than the standard one."
+        "for a folder other than the default."
     )
 
 
@@ -114,7 +114,7 @@ def _named(name: str, items: list[Item], folder: Path) -> list[Item]:
         raise UserError(f"{name!r} is neither a dataset nor an entry in {folder}. Type gas-data clean for the list.")
     several = sorted(found) + [item.name for item in others]
     shown = ", ".join(several[:5]) + (", …" if len(several) > 5 else "")
-    raise UserError(f"{name!r} begins {len(several)} names ({shown}): type more of the one that you mean.")
+    raise UserError(f"{name!r} matches {len(several)} names ({shown}): type more of the name.")
 
 
 def _names(item: Item) -> tuple[str, str]:
@@ -123,7 +123,7 @@ def _names(item: Item) -> tuple[str, str]:
 
 def _list(items: list[Item], folder: Path) -> None:
     if not items:
-        print(f"{folder}: nothing is kept.")
+        print(f"{folder}: no entries.")
         return
     rows = [("entry", "dataset", "size", "last use", "what it is")]
     rows += [(item.name, item.dataset or "?", shown_size(item.nbytes), _day(item.used), _what(item)) for item in items]
@@ -152,7 +152,7 @@ def _value(value: Any) -> str:
 
 def _remove(items: list[Item], folder: Path) -> None:
     removed = _all_removed(items, folder, lambda item: print(f"removed {item.name}, {shown_size(item.nbytes)}"))
-    print(f"{_count(len(removed))} removed, {shown_size(sum(item.nbytes for item in removed))} free again in {folder}")
+    print(f"{_count(len(removed))} removed, {shown_size(sum(item.nbytes for item in removed))} freed in {folder}")
 
 
 def _all_removed(items: list[Item], folder: Path, on_removed: Callable[[Item], None]) -> list[Item]:
@@ -168,7 +168,7 @@ def _all_removed(items: list[Item], folder: Path, on_removed: Callable[[Item], N
             removed.append(item)
             on_removed(item)
         else:
-            print(f"left alone: {item.name}, which a process is writing now")
+            print(f"not removed: {item.name}, a process is writing it")
     return removed
 
 

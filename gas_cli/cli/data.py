@@ -105,7 +105,7 @@ def _prepare(overrides: list[str]) -> None:
     """Make the prepared graph of a configuration, or find that it is there."""
     config = compose_config(overrides)
     if config.partitioner.cache is None:
-        raise UserError("partitioner.cache=null keeps nothing: name the folder in which gas-train will look, or leave the setting out.")
+        raise UserError("partitioner.cache=null stores nothing: give the folder that gas-train will use, or leave the setting out.")
     from gas_cli.prepared.cache import cache_folder
     from gas_cli.run import prepare_training
 

@@ -74,10 +74,10 @@ def guarded(folder: Path, work: Callable[[], dict[str, Any]], fresh: bool = True
 def _start_or_continue(config: Config, folder: Path) -> dict[str, Any]:
     again = config.resume == "auto"
     if config.resume not in ("", "auto"):
-        raise UserError(f"resume={config.resume} must stand on the command line of a single run; in config files use resume=auto.")
+        raise UserError(f"resume={config.resume} is only valid on the command line of a single run; in config files use resume=auto.")
     config.resume = ""
     if again and (done := _finished(config, folder)) is not None:
-        log.info("Finished earlier with the same settings, and kept: %s", _shown(folder))
+        log.info("Already finished with the same settings, not run again: %s", _shown(folder))
         return done
     if again and has_checkpoint(folder):
         from gas_cli.run import resume

@@ -21,7 +21,7 @@ def resume_target(argv: Sequence[str]) -> str | None:
     if not named or named[-1] in ("", "auto"):
         return None
     if any(argument in ("-m", "--multirun") for argument in argv):
-        raise UserError("resume=RUN_DIR continues one run. A sweep goes on when it is started again with its hydra.sweep.dir=DIR.")
+        raise UserError("resume=RUN_DIR continues only one run. To continue a sweep, start it again with its hydra.sweep.dir=DIR.")
     return named[-1]
 
 
@@ -35,7 +35,7 @@ def resume_run(target: str, arguments: Sequence[str]) -> float:
     check_unchanged(saved, config)  # `resume` does so too, after seconds of imports
     _log_to(folder)
     if not has_checkpoint(folder):
-        log.info("No last.pt in %s: the run begins again.", folder / "checkpoints")
+        log.info("No last.pt in %s: starting the run again.", folder / "checkpoints")
     from gas_cli.run import resume
 
     return guarded(folder, lambda: resume(folder, config), fresh=False)
@@ -45,7 +45,7 @@ def _dotted(arguments: Sequence[str]) -> list[str]:
     """Overrides as `key=value` of settings."""
     for argument in arguments:
         if argument.startswith(("-", "+", "~", "hydra")) or "=" not in argument:
-            raise UserError(f"{argument!r} does not go with resume=RUN_DIR: expected only settings as key=value.")
+            raise UserError(f"{argument!r} is not valid with resume=RUN_DIR: expected only settings as key=value.")
     return list(arguments)
 
 

@@ -61,8 +61,8 @@ def _not_anothers(config: Config, folder: Path) -> Config:
         if different:
             key = different[0]
             raise NotStarted(
-                f"{folder} holds a run with {key}={here.get(key)}, and this job has {key}={wanted[key]}: a sweep continues a job only with "
-                "its own settings. Choose another folder with hydra.sweep.dir=DIR."
+                f"{folder} holds a run with {key}={here.get(key)}, and this job has {key}={wanted[key]}: a sweep continues a job "
+                "only with the same settings. Choose another folder with hydra.sweep.dir=DIR."
             )
     return config
 

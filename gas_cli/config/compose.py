@@ -73,7 +73,9 @@ def config_directory() -> Path:
     for candidate in (package / "conf", package.parent / "conf"):
         if (candidate / f"{CONFIG_NAME}.yaml").is_file():
             return candidate
-    raise UserError(f"The configuration files of gas-train are missing beside {package}: install the package again (pip install .).")
+    raise UserError(
+        f"The configuration files of gas-train are missing in the folder of {package}: install the package again (pip install .)."
+    )
 
 
 def register_schemas() -> None:
@@ -247,7 +249,7 @@ def read_settings(path: Path, interpolated: bool = False) -> dict[str, Any]:
     elsewhere must not read our environment) unless they are wanted, as text."""
     content = _read_yaml(path, interpolated)
     if not isinstance(content, dict):
-        raise UserError(f"{path}: this is not a run's configuration: expected a mapping of settings.")
+        raise UserError(f"{path} is not a run's configuration: expected a mapping of settings.")
     return content
 
 
@@ -277,14 +279,14 @@ def _check_extent(path: Path, text: str) -> None:
     import yaml
 
     if len(text) > MOST_BYTES:
-        raise UserError(f"{path} is larger than {MOST_BYTES // 1000} kB: a saved file of settings is not.")
+        raise UserError(f"{path} is larger than {MOST_BYTES // 1000} kB: expected a saved file of settings, which is smaller.")
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise UserError(f"{path} holds an alias (*{event.anchor:.40}): a saved file has plain values only.")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            raise UserError(f"{path} is nested more than {DEEPEST} deep: a saved file of settings is not.")
+            raise UserError(f"{path} is nested more than {DEEPEST} levels deep: expected a saved file of settings, which is flatter.")
 
 
 def _schema_of(saved: Any) -> Any:
@@ -299,7 +301,7 @@ def _schema_of(saved: Any) -> Any:
         known = registered(group).schemas | schemas
         if name not in known:
             raise UserError(
-                f"{group}.name={name} is unknown: expected one of {', '.join(known)}. A program that has registered it must do so again "
+                f"{group}.name={name} is unknown: expected one of {', '.join(known)}. A program that registered it must register it again "
                 f"(gas_cli.register_{group}) before it reads the run."
             )
         schema[group] = OmegaConf.structured(known[name])

@@ -74,8 +74,8 @@ def _check_runs(before: int, after: int) -> None:
     """Further seeds can be added to several runs; a single run has another layout of its folder."""
     if before == after or 1 < before < after:
         return
-    single = "the folder holds a single run, and several ones have folders of their own. Start them in a new folder"
-    fewer = f"the folder was started for {before}, and none is taken away. Ask for at least as many"
+    single = "the folder holds a single run, and several runs have another layout. Start them in a new folder"
+    fewer = f"the folder was started for {before} runs, and runs are not removed. Use runs={before} or more"
     raise UserError(f"runs={after} is not valid with resume: {single if before == 1 else fewer}.")
 
 

@@ -83,7 +83,7 @@ def _check(schema: Any, base: type[Any]) -> None:
     from omegaconf import OmegaConf
 
     if not (isinstance(schema, type) and issubclass(schema, base) and dataclasses.is_dataclass(schema)):
-        raise TypeError(f"expected a dataclass below {base.__module__}.{base.__qualname__}")
+        raise TypeError(f"expected a dataclass derived from {base.__module__}.{base.__qualname__}")
     OmegaConf.structured(schema)  # raises for types of fields that a configuration cannot hold
 
 

@@ -61,5 +61,5 @@ class Config:
             self.trainer.lipschitz.weight == 0 or self.model.num_layers > 2,
             "trainer.lipschitz.weight",
             self.trainer.lipschitz.weight,
-            f"0 with model.num_layers={self.model.num_layers}: regularised are the hidden layers but the first, so there have to be three",
+            f"0 with model.num_layers={self.model.num_layers}: it regularises the hidden layers after the first, so it needs three layers",
         )

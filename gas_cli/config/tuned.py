@@ -16,8 +16,8 @@ def describe_tuned(hydra: Any) -> str:
     choices = hydra.runtime.choices
     pair, named = choices.get(GROUP), f"model={choices.get('model')} on dataset={choices.get('dataset')}"
     if pair is None:
-        return f"Published hyper-parameters are left out: {named} starts from the defaults."
+        return f"Published hyper-parameters are left out: using the defaults for {named}."
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
     if any((folder / GROUP / f"{pair}.yaml").is_file() for folder in folders):
-        return f"Published hyper-parameters of {named} ({GROUP}/{pair}.yaml)."
-    return f"No published hyper-parameters of {named}: it starts from the defaults, which gas-train --cfg job shows."
+        return f"Using the published hyper-parameters for {named} ({GROUP}/{pair}.yaml)."
+    return f"No published hyper-parameters for {named}: using the defaults, which gas-train --cfg job shows."

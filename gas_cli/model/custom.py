@@ -92,7 +92,7 @@ def _checked(out: Any, rows: int, columns: int | None, method: Any) -> Tensor:
     found = f"a tensor of shape {list(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
     expected = f"[{rows}, {'C' if columns is None else columns}]"
     raise UserError(
-        f"{place_of(method)}: {method.__qualname__} returned {found}: expected {expected}, rows in the order of those that it was given."
+        f"{place_of(method)}: {method.__qualname__} returned {found}: expected {expected}, with rows in the order of the input."
     )
 
 
@@ -111,7 +111,7 @@ def user_class(config: CustomConfig) -> type[Any]:
     if len(known) == 1:
         return next(iter(known.values()))
     if not known:
-        raise UserError(f"model.module={config.module} defines no class of torch.nn.Module: expected a convolution or a Model.")
+        raise UserError(f"model.module={config.module} defines no subclass of torch.nn.Module: expected a convolution or a Model.")
     raise UserError(f"model.module={config.module} defines {', '.join(known)}: choose one, as in model.layer={next(iter(known))}.")
 
 
@@ -121,5 +121,5 @@ def _named(config: CustomConfig, value: Any, known: list[str]) -> type[Any]:
     near = difflib.get_close_matches(config.layer, known, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise UserError(
-        f"model.layer={config.layer} is no class of torch.nn.Module in {config.module}.{hint} It defines: {', '.join(known) or 'none'}."
+        f"model.layer={config.layer} is not a subclass of torch.nn.Module in {config.module}.{hint} Choices: {', '.join(known) or 'none'}."
     )

@@ -20,7 +20,7 @@ def plot_curves(metrics: Path, out: Path) -> bool:
         return False
     records = read_metrics(metrics)
     if not records:
-        log.info("No %s: %s holds no epochs.", out.name, metrics.name)
+        log.info("No %s: %s has no epochs.", out.name, metrics.name)
         return False
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     loss, metric = figure.subplots(1, 2)

@@ -34,7 +34,7 @@ class Recorded:
             found = f"{saved['lines']} lines from epoch {saved['first']} on" if fits else "nothing valid"
             raise UserError(
                 f"the checkpoint says {found} of metrics.jsonl: expected one line for each epoch before {epoch}. "
-                "It is damaged: bring an intact copy back, or start the run again."
+                "It is damaged: restore an intact copy, or start the run again."
             )
         return cls(**saved)
 
@@ -50,7 +50,7 @@ def recorded_before(path: Path, recorded: Recorded) -> Recorded:
         content = path.read_bytes()
     except FileNotFoundError:
         if recorded.lines:
-            log.warning("%s is gone: the metrics of the epochs before %d will be missing from tables and curves.", path, epoch)
+            log.warning("%s not found: tables and curves will not have the metrics of the epochs before %d.", path, epoch)
         return Recorded(first=epoch)
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
@@ -71,12 +71,12 @@ def _what_is_wrong(lines: list[bytes], recorded: Recorded) -> str:
             return f"line {number + 1} is not the record of epoch {recorded.first + number}"
     if len(lines) < recorded.lines:
         return f"it has {len(lines)} of {recorded.lines} lines"
-    return f"one of its first {recorded.lines} lines has changed (their checksum is another)"
+    return f"one of its first {recorded.lines} lines has changed (the checksum differs)"
 
 
 def _refused(path: Path, reason: str, epoch: int) -> UserError:
     return UserError(
-        f"{path} is not as the run left it: {reason}. Bring it back as it was, or move it away to go on from epoch {epoch} without it."
+        f"{path} was changed after the run wrote it: {reason}. Restore it, or move it away to continue from epoch {epoch} without it."
     )
 
 

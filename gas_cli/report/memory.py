@@ -42,12 +42,12 @@ def largest(memories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def memory_line(memory: Mapping[str, Any]) -> str:
     """One line for the log."""
-    kind = "cumulative, since this system does not restart peaks" if memory["cumulative"] else "of the process"
+    kind = "cumulative, because this system cannot reset peaks" if memory["cumulative"] else "of the process"
     line = f"Peak memory by stage, {kind}: {_mebibytes(memory['resident'])}"
     if memory["processes"]:
-        line += f"; beside it {_mebibytes(memory['processes'])}"
+        line += f"; other processes: {_mebibytes(memory['processes'])}"
     if memory.get("device"):
-        line += f"; on the device {_mebibytes(memory['device'])}"
+        line += f"; on the device: {_mebibytes(memory['device'])}"
     return f"{line}; the data is {_mebibytes(memory['data'])} MiB."
 
 

@@ -58,7 +58,7 @@ def summarized(folder: Path, summary: dict[str, Any], result: Callable[[], dict[
 def _unwritable(folder: Path, error: OSError) -> UserError:
     """While a run trains it reads no file and writes only its own: an OSError is a full disk, or a folder taken away."""
     return UserError(
-        f"Cannot write into the run's folder {folder}: {error.strerror or error}. Make room (or the folder writable), "
+        f"Cannot write into the run's folder {folder}: {error.strerror or error}. Free space (or make the folder writable), "
         f"then continue with: gas-train resume={folder}"
     )
 

@@ -55,7 +55,7 @@ def read_plan(folder: Path) -> list[PlannedJob]:
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}): remove it, and only jobs that have a folder are listed.") from error
+        raise UserError(f"{path} is damaged ({error}). Remove it; then only jobs that have a folder are listed.") from error
     return list(jobs.values())
 
 

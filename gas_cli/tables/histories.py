@@ -89,7 +89,7 @@ class Histories:
             check_tensor(f"the history of layer {layer}", table, torch.empty(like.num_rows, like.width, dtype=like.dtype, device="meta"))
         check_tensor("written_at of the histories", written_at, self.ages.written_at)
         if written_at.numel() and (written_at.min() < NEVER or (step is not None and written_at.max() > step)):
-            misfit("written_at of the histories names steps that were not done", f"numbers from {NEVER} to {step}")
+            misfit("written_at of the histories holds steps that the run has not done", f"numbers from {NEVER} to {step}")
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`, for what `check` has passed."""
@@ -125,7 +125,7 @@ def _allocate(rows: int, width: int, dtype: torch.dtype, placement: str, device:
     except (RuntimeError, MemoryError) as error:
         size = rows * width * dtype.itemsize / 2**30
         raise UserError(
-            f"history.placement={placement}: no room for a history of {rows} x {width} {dtype} ({size:.2f} GiB). "
+            f"history.placement={placement}: not enough memory for a history of {rows} x {width} {dtype} ({size:.2f} GiB). "
             "Try history.placement=host, history.dtype=bfloat16 or a smaller model.hidden_channels."
         ) from error
 

@@ -41,7 +41,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         kept = f" The previous checkpoint {path} is intact." if path.exists() else ""
         raise UserError(
             f"Cannot write the checkpoint {path}: {os.strerror(cause.errno or 0)}.{kept} "
-            f"Make room (or the folder writable), then continue with: gas-train resume={path.parent.parent}"
+            f"Free space (or make the folder writable), then continue with: gas-train resume={path.parent.parent}"
         ) from error
 
 
@@ -101,7 +101,7 @@ def _check_archive(path: Path) -> None:
 def _remedy(path: Path) -> str:
     best, last = path.with_name("best.pt"), path.with_name("last.pt")
     if path == last and best.is_file():
-        return "best.pt beside it is a whole checkpoint of another epoch: put a copy of it in the place of last.pt."
+        return "best.pt in the same folder is from another epoch: to continue from it, copy it to last.pt."
     if path == best and last.is_file():
-        return "last.pt beside it is of the last epoch: predict with checkpoint=last, or move best.pt away to continue the run."
-    return "Bring an intact copy back, or start the run again."
+        return "last.pt in the same folder is from the last epoch: predict with checkpoint=last, or move best.pt away to continue the run."
+    return "Restore an intact copy, or start the run again."

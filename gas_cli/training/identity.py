@@ -38,7 +38,7 @@ def check_same_run(saved: Any, ours: Mapping[str, Any]) -> None:
     if changes:
         raise UserError(
             f"the graph or its partition has changed since the checkpoint was written: {changes[0]}. "
-            "Put the dataset's files (or the partition) back, or start a new run."
+            "Restore the dataset's files (or the partition), or start a new run."
         )
 
 
@@ -50,20 +50,22 @@ def check_same_settings(saved: Any, ours: Mapping[str, Any]) -> None:
         if before.get(key) != here.get(key):
             there, now = (as_typed(value.get(key, "not set").strip("'")) or "''" for value in (before, here))
             raise UserError(
-                f"the checkpoint is of another run: {key}={there} there, {key}={now} in config.yaml. "
-                "Put the checkpoint or the configuration of this run back."
+                f"the checkpoint is from another run: it has {key}={there}, and config.yaml has {key}={now}. "
+                "Restore the checkpoint or the configuration of this run."
             )
     if saved["code"] != ours["code"]:
         raise UserError(
             "the file of the model's code (model.module) or of the method's has changed since the checkpoint was written. "
-            "Put it back, or start a new run."
+            "Restore the file, or start a new run."
         )
 
 
 def graph_changes(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     """Everything in which the graphs differ, the most telling first; what follows from another number of nodes is left out."""
     before, now = saved["graph"], ours["graph"]
-    sizes = [f"{now[key]} {key}, {before[key]} then" for key in now if key in before and before[key] != now[key] and now[key].isdigit()]
+    sizes = [
+        f"{now[key]} {key} instead of {before[key]}" for key in now if key in before and before[key] != now[key] and now[key].isdigit()
+    ]
     return sizes or [f"other {key}" if key != "partition" else "another partition" for key in now if before.get(key) != now[key]]
 
 
@@ -73,13 +75,13 @@ def check_applicable(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     for key in SHAPING:
         if saved["graph"].get(key) != ours["graph"][key]:
             raise UserError(
-                f"the graph has {ours['graph'][key]} {key} and had {saved['graph'].get(key)} in training: the weights do not fit. "
-                "Put the dataset's files back."
+                f"the graph has {ours['graph'][key]} {key}, and had {saved['graph'].get(key)} in training: the weights do not fit. "
+                "Restore the dataset's files."
             )
     if before != now:
         raise UserError(
-            f"the graph's classes are the {now}, and were the {before} in training: the scores would be given other names. "
-            "Put the dataset's files back."
+            f"the graph's classes are the {now}; in training they were the {before}. The scores would get the wrong names. "
+            "Restore the dataset's files."
         )
 
 
@@ -89,7 +91,7 @@ def _check_form(saved: Any, ours: Mapping[str, Any]) -> None:
 
     fits = isinstance(saved, dict) and saved.keys() == ours.keys() and type(saved["code"]) is str
     if not (fits and texts(saved["settings"]) and texts(saved["graph"])):
-        raise UserError("the checkpoint does not say which run it is of: it is damaged. Bring an intact copy back, or start the run again.")
+        raise UserError("the checkpoint does not name its run: it is damaged. Restore an intact copy, or start the run again.")
 
 
 def _code(config: Config) -> str:

@@ -71,7 +71,7 @@ class Progress:
             if not holds:
                 raise UserError(
                     f"the checkpoint's counters do not agree: {found}, expected {expected}. "
-                    "Bring an intact checkpoint back, or start the run again."
+                    "Restore an intact checkpoint, or start the run again."
                 )
         return progress
 
@@ -98,8 +98,8 @@ def check_best(state: Any) -> None:
     after, best = state["epoch"] - 1, state["best"]["epoch"]
     if after != best or state["batch"]:
         raise UserError(
-            f"it holds the state after epoch {after}, and the best is that of epoch {best}: another checkpoint is in the place of best.pt. "
-            "Put best.pt back, or move this file away: the run can then be continued, and predicted with by checkpoint=last."
+            f"it holds the state after epoch {after}, but the best epoch is {best}: another checkpoint has replaced best.pt. "
+            "Restore best.pt. Or move this file away: then the run can be continued, and checkpoint=last predicts."
         )
 
 
@@ -107,12 +107,12 @@ def _check_types(name: str, state: Any, like: Best | Progress) -> None:
     """The fields of `like`, each of its type; a whole number may stand for any number."""
     names = [item.name for item in fields(like)]
     if not isinstance(state, dict) or set(state) != set(names):
-        raise UserError(f"the checkpoint's {name} is not valid: expected {', '.join(names)}. It is damaged: bring an intact copy back.")
+        raise UserError(f"the checkpoint's {name} is not valid: expected {', '.join(names)}. It is damaged: restore an intact copy.")
     for key in names:
         value, wanted = state[key], type(getattr(like, key))
         allowed = {float: (int, float), Best: (dict,), type(None): (dict, type(None))}.get(wanted, (wanted,))
         if type(value) not in allowed:
             raise UserError(
                 f"the checkpoint's {name}.{key} is a {type(value).__name__}: expected {wanted.__name__}. "
-                "It is damaged: bring an intact copy back."
+                "It is damaged: restore an intact copy."
             )

@@ -174,7 +174,7 @@ class Trainer:
         """The end of a training that cannot go on, with the best state on the disk."""
         self._save_best()
         best = self.progress.best.epoch
-        kept = f"the best state so far (epoch {best}) is kept" if best else "there is no earlier state to keep"
+        kept = f"the best state so far (epoch {best}) is kept" if best else "no earlier state exists"
         remedy = self._overflow() or "Try a smaller optimizer.lr, or optimizer.grad_norm=1."
         return UserError(f"{what} in epoch {self.progress.epoch}: training stopped, and {kept}. {remedy}")
 

@@ -92,8 +92,8 @@ def test_all(cache: Path, clean: Run) -> None:
     size = sum(len(held) for held in content(cache).values())
     code, out, _ = clean("--all")
     assert code == 0 and content(cache) == {} and layers(cache) == dict.fromkeys(BOTH, 0)
-    assert out.splitlines()[-1] == f"18 entries removed, {size / 1024:.1f} KiB free again in {cache}"
-    assert clean()[1] == f"{cache}: nothing is kept.\n"
+    assert out.splitlines()[-1] == f"18 entries removed, {size / 1024:.1f} KiB freed in {cache}"
+    assert clean()[1] == f"{cache}: no entries.\n"
 
 
 def test_a_dataset_by_the_beginning_of_its_name(cache: Path, clean: Run) -> None:
@@ -128,7 +128,7 @@ def test_older(cache: Path, clean: Run) -> None:
     ("arguments", "part"),
     [
         (["nothing"], "neither a dataset nor an entry"),
-        (["random"], "begins 4 names"),
+        (["random"], "matches 4 names"),
         (["--al"], "is not valid"),
         (["older=30"], "older=30 is not valid"),
         (["older=-1d"], "is not valid"),
@@ -201,7 +201,7 @@ def test_what_another_process_is_writing_is_left_alone(cache: Path, clean: Run) 
     with item.path.with_name(f"{item.key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "being written by a process" in clean()[1]
-        assert "left alone" in clean("--all")[1] and half.is_dir() and item.path.is_dir()
+        assert "not removed: " in clean("--all")[1] and half.is_dir() and item.path.is_dir()
     assert clean("--all")[0] == 0 and not half.exists() and not item.path.exists()
 
 
@@ -217,4 +217,4 @@ def test_a_run_that_has_an_entry_mapped_goes_on(tmp_path: Path, cache: Path, cle
 def test_no_folder_is_nothing_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["--all"]):
         assert command_line(["clean", f"partitioner.cache={tmp_path / 'none'}", *arguments]) == 0
-    assert "nothing is kept" in capsys.readouterr().out and not (tmp_path / "none").exists()
+    assert "no entries" in capsys.readouterr().out and not (tmp_path / "none").exists()

@@ -56,8 +56,8 @@ def test_what_does_not_change_the_run_can_be_changed(change: str, stopped: Comma
         ("trainer.epochs=abc", "a whole number"),
         ("model=gcnii", "group of settings"),
         ("foo=1", "foo is not a setting"),
-        ("hydra.run.dir=there", "does not go with resume"),
-        ("--cfg", "does not go with resume"),
+        ("hydra.run.dir=there", "is not valid with resume"),
+        ("--cfg", "is not valid with resume"),
     ],
 )
 def test_what_would_change_the_run_is_refused(change: str, reason: str, stopped: Command, capfd: pytest.CaptureFixture[str]) -> None:
@@ -82,7 +82,7 @@ def test_folders_that_hold_no_run(gas_train: Command, capfd: pytest.CaptureFixtu
 def test_a_run_that_stopped_before_its_first_checkpoint_begins_again(gas_train: Command, capfd: pytest.CaptureFixture[str]) -> None:
     assert gas_train("hydra.run.dir=here", "seed=14") == 2
     assert gas_train("resume=here") == 0
-    assert "begins again" in capfd.readouterr().out
+    assert "starting the run again" in capfd.readouterr().out
     assert summary()["status"] == "finished"
 
 
@@ -94,7 +94,7 @@ def test_a_damaged_configuration(stopped: Command, capfd: pytest.CaptureFixture[
 
 def test_a_folder_in_a_sweep_is_refused(stopped: Command, capfd: pytest.CaptureFixture[str]) -> None:
     assert stopped("-m", "resume=here", "seed=1,2") == 2
-    assert "A sweep goes on when it is started again" in capfd.readouterr().err
+    assert "To continue a sweep, start it again" in capfd.readouterr().err
     assert stopped("-m", "hydra.sweep.dir=s", "++resume=here", "seed=1") == 2
 
 

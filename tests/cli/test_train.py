@@ -33,13 +33,13 @@ def test_a_run_gets_a_folder_of_its_own(gas_train: Command, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["dataset=cora", "model=gcn"], "Published hyper-parameters of model=gcn on dataset=cora (tuned/cora/gcn.yaml)."),
-        (["dataset=cora", "model=sage"], "No published hyper-parameters of model=sage on dataset=cora: it starts from the defaults"),
-        (["dataset=cora", "~tuned"], "Published hyper-parameters are left out: model=gcn on dataset=cora starts from the defaults."),
-        ([], "No published hyper-parameters of model=gcn on dataset=generated"),
+        (["dataset=cora", "model=gcn"], "Using the published hyper-parameters for model=gcn on dataset=cora (tuned/cora/gcn.yaml)."),
+        (["dataset=cora", "model=sage"], "No published hyper-parameters for model=sage on dataset=cora: using the defaults"),
+        (["dataset=cora", "~tuned"], "Published hyper-parameters are left out: using the defaults for model=gcn on dataset=cora."),
+        ([], "No published hyper-parameters for model=gcn on dataset=generated"),
         (
             ["--config-dir", "mine", "model=sage"],
-            "Published hyper-parameters of model=sage on dataset=generated (tuned",
+            "Using the published hyper-parameters for model=sage on dataset=generated (tuned",
         ),
     ],
 )

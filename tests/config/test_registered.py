@@ -106,7 +106,7 @@ def test_its_settings_are_checked_like_any_other(install: Install) -> None:
     [
         ("linear = linear_package.nowhere:LinearConfig", SETTINGS, "ModuleNotFoundError"),
         ("linear = linear_package.settings:Other", SETTINGS, "AttributeError"),
-        ("linear = linear_package.settings:dataclass", SETTINGS, "expected a dataclass below"),
+        ("linear = linear_package.settings:dataclass", SETTINGS, "expected a dataclass derived from"),
         ("linear = linear_package.settings:LinearConfig", SETTINGS.replace("implementation:", "other:"), "expected its `implementation`"),
         ("linear = linear_package.settings:LinearConfig", "raise OSError('no licence')", "OSError: no licence"),
     ],
@@ -121,7 +121,7 @@ def test_a_broken_one_is_explained_when_it_is_chosen_and_hinders_no_other(instal
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        ("Linear = 3", "is not a class below gas_cli.model.model.Model"),
+        ("Linear = 3", "is not a subclass of gas_cli.model.model.Model"),
         ("import nothing_of_that_name", r"linear_package\.models.*ModuleNotFoundError"),
         ("", r"AttributeError \(model=linear, registered as linear_package\.models:Linear\)"),
     ],

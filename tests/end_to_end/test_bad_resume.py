@@ -66,12 +66,12 @@ def test_fewer_epochs_than_were_trained(here: Path, finished: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("graph_seed: 0", "graph_seed: 1", "dataset.graph_seed=0 there, dataset.graph_seed=1 in config.yaml"),
-        ("mixing: 0.3", "mixing: 0.2", "mixing=0.3 there"),
-        ("num_parts: 6", "num_parts: 7", "num_parts=6 there"),
-        ("hidden_channels: 8", "hidden_channels: 9", "hidden_channels=8 there"),
-        ("num_layers: 2", "num_layers: 3", "num_layers=2 there"),
-        ("dtype: float32", "dtype: float16", "history.dtype=float32 there"),
+        ("graph_seed: 0", "graph_seed: 1", "it has dataset.graph_seed=0, and config.yaml has dataset.graph_seed=1"),
+        ("mixing: 0.3", "mixing: 0.2", "mixing=0.3, and config.yaml"),
+        ("num_parts: 6", "num_parts: 7", "num_parts=6, and config.yaml"),
+        ("hidden_channels: 8", "hidden_channels: 9", "hidden_channels=8, and config.yaml"),
+        ("num_layers: 2", "num_layers: 3", "num_layers=2, and config.yaml"),
+        ("dtype: float32", "dtype: float16", "history.dtype=float32, and config.yaml"),
         ("epochs: 6", "epochs: six", "expected a whole number"),
         ("trainer:", "trainer: [", "not valid yaml"),
         ("dataset:", "x: 1\ndataset:", "x is not a setting"),
@@ -122,7 +122,7 @@ def test_a_truncated_checkpoint_can_be_replaced_by_the_best_one(size: int, here:
     last = here / "checkpoints" / "last.pt"
     last.write_bytes(last.read_bytes()[:size])
     before = contents(here)
-    assert_refused(gas_train("resume=here"), "last.pt cannot be read", "best.pt beside it is a whole checkpoint")
+    assert_refused(gas_train("resume=here"), "last.pt cannot be read", "best.pt in the same folder is from another epoch")
     assert contents(here) == before
     shutil.copy(here / "checkpoints" / "best.pt", last)
     assert gas_train("resume=here").code == 0

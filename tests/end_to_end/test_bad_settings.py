@@ -30,7 +30,7 @@ BEFORE_ANYTHING = [
     (["device=tpu"], "auto, cpu, cuda"),
     (["trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
     (["method=full_batch", "evaluation.mode=history"], "keeps no histories"),
-    (["method=cluster_gcn", "evaluation.mode=history"], "method=cluster_gcn keeps no histories"),
+    (["method=cluster_gcn", "evaluation.mode=history"], "method=cluster_gcn, which keeps no histories"),
     (["method=cluster_gcn", "trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
     (["dataset.num_communities=301"], "at least dataset.num_communities=301"),
     (["trainer.sum_features_once=false"], "not a setting any more. A x is computed once wherever the model allows it. Leave it out."),

@@ -47,7 +47,7 @@ def on_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("change", "difference"),
-    [({"nodes": 63}, "63 nodes, 60 then"), ({"swap_splits": True}, "other masks"), ({"other_label": True}, "other labels")],
+    [({"nodes": 63}, "63 nodes instead of 60"), ({"swap_splits": True}, "other masks"), ({"other_label": True}, "other labels")],
 )
 def test_a_graph_that_has_changed(
     change: dict[str, Any],

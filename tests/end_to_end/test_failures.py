@@ -34,7 +34,7 @@ def test_a_loss_that_explodes_stops_and_keeps_the_best(gas_train: Command, tmp_p
 def test_scores_that_explode_are_never_the_best(epochs: int, gas_train: Command, tmp_path: Path) -> None:
     """A metric of NaN scores is a number like any other; a run of one epoch would be finished with it."""
     outcome = gas_train(*SMALL, "trainer.batch_parts=6", f"trainer.epochs={epochs}", EXPLODES_AT_ONCE, "hydra.run.dir=here")
-    assert_refused(outcome, "no earlier state to keep")
+    assert_refused(outcome, "no earlier state exists")
     assert (summary(tmp_path / "here")["status"], summary(tmp_path / "here")["best_epoch"]) == ("failed", 0)
     assert not list(tmp_path.rglob("best.pt"))
 
@@ -77,7 +77,7 @@ def test_a_sweep_in_which_a_job_has_bad_luck_and_another_a_bad_setting(gas_train
     jobs = rows(tmp_path)[:4]
     for job in jobs:
         parts, diverges = job["partitioner.num_parts"] == "301", job["optimizer.lr"] == "1e+30"
-        words = "more than the graph has nodes" if parts else "became" if diverges else ""
+        words = "larger than the number of nodes" if parts else "became" if diverges else ""
         assert words in job["error"] and job["status"] == ("failed" if words else "finished")
     assert len({(job["partitioner.num_parts"], job["optimizer.lr"]) for job in jobs}) == 4
     assert "Traceback" not in outcome.out + outcome.err

@@ -17,7 +17,12 @@ from tests.end_to_end.runs import SMALL, assert_refused, contents, differences, 
 
 @pytest.mark.parametrize("file", ["last.pt", "best.pt"])
 @pytest.mark.parametrize(
-    ("other", "difference"), [("seed", "seed=1 there, seed=0"), ("lr", "optimizer.lr=0.02 there"), ("split", "dataset.split=0 there")]
+    ("other", "difference"),
+    [
+        ("seed", "seed=1, and config.yaml has seed=0"),
+        ("lr", "optimizer.lr=0.02, and config.yaml"),
+        ("split", "dataset.split=0, and config.yaml"),
+    ],
 )
 def test_checkpoints_of_other_runs(
     file: str, other: str, difference: str, runs: Path, here: Path, gas_train: Command, gas_predict: Command
@@ -40,7 +45,7 @@ def test_the_last_state_in_the_place_of_the_best_one(tmp_path: Path, gas_train: 
     here = tmp_path / "here"
     train(here, "trainer.epochs=3", "optimizer.lr=0")  # so that no epoch is better than the first
     shutil.copy(here / "checkpoints" / "last.pt", here / "checkpoints" / "best.pt")
-    words = "here/checkpoints/best.pt", "the state after epoch 3", "the best is that of epoch 1"
+    words = "here/checkpoints/best.pt", "the state after epoch 3", "the best epoch is 1"
     before = contents(here)
     assert_refused(gas_train("resume=here", "trainer.epochs=6"), *words)
     assert_refused(gas_predict("run=here"), *words, program="gas-predict")
@@ -69,7 +74,7 @@ def test_seeds_that_were_swapped(tmp_path: Path, gas_train: Command) -> None:
     (tmp_path / "x").rename(tmp_path / "here" / "runs" / "01")
     before = contents(tmp_path / "here")
     for more in ((), ("trainer.epochs=4",)):
-        assert_refused(gas_train("resume=here", *more), "runs/00/checkpoints/last.pt", "seed=1 there, seed=0")
+        assert_refused(gas_train("resume=here", *more), "runs/00/checkpoints/last.pt", "seed=1, and config.yaml has seed=0")
         assert contents(tmp_path / "here") == before
 
 

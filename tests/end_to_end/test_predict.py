@@ -140,7 +140,7 @@ def test_node_files_that_are_refused(
     ("arguments", "message"),
     [
         (["run=nowhere"], "the folder of a run"),
-        (["run={runs}/full", "mode=history"], "method=full_batch keeps no histories"),
+        (["run={runs}/full", "mode=history"], "method=full_batch, which keeps no histories"),
         (["run={runs}/two"], "run={runs}/two/runs/00"),
         (["run={runs}/gcn", "epoch=3"], "expected key=value with one of run, mode, out, nodes, checkpoint, device"),
         (["run={runs}/gcn", "out=file/p.npz"], "file is not a folder"),
@@ -173,7 +173,7 @@ def test_a_run_without_checkpoint_and_a_damaged_one(tmp_path: Path, gas_predict:
     train(tmp_path / "run")
     path = tmp_path / "run" / "checkpoints" / "best.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    assert_refused(gas_predict("run=run"), "best.pt cannot be read", "last.pt beside it", program="gas-predict")
+    assert_refused(gas_predict("run=run"), "best.pt cannot be read", "last.pt in the same folder", program="gas-predict")
     path.unlink()
     assert_refused(gas_predict("run=run"), "No checkpoint at run/checkpoints/best.pt", program="gas-predict")
     assert gas_predict("run=run", "checkpoint=last").code == 0
@@ -184,8 +184,8 @@ def test_a_checkpoint_of_another_model_or_graph(tmp_path: Path, gas_predict: Com
     config = tmp_path / "run" / "config.yaml"
     saved = config.read_text()
     config.write_text(saved.replace("hidden_channels: 8", "hidden_channels: 9"))
-    assert_refused(gas_predict("run=run"), "model.hidden_channels=8 there", program="gas-predict")
+    assert_refused(gas_predict("run=run"), "model.hidden_channels=8, and config.yaml", program="gas-predict")
     config.write_text(saved.replace("graph_seed: 0", "graph_seed: 1"))
-    assert_refused(gas_predict("run=run"), "dataset.graph_seed=0 there", program="gas-predict")
+    assert_refused(gas_predict("run=run"), "dataset.graph_seed=0, and config.yaml", program="gas-predict")
     config.write_text(saved)
     assert gas_predict("run=run").code == 0

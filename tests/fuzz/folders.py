@@ -20,7 +20,7 @@ SETTINGS = ("optimizer.schedule=cosine", "trainer.edge_dropout=0.1", "history.re
 EPOCHS = 3
 MORE = f"trainer.epochs={EPOCHS + 2}"
 PREDICTIONS = tuple((checkpoint, mode) for checkpoint in ("best", "last") for mode in ("exact", "history"))
-BEGINS_AGAIN = "No last.pt in here/checkpoints: the run begins again."
+BEGINS_AGAIN = "No last.pt in here/checkpoints: starting the run again."
 FILES = ("config.yaml", "metrics.jsonl", "summary.json", "checkpoints/last.pt", "checkpoints/best.pt", "run.lock")
 
 

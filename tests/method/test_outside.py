@@ -204,7 +204,7 @@ def test_a_sampled_method_trains_resumes_and_predicts(tmp_path: Path, model: str
     resume(tmp_path / "run", load_config(tmp_path / "run" / "config.yaml", ["trainer.epochs=3"]))
     found = predict(tmp_path / "run", checkpoint="last", device="cpu")
     assert found.probabilities.shape[0] == 240 and np.isfinite(found.probabilities).all()
-    with pytest.raises(UserError, match="method=sampled keeps no histories"):
+    with pytest.raises(UserError, match="method=sampled, which keeps no histories"):
         config_of(*settings, "evaluation.mode=history")
 
 

@@ -159,10 +159,10 @@ BAD_FILES = {
     "missing comma": ("class A(:\n", "", r"my_layers\.py:1: SyntaxError \(while it is imported\)"),
     "import error": ("import torch\nimport nothing_of_that_name\n", "", r"my_layers\.py:2: ModuleNotFoundError .*nothing_of_that_name"),
     "raises": ("def f():\n    return 1 / 0\nf()\n", "", r"my_layers\.py:2: ZeroDivisionError .*division by zero"),
-    "no class": ("import torch.nn as nn\nfrom torch.nn import Linear\n", "", "defines no class of torch.nn.Module"),
+    "no class": ("import torch.nn as nn\nfrom torch.nn import Linear\n", "", "defines no subclass of torch.nn.Module"),
     "two classes": (SUM + SUM.replace("Sum", "Other"), "", r"defines Sum, Other: choose one, as in model\.layer=Sum"),
-    "unknown class": (SUM, "Summ", r"model\.layer=Summ is no class .*Did you mean Sum\? It defines: Sum"),
-    "no module": (SUM + "class Thing: pass\n", "Thing", r"model\.layer=Thing is no class of torch\.nn\.Module"),
+    "unknown class": (SUM, "Summ", r"model\.layer=Summ is not a subclass .*Did you mean Sum\? Choices: Sum"),
+    "no module": (SUM + "class Thing: pass\n", "Thing", r"model\.layer=Thing is not a subclass of torch\.nn\.Module"),
     "constructor": (SUM.replace("super().__init__()", "raise ValueError('odd')"), "", HERE + r":5: ValueError \(Sum\(5, 64, .*odd"),
     "arguments": (SUM.replace("out_channels):", "out_channels, heads):"), "", r"my_layers\.py: TypeError .*'heads'"),
     "model's constructor": (MODEL.replace("depth, hidden = ", "a, b, c = "), "Plain", HERE + r":\d+: ValueError \(Plain\(config"),
@@ -213,7 +213,7 @@ def test_the_log_says_whose_code_runs(write, tmp_path, monkeypatch, caplog, caps
     path = write(SUM)
     small = ["dataset.num_nodes=60", "partitioner=random", "partitioner.num_parts=2", "trainer.batch_parts=1", "partitioner.cache=null"]
     run(compose_config(["model=custom", f"model.module={path}", "device=cpu", "trainer.epochs=1", *small]), tmp_path / "run")
-    said = f"model.module={path} is imported: its code runs."
+    said = f"Importing model.module={path}, which runs its code."
     assert caplog.messages.count(said) == 1
     _execute.cache_clear()  # as in another process
     monkeypatch.chdir(tmp_path)

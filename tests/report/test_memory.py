@@ -15,14 +15,14 @@ HOST = {
 
 def test_the_line_names_every_stage_and_every_process() -> None:
     assert memory_line(HOST) == (
-        "Peak memory by stage, of the process: start 300, load 400, train 900; beside it metis 50; "
+        "Peak memory by stage, of the process: start 300, load 400, train 900; other processes: metis 50; "
         "the data is graph 2, features 5, histories 4 MiB."
     )
 
 
 def test_the_line_says_where_peaks_are_cumulative_and_what_a_device_took() -> None:
     line = memory_line({**HOST, "cumulative": True, "processes": {}, "device": {"train": 70 * MIB}})
-    assert "cumulative" in line and "beside it" not in line and "on the device train 70;" in line
+    assert "cumulative" in line and "other processes" not in line and "on the device: train 70;" in line
 
 
 def test_the_highest_is_the_devices_where_there_is_one() -> None:

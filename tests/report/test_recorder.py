@@ -96,7 +96,7 @@ def test_any_damage_to_the_lines_of_a_checkpoint_is_refused(data: st.DataObject,
     else:
         content = b"".join(lines[:at] + [lines[at]] * (2 if kind == "twice" else 0) + lines[at + 1 :])
     path.write_bytes(content)
-    with pytest.raises(UserError, match="is not as the run left it"):
+    with pytest.raises(UserError, match="was changed after the run wrote it"):
         recorded_before(path, mark)
     assert path.read_bytes() == content
 
@@ -105,7 +105,7 @@ def test_a_file_that_is_gone_is_reported_and_begins_anew(tmp_path: Path, caplog:
     mark = write(tmp_path / "m.jsonl", range(1, 4))[-1]
     (tmp_path / "m.jsonl").unlink()
     before = recorded_before(tmp_path / "m.jsonl", mark)
-    assert before == Recorded(first=4) and "epochs before 4 will be missing" in caplog.text
+    assert before == Recorded(first=4) and "will not have the metrics of the epochs before 4" in caplog.text
     marks = write(tmp_path / "m.jsonl", range(4, 6), before)
     assert recorded_before(tmp_path / "m.jsonl", marks[-1]) == marks[-1]
     with pytest.raises(UserError, match="2 lines from epoch 4 on"):

@@ -59,7 +59,7 @@ def test_state_survives_a_round_trip_and_does_not_fit_another_shape():
     for wrong in (store(), store(dtype="bfloat16", widths=(4, 8)), store(dtype="bfloat16", widths=(4,))):
         with pytest.raises(UserError, match="does not fit this run"):
             wrong.check(histories.state_dict())
-    with pytest.raises(UserError, match="steps that were not done"):
+    with pytest.raises(UserError, match="steps that the run has not done"):
         other.check(histories.state_dict(), step=2)
 
 
@@ -80,7 +80,7 @@ def test_pinned_needs_cuda():
 
 
 def test_tables_that_do_not_fit_say_what_to_do():
-    with pytest.raises(UserError, match=r"no room .* GiB\)\. Try .*history\.dtype=bfloat16"):
+    with pytest.raises(UserError, match=r"not enough memory .* GiB\)\. Try .*history\.dtype=bfloat16"):
         make_histories((1 << 10,), torch.tensor([0, 1 << 46]), HistoryConfig(), CPU)
 
 

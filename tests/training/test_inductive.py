@@ -121,7 +121,7 @@ def test_an_edge_between_training_and_other_nodes_is_named() -> None:
     matrix[50, 3] = 1
     linked = make_graph(sp.csr_array(matrix), directed=True)
     with pytest.raises(
-        UserError, match=r"is inductive and has the edge 3 -> 50 between a training node and another: expected graphs apart"
+        UserError, match=r"is inductive and has the edge 3 -> 50 between a training node and another: expected no such edge"
     ):
         replace(graph, adj=linked.adj).validate()
 

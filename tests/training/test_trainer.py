@@ -240,7 +240,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, what):
         state["fingerprint"]["graph"]["partition"] = "0"
     if what == "histories":
         state["method"]["histories"]["tables"][0] = torch.zeros(60, 9)
-    reasons = {"graph": "another partition", "model": "hidden_channels=8 there", "histories": "history of layer 1 is float32"}
+    reasons = {"graph": "another partition", "model": "hidden_channels=8, and config.yaml", "histories": "history of layer 1 is float32"}
     with pytest.raises(UserError, match=reasons[what]):
         other.restore(state)
 
