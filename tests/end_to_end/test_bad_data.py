@@ -123,7 +123,7 @@ def replaced(values: np.ndarray, index: Any, value: float) -> np.ndarray:
         ("raw/node-feat.csv.gz", lambda d, good: table(replaced(d.x, (4, 2), np.nan)), "NaN or infinite feature at node 4"),
         ("raw/node-feat.csv.gz", lambda d, good: table(d.x[:-1]), "19 rows"),
         ("raw/node-label.csv.gz", lambda d, good: table(replaced(d.y, (2, 0), 40)), "has label 40 at node 2: expected labels from 0 to 39"),
-        ("raw/node-label.csv.gz", lambda d, good: table(d.y + 0.5), "no whole number"),
+        ("raw/node-label.csv.gz", lambda d, good: table(d.y + 0.5), "not a whole number"),
         ("split/time/train.csv.gz", lambda d, good: gzip.compress(b""), "train.csv.gz"),
         ("split/time/valid.csv.gz", lambda d, good: table([19, 20]), "node id 20"),
         ("split/time/valid.csv.gz", lambda d, good: table([0, 1]), "node 0 in two masks"),
