@@ -11,11 +11,12 @@ BASE_PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p
 ifeq ($(origin PYTHON),undefined)
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
+DOCS := .venv/.docs
 else
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 endif
 
-.PHONY: help install lint types check test test-gpu fuzz bench bench-gpu demo reproduce clean
+.PHONY: help install lint types check test test-gpu fuzz bench bench-gpu demo reproduce docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +28,10 @@ install: $(INSTALLED)  ## Create .venv and install the package in it, editable, 
 	$(BASE_PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/.docs: .venv/.installed
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
 lint: $(INSTALLED)  ## Check style and the import contract
@@ -64,6 +69,11 @@ demo: $(INSTALLED)  ## Train on a generated community graph, GAS beside full bat
 reproduce: $(INSTALLED)  ## Run a ten-minute subset of every table and figure; report in runs/reproduce/report.md
 	$(PYTHON) -m scripts.reproduce
 
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(DOCS)  ## Build the documentation with search into site/; a warning, such as a broken link, is an error
+	$(PYTHON) -m mkdocs build --strict
+	@echo 'site/ is built. With search: $(PYTHON) -m http.server --directory site'
+
 clean:  ## Remove what the targets created: .venv, caches, build products; runs/ stays
-	rm -rf .venv build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist site *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find gas_cli tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

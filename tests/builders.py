@@ -16,6 +16,7 @@ from gas_cli.config.model import (
     GCNConfig,
     GCNIIConfig,
     GINConfig,
+    HiddenLayersConfig,
     ModelConfig,
     PNAConfig,
     PNAJKConfig,
@@ -60,6 +61,11 @@ MODEL_IDS = [
     "pna3",
     "pna-jk2-bn-res",
 ]
+
+
+def has_batch_norm(config: ModelConfig) -> bool:
+    """Whether a batch norm mixes the rows of a batch."""
+    return isinstance(config, HiddenLayersConfig) and config.batch_norm
 
 
 def random_adjacency(num_nodes: int, degree: float, seed: int, directed: bool = False) -> sp.csr_array:

@@ -34,6 +34,7 @@ READS = {
     "tests/test_conf.py": ("conf/", "constraints.txt"),
     "tests/test_docs.py": ("docs/", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "constraints.txt", "benchmarks/results/"),
     "tests/benchmarks/test_document.py": ("docs/benchmarks.md", "benchmarks/results/"),
+    "tests/test_site.py": ("docs/", "mkdocs.yml"),
     "tests/test_packaging.py": ("pyproject.toml", "constraints.txt", "CITATION.cff", "LICENSE"),
     "tests/conftest.py": ("pyproject.toml",),
 }

@@ -9,6 +9,7 @@ import gas_cli
 from gas_cli.cli.clean import clean
 from gas_cli.cli.environment import prepare_process
 from gas_cli.cli.exits import exit_code
+from gas_cli.cli.help import EXIT_CODES, settings_help
 from gas_cli.cli.notes import NOTE, logged_as_notes
 from gas_cli.config.compose import compose_config, parse_settings
 from gas_cli.config.dataset import FolderConfig
@@ -18,27 +19,33 @@ from gas_cli.errors import UserError
 HELP = """\
 gas-data: look at a graph of your own, or prepare any graph, before training on it
 
-usage: gas-data check DIR [undirected=true] [num_classes=N] [metric=auto|accuracy|micro_f1|roc_auc] [model=NAME] [model.KEY=VALUE]
-       gas-data prepare dataset=NAME [GROUP=CHOICE] [KEY=VALUE]
-       gas-data clean [--all | older=DAYSd | NAME...] [partitioner.cache=DIR]
+usage: gas-data check DIR [SETTING=VALUE ...] [model=NAME] [model.SETTING=VALUE ...]
+       gas-data prepare dataset=NAME [SETTING=VALUE ...]
+       gas-data clean [--all | older=DAYSd | NAME ...] [partitioner.cache=DIR]
 
-check prints nodes, edges, degrees, components, features, label balance, homophily and splits as gas-train will see them, after the same
-notes as gas-train logs; or, where something is wrong, the file, the row, the reason and the remedy. DIR is a folder of tables or a .pt
-file; docs/own-graph.md lists the files. The model decides which edge weights are accepted and read (gcn unless you choose another).
+check DIR shows what gas-train will see of a graph: nodes, edges, degrees, components, features,
+label balance, homophily and splits. An error is reported with its file, row, reason and remedy.
+DIR is a folder of tables or a .pt file; docs/own-graph.md lists the files. The model decides which
+edge weights are accepted and read (default: gcn). Settings of the graph and their defaults:
+{settings}
 
-prepare downloads, parses, checks, divides and normalises as gas-train does with the same settings, and leaves the result in the folder
-partitioner.cache, where every later gas-train finds it. On a cluster: once, before the jobs.
+prepare downloads, parses, checks, divides and normalises a graph as gas-train does with the same
+settings. Every later gas-train reads the result from the folder partitioner.cache. On a cluster:
+run it once, before the jobs.
 
-clean lists what is kept in that folder. It removes everything with --all, what was not used for 30 days with older=30d (or hours: 24h,
-weeks: 4w), and with names those datasets or entries; the beginning of a name is enough. Runs that use an entry go on (Linux, macOS), and
-later starts make it again.
+clean lists what is in that folder. It removes
+  --all                      everything,
+  older=30d                  what was not used for 30 days (24h: hours, 4w: weeks),
+  NAME ...                   datasets or entries by name; the beginning of a name is enough.
+Runs that use an entry go on (Linux, macOS), and later starts make it again.
 
 examples
-  gas-data check my_graph model=gat && gas-train dataset=folder dataset.path=my_graph model=gat
-  gas-data prepare dataset=ogbn-products model=gcn && gas-train -m dataset=ogbn-products model=gcn seed=range(5)
-  gas-data clean && gas-data clean older=30d
+  gas-data check my_graph model=gat
+  gas-data prepare dataset=ogbn-products model=gcn
+  gas-data clean older=30d
 
-exit codes: 0 the graph can be trained on, 1 failed unexpectedly, 2 something to mend, 130 interrupted"""
+{exit_codes}"""
+CHECKED = ("undirected", "num_classes", "metric", "header", "index")
 
 
 def main() -> None:
@@ -64,9 +71,14 @@ def parse(argv: Sequence[str]) -> tuple[FolderConfig, ModelConfig]:
     return settings, compose_config(["dataset=folder", *of_model]).model
 
 
+def data_help() -> str:
+    """The text of `gas-data --help`."""
+    return HELP.format(settings=settings_help(FolderConfig, CHECKED), exit_codes=EXIT_CODES)
+
+
 def _run(argv: list[str]) -> None:
     if "--help" in argv or "-h" in argv:
-        print(HELP)
+        print(data_help())
         return
     if "--version" in argv:
         print(f"gas-data {gas_cli.__version__}")

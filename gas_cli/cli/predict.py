@@ -11,40 +11,39 @@ from pathlib import Path
 import gas_cli
 from gas_cli.cli.environment import prepare_process
 from gas_cli.cli.exits import exit_code
+from gas_cli.cli.help import EXIT_CODES, settings_help
 from gas_cli.cli.notes import logged_as_notes
 from gas_cli.config.checks import require
 from gas_cli.config.compose import parse_settings
 from gas_cli.config.root import DEVICES
+from gas_cli.config.setting import setting
 from gas_cli.config.training import CHECKPOINTS, EVALUATION_MODES
 from gas_cli.errors import UserError
 
 HELP = """\
 gas-predict: class probabilities of a trained model
 
-usage: gas-predict run=RUN_DIR [mode=exact|history] [out=predictions.npz] [nodes=FILE] [checkpoint=best|last] [device=auto|cpu|cuda]
+usage: gas-predict run=RUN_DIR [SETTING=VALUE ...]
 
-  run          the folder of a run of gas-train
-  mode         exact: recompute all embeddings layer by layer; history: only the last layer, on the stored ones
-  out          .npz file to write: node ids and probabilities
-  nodes        .npy or .txt file of node ids; without it, all nodes
-  checkpoint   best (by the validation metric) or last
+settings and their defaults
+{settings}
 
 example
   gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn mode=exact out=predictions.npz
 
-exit codes: 0 finished, 1 failed unexpectedly, 2 something to mend, 130 interrupted"""
+{exit_codes}"""
 
 
 @dataclass
 class PredictConfig:
-    """What `gas-predict` is told; `nodes` empty means all nodes."""
+    """The settings of `gas-predict`; `nodes` empty means all nodes."""
 
-    run: str = ""
-    mode: str = "exact"
-    out: str = "predictions.npz"
-    nodes: str = ""
-    checkpoint: str = "best"
-    device: str = "auto"
+    run: str = setting("", "Folder of a run of gas-train.")
+    mode: str = setting("exact", "`exact`: recompute all layers; `history`: the last one, on histories.", EVALUATION_MODES)
+    out: str = setting("predictions.npz", "File to write: `nodes` (ids) and `probabilities`.")
+    nodes: str = setting("", ".npy or .txt file of node ids; all nodes without it.")
+    checkpoint: str = setting("best", "`best` by the validation metric, or `last`.", CHECKPOINTS)
+    device: str = setting("auto", "Where to compute; `auto` takes CUDA where there is one.", DEVICES)
 
     def __post_init__(self) -> None:
         if not self.run:
@@ -68,9 +67,14 @@ def command_line(argv: Sequence[str]) -> int:
     return exit_code("gas-predict", lambda: _run(list(argv)))
 
 
+def predict_help() -> str:
+    """The text of `gas-predict --help`."""
+    return HELP.format(settings=settings_help(PredictConfig), exit_codes=EXIT_CODES)
+
+
 def _run(argv: list[str]) -> None:
     if "--help" in argv or "-h" in argv:
-        print(HELP)
+        print(predict_help())
         return
     if "--version" in argv:
         print(f"gas-predict {gas_cli.__version__}")

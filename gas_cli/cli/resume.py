@@ -42,7 +42,7 @@ def resume_run(target: str, arguments: Sequence[str]) -> float:
 
 
 def _dotted(arguments: Sequence[str]) -> list[str]:
-    """Overrides as `key=value` of settings; of the groups only `logger=` makes sense here."""
+    """Overrides as `key=value` of settings."""
     for argument in arguments:
         if argument.startswith(("-", "+", "~", "hydra")) or "=" not in argument:
             raise UserError(f"{argument!r} does not go with resume=RUN_DIR: expected only settings as key=value.")

@@ -33,7 +33,6 @@ from gas_cli.config.model import (
 from gas_cli.config.registered import REGISTRIES, locate_module, registered
 from gas_cli.config.removed import without_removed
 from gas_cli.config.root import Config
-from gas_cli.config.training import LoggerConfig
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
 
@@ -154,9 +153,8 @@ def own_hydra() -> Iterator[None]:
 
 
 def with_open_settings(arguments: Sequence[str]) -> list[str]:
-    """Overrides as Hydra wants them: `model.conv_args.aggr=max` adds a free key, so it needs `++`; no choice is `~logger`."""
-    added = [f"++{argument}" if argument.startswith(OPEN_SETTINGS) else argument for argument in arguments]
-    return ["~logger" if argument == "logger=null" else argument for argument in added]
+    """Overrides as Hydra wants them: `model.conv_args.aggr=max` adds a free key, so it needs `++`."""
+    return [f"++{argument}" if argument.startswith(OPEN_SETTINGS) else argument for argument in arguments]
 
 
 def to_config(composed: Any) -> Config:
@@ -200,8 +198,8 @@ def save_config(config: Config, path: Path) -> None:
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read what `save_config` wrote, as data: nothing in it is resolved or executed. `overrides` are `key=value` on top; of the groups
-    only `logger` may be chosen.
+    """Read what `save_config` wrote, as data: nothing in it is resolved or executed. `overrides` are `key=value` on top; no file of
+    a group can be chosen here.
 
     Raises `UserError` for a missing or corrupt file, unknown keys and wrong values.
     """
@@ -216,9 +214,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         schema = _schema_of(saved)
         merged = OmegaConf.merge(schema, saved)
     with translated():
-        for choice in (override.removeprefix("logger=") for override in overrides if override.startswith("logger=")):
-            merged.logger = None if choice == "null" else LoggerConfig(choice)
-        merged.merge_with_dotlist([override for override in overrides if not override.startswith("logger=")])
+        merged.merge_with_dotlist(list(overrides))
     return to_config(merged)
 
 

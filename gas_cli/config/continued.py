@@ -8,6 +8,7 @@ from typing import Any
 
 from gas_cli.config.flat import flat
 from gas_cli.config.root import Config
+from gas_cli.config.setting import as_typed
 from gas_cli.errors import UserError
 
 # What a continued run may do differently: how long, how often, where; never what is computed.
@@ -54,7 +55,8 @@ def check_unchanged(saved: Config, config: Config) -> None:
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key) and not _may_change(key):
             raise UserError(
-                f"{key}={after.get(key)} cannot be changed in a run that is continued (it was started with {before.get(key)}): "
+                f"{key}={as_typed(after.get(key))} cannot be changed in a run that is continued "
+                f"(it was started with {as_typed(before.get(key))}): "
                 f"{_reason(key)}. These can be changed: {', '.join(CHANGEABLE)}."
             )
 

@@ -24,7 +24,7 @@ class DatasetConfig:
     implementation: ClassVar[Any] = ""
     name: str = setting("???", "Which graph; decided by the file chosen for the group.")
     root: str = setting("data", "Folder that holds or receives the raw files.")
-    split: int = setting(-1, "Which of several published splits; -1 takes number `seed` modulo how many there are.")
+    split: int = setting(-1, "Published split to use; -1: number `seed` modulo how many there are.")
     download: bool = setting(True, "Fetch missing files where the network allows.")
 
     def __post_init__(self) -> None:
@@ -100,18 +100,18 @@ class FolderConfig(DatasetConfig):
     """The user's graph (docs/own-graph.md): a folder of tables, or a .pt file with a PyG `Data`."""
 
     name: str = "folder"
-    path: str = setting("", "A folder as [own-graph.md](own-graph.md) describes it, or a .pt file with a PyG `Data`.")
+    path: str = setting("", "Folder of [tables](own-graph.md), or .pt file with a PyG `Data`.")
     undirected: bool = setting(False, "Add the reverse of every edge.")
     num_classes: int = setting(0, "Classes C, labels 0 to C-1; 0 takes the distinct labels as classes.")
     metric: str = setting("auto", "`auto`: accuracy for one label per node, micro-F1 for several.", FOLDER_METRICS)
     header: str = setting(
         "auto",
-        "Whether a first row 0, 1, 2… of a .csv numbers its columns; `auto` decides by all files together.",
+        "A first row 0, 1, 2… of a .csv numbers its columns; `auto` decides by all files together.",
         ANSWERS,
     )
     index: str = setting(
         "auto",
-        "Whether a first column 0, 1, 2… of a .csv numbers its rows; `auto` decides by all files together.",
+        "A first column 0, 1, 2… of a .csv numbers its rows; `auto` decides by all files together.",
         ANSWERS,
     )
 

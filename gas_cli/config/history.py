@@ -17,15 +17,13 @@ class HistoryConfig:
 
     placement: str = setting(
         "auto",
-        "Where the tables live; `auto`: plain memory on a CPU, on a GPU the device if they take at most half of what is free, else pinned.",
+        "Where the histories live; `auto`: on a CPU its memory, on a GPU the device if they take at most half of what is free there, "
+        "else pinned.",
         PLACEMENTS,
     )
-    dtype: str = setting("float32", "Precision of the tables; rows are widened to float32 when pulled.", DTYPES)
+    dtype: str = setting("float32", "Precision of the histories; rows are widened to float32 when pulled.", DTYPES)
     pipeline: bool = setting(True, "Overlap traffic with computation (CUDA with pinned tables; no effect elsewhere).")
-    refresh: int | None = setting(
-        None,
-        "Epochs between two refreshes, which recompute every history exactly at the price of one exact pass; `null` for never.",
-    )
+    refresh: int | None = setting(None, "Recompute all histories exactly every N epochs; `null` for never. Each time costs one exact pass.")
     fill: bool = setting(True, "Exact histories before the first epoch instead of zeros.")
 
     def __post_init__(self) -> None:

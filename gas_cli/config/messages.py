@@ -55,7 +55,7 @@ def explain(error: BaseException) -> str:
         return f"{key[1] if key else 'A setting'} has a number that is too large: expected one of at most 300 digits."
     if str(error).startswith("Config group override must be"):
         return "A group takes the name of one of its files, as in dataset=cora; the value of one override is not a name."
-    return _bad_setting(cause) if cause is not None else _plain(str(error))
+    return _bad_setting(cause) if cause is not None else _plain(str(error)) + _not_a_group(str(error))
 
 
 def _bad_setting(error: Any) -> str:
@@ -131,6 +131,12 @@ def _unknown_choice(error: Any) -> str:
     return f"{group}={name} is unknown.{nearest(name, options)} Choices: {', '.join(options) or 'none'}."
 
 
+def _not_a_group(message: str) -> str:
+    """What to write instead of `- override /logger: tensorboard` in a list of defaults."""
+    name = re.search(r"Could not override '(\w+)'", message)
+    return f" {name[1]} is a setting: write {name[1]}: VALUE below the list of defaults." if name and name[1] in setting_names() else ""
+
+
 def _unknown_key(error: Any) -> str:
     """A key that the schema does not have: look for it among its neighbours first, then in all groups."""
     full = str(error.full_key or error.key)
@@ -152,7 +158,8 @@ def _wrong_type(error: Any) -> str:
     if expected in EXPECTED:
         value = "null" if "not Optional" in str(error) else _quoted(str(error))
         wanted = EXPECTED[expected] + (" or null" if expected is not declared else "")
-        return f"{error.full_key}={value} is not valid: expected {wanted}.{instead(str(error.full_key), value)}"
+        told = instead(str(error.full_key), value) or _once_a_group(str(error.full_key), value)
+        return f"{error.full_key}={value} is not valid: expected {wanted}.{told}"
     if typing.get_origin(expected) is list:
         return f"{error.full_key}: expected a list, as in {error.full_key}=[A,B]."
     if dataclasses.is_dataclass(expected):
@@ -160,10 +167,19 @@ def _wrong_type(error: Any) -> str:
     return f"{error.full_key}: {_plain(str(error))}"
 
 
+def _once_a_group(key: str, value: str) -> str:
+    """' Use ...' for the settings of a group (as text) that is one setting today."""
+    gone = [told for name, told in REMOVED.items() if name.startswith(f"{key}.")]
+    return f" {gone[0]}" if gone and value.startswith("{") else ""
+
+
 def _quoted(message: str) -> str:
-    """The value that OmegaConf quotes in its message: Value 'abc' of type 'str' could not be converted to Integer."""
+    """The value that OmegaConf quotes in its message: `Value 'abc' of type 'str' could not be converted to Integer`, or
+    `Cannot convert 'DictConfig' to string: '{'name': 'abc'}'`."""
+    first, *_ = message.splitlines()
+    found = re.match(r"Cannot convert '\w+' to string: '(.*)'$", first) or re.match(r"Value '(.*)' of type '", first)
     parts = message.split("'")
-    return parts[1] if len(parts) > 2 else "?"
+    return found[1] if found else parts[1] if len(parts) > 2 else "?"
 
 
 def _plain(message: str) -> str:

@@ -182,7 +182,7 @@ class CustomConfig(StackConfig):
     name: str = "custom"
     module: str = setting(
         "",
-        "A Python file or an installed module with a [layer or a model of your own](own-layer.md). It is imported: its code runs.",
+        "Python file or installed module with [your layer or model](own-layer.md). It is imported: its code runs.",
     )
     layer: str = setting("", "The class in it; empty takes the only one.")
     layer_args: dict[str, Any] = setting(

@@ -16,13 +16,12 @@ class PartitionerConfig:
     """How the nodes are divided into parts, and where the outcome is kept."""
 
     name: str = setting("metis", "How nodes are divided; decided by the file chosen for the group.", METHODS)
-    num_parts: int = setting(40, "Parts P to ask for; parts that come out empty are dropped with a notice.")
+    num_parts: int = setting(40, "Parts P that the graph is divided into; those that come out empty are dropped with a notice.")
     seed: int = setting(0, "Seed of METIS and of `random`.")
     file: str = setting("", "For `partitioner=file`: an .npy or text file with one part id per node.")
     cache: str | None = setting(
         "~/.cache/gas-cli",
-        "Folder of prepared graphs and partitions, which later starts map instead of making them "
-        "([how](architecture.md#the-prepared-graph)); `null` keeps nothing.",
+        "Folder of prepared graphs and partitions for later starts; `null` keeps nothing ([how](architecture.md#the-prepared-graph)).",
     )
     cache_limit: str | None = setting(
         "50GiB",

@@ -11,6 +11,7 @@ REMOVED = {
     "partitioner.recursive": "METIS always divides by its k-way scheme. Leave it out.",
     "partitioner.order": "The nodes of a part always stand breadth first. Leave it out.",
     "evaluation.monitor_every": "Use evaluation.monitor=N to measure every N epochs.",
+    "logger.name": "Use logger=tensorboard, or logger=null.",
 }
 """What to do instead, by the dotted name."""
 SPELLINGS: dict[str, dict[str, Any]] = {
@@ -43,8 +44,8 @@ def without_removed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a saved file as they are spelled today; of a file of today, the same. What is no mapping of settings stays."""
     logger, evaluation = settings.get("logger"), settings.get("evaluation")
     kept = {group: dict(_translated(group, settings)) if isinstance(inner, Mapping) else inner for group, inner in settings.items()}
-    if isinstance(logger, Mapping) and logger.get("name") in SPELLINGS["logger"]:
-        kept["logger"] = None
+    if isinstance(logger, Mapping):  # it was a group of one setting
+        kept["logger"] = _today("logger", logger.get("name"), logger.get("name"))
     if isinstance(evaluation, Mapping) and evaluation.get("monitor") is True:
         kept["evaluation"]["monitor"] = evaluation.get("monitor_every", 1)
     return kept

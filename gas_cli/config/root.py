@@ -11,10 +11,11 @@ from gas_cli.config.method import GASConfig, MethodConfig
 from gas_cli.config.model import GCNConfig, ModelConfig
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.config.setting import setting
-from gas_cli.config.training import EvaluationConfig, LoggerConfig, OptimizerConfig, TrainerConfig
+from gas_cli.config.training import EvaluationConfig, OptimizerConfig, TrainerConfig
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
+LOGGERS = ("tensorboard",)
 MAX_RUNS = 10_000
 
 
@@ -30,21 +31,23 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    logger: LoggerConfig | None = None
-    seed: int = setting(0, "Seed of parameters, dropout, batch order and (with `dataset.split=-1`) the split. 0 is a seed like any other.")
+    seed: int = setting(0, "Seed of parameters, dropout, batches and (`dataset.split=-1`) the split. 0 is a seed like any other.")
     runs: int = setting(
         1,
-        "Repetitions with seeds `seed`, `seed`+1, …, each in `runs/NN` of the run's folder; the summary holds mean and std.",
+        "Repetitions with the seeds `seed`, `seed`+1 and so on; each in `runs/NN` of the run's folder, and the summary holds mean and std.",
     )
-    device: str = setting("auto", "`auto` takes CUDA where there is one.", DEVICES)
+    device: str = setting("auto", "Where to compute; `auto` takes CUDA where there is one.", DEVICES)
     precision: str = setting(
         "float32",
-        "`bfloat16` rounds the operands of dense products to it (on CUDA: autocast); parameters and aggregation stay in "
+        "`bfloat16` rounds the operands of dense products. On CUDA it is autocast; parameters and aggregation stay in "
         "float32. On the CPU it pays for wide products only, on processors with bfloat16 instructions (AVX512-BF16, AMX); small"
         " graphs are slower.",
         PRECISIONS,
     )
     deterministic: bool = setting(False, "Ask torch for deterministic algorithms; on the CPU runs are reproducible without it.")
+    logger: str | None = setting(
+        None, "`tensorboard`: event files as well as metrics.jsonl; `null` for none. It is an extra: `gas-cli[tensorboard]`.", LOGGERS
+    )
     resume: str = setting("", "A run's folder to continue (single runs), or `auto`: continue each job whose folder holds a checkpoint.")
 
     def __post_init__(self) -> None:
@@ -52,6 +55,7 @@ class Config:
         require_whole("seed", self.seed, 0, MAX_SEED - (self.runs - 1))
         require(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
         require(self.precision in PRECISIONS, "precision", self.precision, "one of " + ", ".join(PRECISIONS))
+        require(self.logger in (None, *LOGGERS), "logger", self.logger, "null or " + ", ".join(LOGGERS))
         self.method.check(self)
         require(
             self.trainer.lipschitz.weight == 0 or self.model.num_layers > 2,

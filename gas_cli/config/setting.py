@@ -22,6 +22,13 @@ def setting(default: T, text: str, choices: Sequence[str] = ()) -> T:
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def as_typed(value: Any) -> str:
+    """A value, or the `str` of one, as the command line takes it: `null`, `true`, `[mean,max]`; empty text stays empty."""
+    if isinstance(value, list):
+        return f"[{','.join(map(as_typed, value))}]"
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
+
+
 def described(schema: type[Any], name: str) -> dict[str, Any]:
     """Help text and choices of a field of `schema`; a class that changes only the default inherits them.
 

@@ -1,4 +1,4 @@
-"""Settings of the groups `optimizer`, `trainer`, `evaluation` and `logger`."""
+"""Settings of the groups `optimizer`, `trainer` and `evaluation`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ SCHEDULES = ("cosine", "step", "plateau")
 LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
 CHECKPOINTS = ("best", "last")
 EVALUATION_MODES = ("exact", "history")
-LOGGERS = ("tensorboard",)
 GRAPH_PLACEMENTS = ("auto", "device", "host")
 MAX_EPOCHS = 1_000_000
 MAX_PREFETCH = 1_000
@@ -40,8 +39,8 @@ class OptimizerConfig:
     grad_norm: float | None = setting(None, "Clip the gradient's 2-norm to this; `null` for no clipping.")
     schedule: str | None = setting(
         None,
-        "`cosine` to `min_lr` over `trainer.epochs`; `step`: times `gamma` every `step_epochs`; `plateau`: times `gamma` after "
-        "`step_epochs` epochs without a better validation metric.",
+        "How the learning rate falls. `cosine`: to `min_lr` over `trainer.epochs`; `step`: times `gamma` every `step_epochs`; "
+        "`plateau`: times `gamma` after `step_epochs` epochs without a better validation metric.",
         SCHEDULES,
     )
     gamma: float = setting(0.5, "Factor of `step` and `plateau`.")
@@ -85,7 +84,7 @@ class TrainerConfig:
     batch_parts: int = setting(10, "Parts per mini-batch.")
     shuffle: bool = setting(True, "Group the parts anew in every epoch.")
     max_steps: int | None = setting(None, "Cut an epoch short after that many batches; `null` for all of them.")
-    patience: int | None = setting(None, "Stop after that many epochs without a better validation metric; `null` for never.")
+    patience: int | None = setting(None, "Stop after N epochs without a better validation metric; `null` for never.")
     edge_dropout: float = setting(0.0, "Probability of dropping an edge, drawn once per epoch and edge.")
     loss_weighting: str = setting(
         "full_batch",
@@ -96,8 +95,9 @@ class TrainerConfig:
     prefetch: int = setting(2, "Batches built ahead on another thread, the first ones of the next epoch included.")
     graph_on: str = setting(
         "auto",
-        "`auto`, `device` or `host`: where a GPU's batches are built. On the device they come out of a copy of adjacency, "
+        "Where a GPU's batches are built. On the device they come out of a copy of adjacency, "
         "features and labels there; `auto` takes it where that is at most a quarter of the free memory, and the host otherwise.",
+        GRAPH_PLACEMENTS,
     )
     lipschitz: LipschitzConfig = field(default_factory=LipschitzConfig)
 
@@ -121,27 +121,17 @@ class EvaluationConfig:
 
     mode: str = setting(
         "exact",
-        "`exact`: all layers on the whole graph, layer by layer; `history`: the last layer on stored inputs.",
+        "`exact`: all layers on the whole graph; `history`: the last on histories.",
         EVALUATION_MODES,
     )
     every: int | None = setting(1, "Epochs between two evaluations; `null` for the end only.")
     monitor: int | None = setting(
         None,
-        "Epochs between two measurements of the [errors of stale histories](error-monitor.md), which change nothing and take a few "
-        "epochs; `null` for none.",
+        "Measure the [errors of stale histories](error-monitor.md) every N epochs; `null` for never. It changes nothing and takes the "
+        "time of a few epochs.",
     )
 
     def __post_init__(self) -> None:
         require(self.mode in EVALUATION_MODES, "evaluation.mode", self.mode, "one of " + ", ".join(EVALUATION_MODES))
         require_count_or_null("evaluation.every", self.every)
         require_count_or_null("evaluation.monitor", self.monitor)
-
-
-@dataclass
-class LoggerConfig:
-    """Where metrics go besides metrics.jsonl, which is always written."""
-
-    name: str = setting("tensorboard", "Decided by the file chosen for the group; metrics.jsonl is written in any case.", LOGGERS)
-
-    def __post_init__(self) -> None:
-        require(self.name in LOGGERS, "logger", self.name, "one of " + ", ".join(LOGGERS))

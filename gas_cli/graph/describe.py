@@ -58,7 +58,7 @@ def notes(graph: Graph) -> list[str]:
         untrained = np.flatnonzero((_class_counts(graph, split.train.numpy()) == 0) & (_class_counts(graph) > 0))
         if untrained.size:
             names = (graph.class_names[c] if graph.class_names else str(c) for c in untrained[:10].tolist())
-            found.append(f"split {number} trains on no node of class {', '.join(names)}.")
+            found.append(f"split {number} has no training node of class {', '.join(names)}.")
             break  # one example tells
     return found
 
@@ -67,7 +67,7 @@ def _direction_notes(graph: Graph) -> list[str]:
     if graph.symmetric:
         return []
     if is_symmetric(replace(graph.adj, value=torch.ones_like(graph.adj.value))):
-        return ["the two directions of some edges have different weights; dataset.undirected=true gives both the larger one."]
+        return ["the two directions of some edges have different weights; dataset.undirected=true gives both the larger weight."]
     return ["messages pass in one direction along some edges; dataset.undirected=true adds the reverse of every edge."]
 
 

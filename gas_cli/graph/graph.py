@@ -166,6 +166,7 @@ class Graph:
 
     @property
     def num_nodes(self) -> int:
+        """N."""
         return self.adj.num_rows
 
     @property
@@ -175,6 +176,7 @@ class Graph:
 
     @property
     def num_features(self) -> int:
+        """F, columns of the features."""
         return int(self.x.shape[1])
 
     @property
@@ -254,7 +256,7 @@ class Graph:
         if bool(crosses.any()):
             edge = _first(crosses)
             ends = int(self.adj.col[edge]), int(np.searchsorted(self.adj.rowptr.numpy(), edge, side="right")) - 1
-            self._check(False, f"is inductive and has the edge {ends[0]} -> {ends[1]} between a training node and another", "graphs apart")
+            self._check(False, f"is inductive and has the edge {ends[0]} -> {ends[1]} between a training node and another", "no such edge")
 
     def _check_features(self) -> None:
         entry = _first_not_finite(self.x.value if isinstance(self.x, CSR) else self.x)
@@ -286,7 +288,7 @@ class Graph:
             self.metric != "roc_auc" or binary, f"has {self.num_classes} classes and metric roc_auc", "two classes, or label columns"
         )
         named = len(self.class_names)
-        self._check(named in (0, self.num_classes), f"has {named} names of classes", f"{self.num_classes} names, or none")
+        self._check(named in (0, self.num_classes), f"has {named} class names", f"{self.num_classes} names, or none")
         if self.y.dim() == 2:
             columns = int(self.y.shape[1])
             self._check(columns == self.num_classes, f"has {columns} label columns", f"{self.num_classes} columns")

@@ -59,8 +59,8 @@ def load_graph(config: DatasetConfig, progress: bool = False) -> Graph:
     except MemoryError as error:
         where = getattr(config, "path", "") or config.root
         raise UserError(
-            f"Dataset {config.name!r} in {where} needs more memory than this machine has, or a file in it is damaged and only seems to. "
-            "features.npy in float32 is not read into memory as a whole (docs/own-graph.md, Size)."
+            f"Dataset {config.name!r} in {where} needs more memory than this machine has, or a damaged file in it claims too large a size. "
+            "A features.npy in float32 is not read into memory as a whole (docs/own-graph.md, Size)."
         ) from error
     numbered_split(graph, config.split, seed=0)  # a split that does not exist shows here, for every command, before minutes of partitioning
     return graph
@@ -71,7 +71,7 @@ def _source(config: DatasetConfig) -> Source:
         return lambda config, progress: _registered(config)
     if config.name == GIVEN:
         raise UserError(
-            "The graph of this run was given by a program, so no file of it is known: give it again in Python, as in "
+            "The graph of this run was passed in Python, so its files are not known. Pass it again, as in "
             "gas_cli.predict(folder, graph=graph) or gas_cli.resume(folder, graph=graph)."
         )
     if config.name not in SOURCES:

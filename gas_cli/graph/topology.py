@@ -74,7 +74,7 @@ def _as_float32(weights: FloatArray) -> NDArray[np.float32]:
 
 def _check_edges(edge_index: Ends, num_nodes: int, weights: FloatArray | None) -> None:
     if num_nodes > np.iinfo(np.int32).max:
-        raise UserError(f"A graph of {num_nodes} nodes came in: expected at most {np.iinfo(np.int32).max} (node ids are 32-bit integers).")
+        raise UserError(f"The graph has {num_nodes} nodes: expected at most {np.iinfo(np.int32).max} (node ids are 32-bit integers).")
     check_node_ids(edge_index, num_nodes)
     if weights is not None and not np.isfinite(weights).all():
         position = int(np.flatnonzero(~np.isfinite(weights))[0])

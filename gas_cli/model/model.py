@@ -134,12 +134,14 @@ class Drop:
     site: int
 
     def __call__(self, x: Features, ids: Tensor, noise: Noise) -> Features:
+        """Features [n, F] of the nodes `ids` [n], with dropout."""
         if isinstance(x, CSR):
             mask = make_mask(self.p, noise, self.site, ids)
             return x if mask is None else drop_entries(x, mask)
         return dropout(x, self.p, noise, self.site, ids)
 
     def rows(self, rows: Rows, block: Block, noise: Noise) -> Rows:
+        """The rows of targets and halo of `block`, with dropout."""
         if self.p == 0:
             return rows
         return Rows(self(rows.target, block.target_ids, noise), self(rows.halo, block.halo_ids, noise), rows.known)

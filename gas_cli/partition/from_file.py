@@ -40,9 +40,7 @@ def _content(file: str) -> bytes:
     try:
         return Path(file).expanduser().read_bytes()
     except FileNotFoundError as error:
-        raise UserError(
-            f"partitioner.file={file}: there is no such file; expected an .npy or .txt file with one part id per node."
-        ) from error
+        raise UserError(f"partitioner.file={file}: not found; expected an .npy or .txt file with one part id per node.") from error
     except OSError as error:
         raise UserError(
             f"partitioner.file={file} cannot be read ({error.strerror or error}): expected an .npy or .txt file with one part id per node."

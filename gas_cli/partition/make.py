@@ -79,6 +79,6 @@ def _check_num_parts(config: PartitionerConfig, num_nodes: int) -> None:
     if config.name != "file" and config.num_parts > num_nodes:
         few = max(1, min(40, num_nodes // 10))
         raise UserError(
-            f"partitioner.num_parts={config.num_parts} is more than the graph has nodes: expected 1 to {num_nodes}, "
+            f"partitioner.num_parts={config.num_parts} is larger than the number of nodes: expected 1 to {num_nodes}, "
             f"such as partitioner.num_parts={few} with trainer.batch_parts={max(1, few // 4)}."
         )

@@ -43,7 +43,7 @@ def metis_parts(adj: CSR, num_parts: int, seed: int, progress: bool = False, on_
     if num_parts == 1:
         return np.zeros(adj.num_rows, np.int64)
     metis_version()  # says what to install before any work is done
-    log.info("METIS divides %d nodes and %d directed edges into %d parts.", adj.num_rows, adj.nnz, num_parts)
+    log.info("METIS is dividing %d nodes and %d directed edges into %d parts.", adj.num_rows, adj.nnz, num_parts)
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gas-metis-") as name:
         folder = Path(name)
@@ -76,7 +76,7 @@ def _write_graph(folder: Path, adj: CSR) -> None:
     except OSError as error:
         size = 8 * (len(rowptr) + len(col)) / 2**20
         raise UserError(
-            f"METIS' input ({size:.0f} MiB) cannot be written to {folder} ({error.strerror or error}): "
+            f"The input of METIS ({size:.0f} MiB) cannot be written to {folder} ({error.strerror or error}): "
             f"set TMPDIR to a folder with more room, {WITHOUT_METIS}."
         ) from error
 

@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
     if sys.platform.startswith("linux"):
         _prepare_linux()
     if os.name == "posix" and os.getppid() != parent:
-        sys.exit("The training process is gone.")
+        sys.exit("The training process has ended.")
     np.save(folder / "parts.npy", divide(folder, num_parts, seed))
     (folder / "peak.txt").write_text(str(peak_memory()))
 

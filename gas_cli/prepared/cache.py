@@ -63,7 +63,7 @@ class Cache:
             if folder not in self._reported:
                 self._reported.add(folder)
                 reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else f"is damaged ({error})"
-                log.warning("The prepared %s in %s %s: making it again.", layer, folder, reason)
+                log.warning("The prepared %s in %s %s: preparing it again.", layer, folder, reason)
             return None
         self._note_use(folder)
         return found
@@ -146,17 +146,17 @@ class Cache:
             for item in beyond(inventory(self.folder), self.limit, self._used):
                 with contextlib.suppress(FileNotFoundError):  # another process was faster
                     if item.remove():
-                        log.info("Removed %s, not used for longest, from %s (partitioner.cache_limit).", item.name, self.folder)
+                        log.info("Removed %s, the least recently used entry, from %s (partitioner.cache_limit).", item.name, self.folder)
         except OSError as error:
-            log.info("What lies in %s beyond partitioner.cache_limit cannot be removed: %s.", self.folder, error.strerror or error)
+            log.info("Entries in %s above partitioner.cache_limit cannot be removed: %s.", self.folder, error.strerror or error)
 
     def give_up(self, error: OSError) -> None:
         """Say, once, that nothing can be written; entries that are there are still read."""
         if self._reported.isdisjoint({self.folder}):
             self._reported.add(self.folder)
             log.warning(
-                "The prepared graph cannot be kept in %s (%s): going on without. Free space, or set partitioner.cache to a folder you can "
-                "write to, or to '' for none.",
+                "The prepared graph cannot be cached in %s (%s): continuing without the cache. Free space, "
+                "or set partitioner.cache to a folder you can write to, or to null to turn the cache off.",
                 self.folder,
                 error.strerror or error,
             )

@@ -37,7 +37,7 @@ def partition_of_source(
 
     def read(entry: Entry) -> Partition:
         partition = read_partition(entry, graph.num_nodes)
-        log.info("Partition taken from the cache (%s).", cache.folder / PARTITION / key)
+        log.info("Partition read from the cache (%s).", cache.folder / PARTITION / key)
         report_dropped(partition)
         return partition
 
@@ -114,5 +114,5 @@ def normalised(edges: CSR, edges_entry: str, kind: str | None, self_loops: bool,
 
 def _fits(value: Tensor, edges: CSR) -> Tensor:
     if value.shape != edges.col.shape or value.dtype != torch.float32:
-        raise ValueError("it has values of other edges")
+        raise ValueError("its values belong to other edges")
     return value

@@ -96,8 +96,8 @@ def without_attributes(graph: Graph) -> Graph:
 def _check_evaluation(config: Config, graph: Graph) -> None:
     if graph.inductive and config.evaluation.mode == "history":
         raise UserError(
-            f"evaluation.mode=history is not valid for {graph.name}: it is inductive, so training leaves histories of the training nodes "
-            "alone. Use evaluation.mode=exact."
+            f"evaluation.mode=history is not valid for {graph.name}: it is inductive, so only the training nodes have "
+            "histories. Use evaluation.mode=exact."
         )
 
 

@@ -45,5 +45,5 @@ class KeptSums:
     def _read(self, entry: Entry) -> Tensor:
         sums = entry.arrays["sums"]
         if tuple(sums.shape) != self._shape or sums.dtype != torch.float32:
-            raise ValueError("it has sums of other features")
+            raise ValueError("its sums belong to other features")
         return sums

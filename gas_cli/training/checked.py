@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gas_cli.config.checks import MAX_COUNT
+from gas_cli.config.training import MAX_EPOCHS
 from gas_cli.saved import check_keys, check_tensor, misfit
 from gas_cli.training.optimizer import Optimizer
 from gas_cli.training.progress import Progress
@@ -99,7 +101,8 @@ def _check_schedule(saved: Any, expected: dict[str, Any], rates: list[float], pr
     for key, value in expected.items():
         found = saved[key]
         if key in COUNTERS:
-            fits, wanted = type(found) is int and found >= int(key == "T_max"), "a whole number"
+            low, high = (1, MAX_EPOCHS) if key == "T_max" else (0, MAX_COUNT)
+            fits, wanted = type(found) is int and low <= found <= high, f"a whole number from {low} to {high}"
         elif key == "best":
             fits, wanted = type(found) in (int, float) and not math.isnan(found), "a number"
         else:

@@ -12,6 +12,7 @@ from gas_cli.config.continued import fixed_settings
 from gas_cli.config.model import CustomConfig
 from gas_cli.config.removed import renamed
 from gas_cli.config.root import Config
+from gas_cli.config.setting import as_typed
 from gas_cli.errors import UserError
 from gas_cli.prepared.problem import Problem
 from gas_cli.user_code import load_module, source_of
@@ -47,7 +48,7 @@ def check_same_settings(saved: Any, ours: Mapping[str, Any]) -> None:
     before, here = renamed(saved["settings"]), ours["settings"]
     for key in sorted(before.keys() | here.keys(), key=lambda key: (key != "seed", key)):
         if before.get(key) != here.get(key):
-            there, now = (value.get(key, "not set").strip("'") or "''" for value in (before, here))
+            there, now = (as_typed(value.get(key, "not set").strip("'")) or "''" for value in (before, here))
             raise UserError(
                 f"the checkpoint is of another run: {key}={there} there, {key}={now} in config.yaml. "
                 "Put the checkpoint or the configuration of this run back."

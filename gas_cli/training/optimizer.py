@@ -83,4 +83,14 @@ class Optimizer:
             for name, value in moments.items():
                 # The fused update walks all of them by address: they need the parameter's layout and memory of their own.
                 moments[name] = torch.empty_like(parameter).copy_(value) if name != "step" else value.clone()
+        length = getattr(self._scheduler, "T_max", None)
         self._scheduler.load_state_dict(state["scheduler"])
+        if length is not None and length != self._scheduler.T_max:
+            self._stretch(length)
+
+    def _stretch(self, length: int) -> None:
+        """Go on with the cosine over `length` epochs: torch computes each rate from the one before, of another length."""
+        self._scheduler.T_max = length
+        self._scheduler._last_lr = self._scheduler._get_closed_form_lr()
+        for group, lr in zip(self.adam.param_groups, self._scheduler._last_lr, strict=True):
+            group["lr"] = lr

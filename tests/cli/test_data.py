@@ -46,7 +46,7 @@ def test_what_is_wrong_is_said_with_code_2(folder: Path, capsys: pytest.CaptureF
     (folder / "labels.csv").write_text("0\n" * 8 + "x\n")
     assert command_line(["check", str(folder)]) == 2
     remedy = "Expected numbers only: encode or remove the text; a node's id is its row in the labels, from 0"
-    expected = f"gas-data: {folder}/labels.csv, row 8 (line 9): 'x' in column 0 is no number. {remedy}.\n"
+    expected = f"gas-data: {folder}/labels.csv, row 8 (line 9): 'x' in column 0 is not a number. {remedy}.\n"
     assert capsys.readouterr() == ("", expected)
 
 
@@ -99,7 +99,7 @@ def test_check_and_train_say_the_same(
 ) -> None:
     odd_folder(folder)
     said = said_by_both(folder, capsys, caplog, f"dataset.undirected={undirected}", f"model={model}")
-    for expected in ("1 self-loop(s) dropped", "1 edge(s) dropped that were listed before", "have weight 0", "have no edge", "of class 2"):
+    for expected in ("dropped 1 self-loop(s)", "dropped 1 edge(s) that were listed before", "have weight 0", "have no edge", "of class 2"):
         assert expected in said
     assert ("messages pass in one direction" in said) == (undirected == "false")
     assert ("does not read the weights" in said) == (model in ("gat", "pna"))
@@ -132,16 +132,16 @@ NOBODY, NODES = np.zeros(9, bool), np.arange(9)
             [],
             ["every row has exactly one 1", "1 of 4 classes have no node, the first is class 3."],
         ),
-        ({"labels": NODES * 0}, [], ["labels.npy: all nodes with a label are of one class, so there is nothing to learn"]),
+        ({"labels": NODES * 0}, [], ["labels.npy: all labelled nodes have the same class, so a model has nothing to learn"]),
         ({"val_mask": NOBODY}, [], ["split 0 has no validation nodes, so the last evaluation counts as the best one."]),
         ({"test_mask": NOBODY}, [], ["split 0 has no test nodes, so no test metric is measured."]),
         ({"val_mask": NOBODY, "test_mask": NOBODY}, [], ["split 0 has no validation nodes", "split 0 has no test nodes"]),
         ({"labels": NODES % 3 * 10**9 + 7}, [], ["the 3 distinct labels 7, 1000000007, 2000000007 are the classes 0 to 2, in this order."]),
-        ({"labels": (NODES > 2) + 7}, [], ["the 2 distinct labels 7, 8 are", "split 0 trains on no node of class 8."]),
+        ({"labels": (NODES > 2) + 7}, [], ["the 2 distinct labels 7, 8 are", "split 0 has no training node of class 8."]),
         (
             {"features": NODES[:, None] + 2**24},
             [],
-            ["features.npy: float32 rounds whole numbers beyond 2^24 = 16,777,216, of which there are 4"],
+            ["features.npy: float32 rounds whole numbers beyond 2^24 = 16,777,216. It rounds 4 of them here"],
         ),
     ],
 )
@@ -170,7 +170,7 @@ def test_check_and_train_say_the_same_of_headers_and_indices(
         )
     said = said_by_both(folder, capsys, caplog)
     assert said_once(said, "Read as a header: ") and said_once(
-        said, "Read as an index and left out: the first column of labels.csv, edges.csv"
+        said, "Read as an index and ignored: the first column of labels.csv, edges.csv"
     )
 
 

@@ -102,26 +102,6 @@ def test_a_folder_that_cannot_be_made(gas_train: Command, capfd: pytest.CaptureF
     assert "hydra.run.dir=DIR" in capfd.readouterr().err
 
 
-def test_help_shows_groups_choices_examples_and_exit_codes(gas_train: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    assert gas_train("--help") == 0
-    text = capsys.readouterr().out
-    for words in ("ogbn-products", "full_batch", "gas-train -m model=gcn dataset=cora,citeseer seed=0,1,2", "130", "resume=RUN_DIR"):
-        assert words in text
-    assert sum(line.startswith("  gas-train") for line in text.splitlines()) == 4
-
-
-def test_help_lists_every_choice_that_composes() -> None:
-    from gas_cli.cli.help import GROUPS, train_help
-    from gas_cli.config.compose import config_directory
-
-    shown = train_help()
-    groups = {path.name for path in config_directory().iterdir() if path.is_dir()} - {"tuned"}
-    assert groups == set(GROUPS)
-    for group in groups:
-        for file in (config_directory() / group).glob("*.yaml"):
-            assert file.stem in shown
-
-
 def test_version_is_ours(gas_train: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert gas_train("--version") == 0
     assert capsys.readouterr().out == f"gas-train {gas_cli.__version__}\n"

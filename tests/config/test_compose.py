@@ -224,22 +224,48 @@ def test_settings_that_are_gone_are_passed_over_in_a_saved_file(tmp_path: Path) 
     assert isinstance(kept, HiddenLayersConfig) and kept.batch_norm
 
 
-@pytest.mark.parametrize("key", [key for key in REMOVED if key != "evaluation.monitor_every"])
+@pytest.mark.parametrize("key", [key for key in REMOVED if key not in ("evaluation.monitor_every", "logger.name")])
 def test_a_setting_that_is_gone_is_named(key: str) -> None:
     with pytest.raises(UserError, match=rf"^{re.escape(key)} is not a setting any more\. .* Leave it out\.$"):
         compose_config([f"{key}=true"])
 
 
-def test_what_was_two_settings_and_a_group_without_a_choice_are_named() -> None:
+def test_what_was_two_settings_or_a_group_is_named() -> None:
     for given, told in (
         ("evaluation.monitor_every=5", "Use evaluation.monitor=N"),
         ("evaluation.monitor=true", "Use evaluation.monitor=1."),
         ("history.refresh=never", "Use history.refresh=null."),
         ("logger=none", "Use logger=null."),
-        ("logger.name=none", "expected logger=NAME, or logger=null"),
+        ("logger.name=none", "logger.name is not a setting any more. Use logger=tensorboard, or logger=null."),
+        ("logger={name:tensorboard}", "expected text or null. Use logger=tensorboard, or logger=null."),
+        ("logger=wandb", "expected null or tensorboard."),
     ):
         with pytest.raises(UserError, match=re.escape(told)):
             compose_config([given])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("logger: {name: tensorboard}", "Use logger=tensorboard, or logger=null."),
+        ("defaults: [override /logger: tensorboard]", "logger is a setting: write logger: VALUE below the list of defaults."),
+        ("logger: none", "Use logger=null."),
+    ],
+)
+def test_a_file_of_the_user_s_that_has_logger_as_a_group(content: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{content}\n")
+    with pytest.raises(UserError, match=re.escape(told)):
+        compose_config(["experiment=mine"], [tmp_path])
+
+
+@pytest.mark.parametrize("value", ["tensorboard", None])
+def test_a_file_of_the_user_s_sets_the_logger(value: str | None, tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\nlogger: {value or 'null'}\n")
+    assert compose_config(["experiment=mine"], [tmp_path]).logger == value
+    other = "null" if value else "tensorboard"
+    assert compose_config(["experiment=mine", f"logger={other}"], [tmp_path]).logger == (None if value else "tensorboard")
 
 
 def test_a_checkpoint_s_settings_are_those_of_today() -> None:

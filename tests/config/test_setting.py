@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from gas_cli.config.setting import CHOICES, HELP, described, setting
+from gas_cli.config.setting import CHOICES, HELP, as_typed, described, setting
 
 
 @dataclass
@@ -44,3 +44,8 @@ def test_lists_and_dicts_are_not_shared_between_instances() -> None:
 def test_omegaconf_takes_such_a_class_as_a_schema(schema: type[Any]) -> None:
     node = OmegaConf.merge(OmegaConf.structured(schema), {"names": ["p", "q"]})
     assert OmegaConf.to_object(node) == schema(names=["p", "q"])
+
+
+@pytest.mark.parametrize("value", [None, True, False, 3, 0.5, "adam", ["mean", "max"]])
+def test_a_value_as_it_is_typed_is_read_as_that_value(value: Any) -> None:
+    assert OmegaConf.to_container(OmegaConf.from_dotlist([f"key={as_typed(value)}"])) == {"key": value}

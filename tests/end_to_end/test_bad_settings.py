@@ -44,10 +44,10 @@ BEFORE_ANYTHING = [
 WITH_THE_GRAPH = [
     (["model=gat", "trainer.edge_dropout=0.2"], "trainer.edge_dropout=0.2 is not valid with model=gat: it sets edge weights to 0"),
     (["model=transformer", "trainer.edge_dropout=0.2"], "this model does not read them. Use trainer.edge_dropout=0."),
-    (["partitioner.num_parts=301"], "partitioner.num_parts=301 is more than the graph has nodes: expected 1 to 300"),
-    (["partitioner=metis", "partitioner.num_parts=301"], "more than the graph has nodes"),
+    (["partitioner.num_parts=301"], "partitioner.num_parts=301 is larger than the number of nodes: expected 1 to 300"),
+    (["partitioner=metis", "partitioner.num_parts=301"], "larger than the number of nodes"),
     (["dataset.split=1"], "has 1 split(s)"),
-    (["partitioner=file", "partitioner.file=none.txt"], "there is no such file"),
+    (["partitioner=file", "partitioner.file=none.txt"], "none.txt: not found"),
     (["partitioner=file", "partitioner.file=five.txt"], "holds 5 part ids for a graph of 300 nodes"),
     (["partitioner=file", "partitioner.file=words.txt"], "row 1 (line 2), holds 'one'"),
     (["dataset=cora", "dataset.root=empty", "dataset.download=false"], "ind.cora.allx"),

@@ -142,6 +142,6 @@ def warm(folder: Path) -> None:
 
     train(folder / "run")
     for mode in ("exact", "history"):
-        predict(folder / "run", mode, folder / "predictions.npz")
+        predict(folder / "run", mode=mode).save(folder / "predictions.npz")
     gc.collect()
     gc.freeze()  # a child's collections would touch, and so copy, every page of what it shares with this process

@@ -60,7 +60,7 @@ def test_what_is_seldom_meant_is_noted() -> None:
     graph.y.copy_(torch.tensor([0, 1, 2, 2]))
     graph.splits[0].train.copy_(torch.tensor([True, True, False, False]))
     said = " ".join(notes(graph))
-    assert "dataset.undirected=true" in said and "2 node(s) have no edge" in said and "trains on no node of class 2" in said
+    assert "dataset.undirected=true" in said and "2 node(s) have no edge" in said and "has no training node of class 2" in said
     assert notes(make_graph(sp.csr_array(1 - np.eye(30)), seed=1)) == []
 
 

@@ -195,4 +195,4 @@ def test_crowded_communities_give_fewer_edges_and_a_warning(caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING, logger="gas_cli"):
         graph = generate(make(num_nodes=300, num_communities=100, average_degree=10, mixing=0.0))
     assert graph.num_edges == 600  # 100 triangles
-    assert "drew 300 of 1500 edges" in caplog.text
+    assert "generated 300 of 1500 edges" in caplog.text

@@ -32,7 +32,7 @@ from gas_cli.prepared.problem import Problem
 from gas_cli.run import resume, run
 from gas_cli.training.checkpoint import load_checkpoint
 from gas_cli.training.trainer import Trainer
-from tests.builders import MODEL_IDS, MODELS, adjacencies, in_original_order, make_config, make_graph, make_problem
+from tests.builders import MODEL_IDS, MODELS, adjacencies, has_batch_norm, in_original_order, make_config, make_graph, make_problem
 from tests.method.kept import CLASSES
 from tests.method.sampled import Sampled, SampledBuilder, SampledConfig
 from tests.tables.kinds import histories
@@ -42,7 +42,7 @@ SMALL = [
     "dataset.num_nodes=240", "dataset.num_communities=6", "dataset.num_features=8", "partitioner=random", "partitioner.num_parts=6",
     "partitioner.cache=null", "trainer.batch_parts=2", "trainer.epochs=4", "model.num_layers=3", "model.hidden_channels=8", "device=cpu",
 ]  # fmt: skip
-PLAIN = [model for model in MODELS if not model.batch_norm]
+PLAIN = [model for model in MODELS if not has_batch_norm(model)]
 FEW_TRAIN = ["dataset.train_fraction=0.02", "trainer.batch_parts=1"]
 
 
@@ -166,7 +166,7 @@ def test_a_table_in_a_dict_gives_the_same_bits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [m for m in MODELS if not m.batch_norm], ids=[i for m, i in zip(MODELS, MODEL_IDS, strict=True) if not m.batch_norm]
+    "model", [m for m in MODELS if not has_batch_norm(m)], ids=[i for m, i in zip(MODELS, MODEL_IDS, strict=True) if not has_batch_norm(m)]
 )
 @settings(max_examples=8, deadline=None)
 @given(drawn=adjacencies(), data=st.data())

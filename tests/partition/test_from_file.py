@@ -96,7 +96,7 @@ def test_the_length_must_be_the_number_of_nodes(tmp_path: Path, length: int) -> 
 
 
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere\.npy: there is no such file"):
+    with pytest.raises(UserError, match=r"nowhere\.npy: not found"):
         read_parts(str(tmp_path / "nowhere.npy"), 3)
     with pytest.raises(UserError, match="cannot be read"):
         read_parts(str(tmp_path), 3)

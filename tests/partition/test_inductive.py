@@ -60,5 +60,5 @@ def test_a_file_may_use_an_id_on_both_sides(tmp_path: Path) -> None:
 
 
 def test_more_parts_than_seen_nodes_are_refused() -> None:
-    with pytest.raises(UserError, match=r"num_parts=4 is more than the graph has nodes: expected 1 to 3"):
+    with pytest.raises(UserError, match=r"num_parts=4 is larger than the number of nodes: expected 1 to 3"):
         make_inductive_partition(CSR.from_scipy(random_adjacency(9, 2, 0)), torch.arange(9) < 3, config())

@@ -79,7 +79,7 @@ def test_metis_with_a_node_per_part_leaves_no_part_empty(ring: CSR, config: Part
 
 @pytest.mark.parametrize("name", ["metis", "random", "range"])
 def test_more_parts_than_nodes_is_an_error(ring: CSR, config: PartitionerConfig, name: str) -> None:
-    with pytest.raises(UserError, match=r"partitioner.num_parts=61 is more than the graph has nodes: expected 1 to 60"):
+    with pytest.raises(UserError, match=r"partitioner.num_parts=61 is larger than the number of nodes: expected 1 to 60"):
         make_partition(ring, replace(config, name=name, num_parts=61))
     assert make_partition(ring, replace(config, name="range", num_parts=60)).num_parts == 60
 

@@ -203,7 +203,7 @@ def test_log_lines_elsewhere(ring: CSR, caplog: pytest.LogCaptureFixture, monkey
     with caplog.at_level(logging.INFO, logger="gas_cli"):
         metis_parts(ring, 4, 0, progress=True)
     assert plain.getvalue() == ""
-    assert "METIS divides 60 nodes and 240 directed edges into 4 parts." in caplog.text
+    assert "METIS is dividing 60 nodes and 240 directed edges into 4 parts." in caplog.text
     assert "METIS has been running for" in caplog.text
 
 

@@ -191,6 +191,24 @@ def test_schedules():
     assert rates("plateau", [0.1, 0.2, 0.2, 0.2, math.nan, 0.2], step_epochs=1) == [1, 1, 1, 0.5, 0.5, 0.5]
 
 
+@pytest.mark.parametrize("first", [2, 5, 8])
+def test_a_cosine_goes_on_over_the_epochs_of_a_run_that_is_made_longer(first: int):
+    """It neither rises again after its old end nor stays there."""
+    model, config = build_model(GCNConfig(), 5, 3, 0), OptimizerConfig(lr=1.0, schedule="cosine", min_lr=0.1)
+    short, longer = Optimizer(model, config, epochs=first), Optimizer(model, config, epochs=12)
+    for _ in range(first):
+        short.step()
+        short.epoch_end(0.1)
+    longer.load_state_dict(copy.deepcopy(short.state_dict()))
+    seen = []
+    for epoch in range(first + 1, 13):
+        longer.step()
+        longer.epoch_end(0.1)
+        seen.append(longer.lr)
+        assert longer.lr == pytest.approx(0.1 + 0.9 * (1 + math.cos(math.pi * epoch / 12)) / 2)
+    assert seen[-1] == pytest.approx(0.1)
+
+
 def test_a_model_is_a_function_of_its_seed_and_leaves_the_global_generator_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()

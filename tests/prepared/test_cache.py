@@ -131,7 +131,7 @@ def test_a_damaged_entry_is_reported_in_one_line_and_made_again(
     caplog.clear()
     assert_same(mine.prepare(), first)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(warnings) == 1 and str(path.parent) in warnings[0] and "making it again" in warnings[0] and "\n" not in warnings[0]
+    assert len(warnings) == 1 and str(path.parent) in warnings[0] and "preparing it again" in warnings[0] and "\n" not in warnings[0]
     caplog.clear()
     forbid(*MAKING)
     assert_same(mine.prepare(), first)

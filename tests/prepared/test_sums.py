@@ -127,7 +127,7 @@ def test_damaged_sums_are_made_again(mine: Mine, caplog: pytest.LogCaptureFixtur
     (path,) = mine.cache.glob("sums/*/sums.npy")
     cut_in_half(path)
     assert_same(prepare_training(mine.config(ALONE)), first)
-    assert caplog.text.count("making it again") == 1
+    assert caplog.text.count("preparing it again") == 1
     caplog.clear()
     assert_same(prepare_training(mine.config(ALONE)), first)
-    assert caplog.text.count("making it again") == 0
+    assert caplog.text.count("preparing it again") == 0

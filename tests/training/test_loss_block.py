@@ -22,7 +22,7 @@ from gas_cli.passes.loss import Loss
 from gas_cli.report.recorder import read_metrics
 from gas_cli.run import prepare, train_once
 from gas_cli.tables.histories import make_histories
-from tests.builders import MODEL_IDS, MODELS, adjacencies, make_config, make_graph, make_problem, random_adjacency, rows_of
+from tests.builders import MODEL_IDS, MODELS, adjacencies, has_batch_norm, make_config, make_graph, make_problem, random_adjacency, rows_of
 
 CPU = torch.device("cpu")
 
@@ -51,7 +51,7 @@ def step(network: torch.nn.Module, problem, loss_blocks: bool):
 
 
 @pytest.mark.parametrize(
-    "model", [m for m in MODELS if not m.batch_norm], ids=[i for m, i in zip(MODELS, MODEL_IDS, strict=True) if not m.batch_norm]
+    "model", [m for m in MODELS if not has_batch_norm(m)], ids=[i for m, i in zip(MODELS, MODEL_IDS, strict=True) if not has_batch_norm(m)]
 )
 @settings(max_examples=10, deadline=None)
 @given(drawn=adjacencies())
@@ -68,7 +68,7 @@ def test_losses_gradients_and_histories_are_those_of_all_messages(drawn, model):
 
 
 @pytest.mark.parametrize(
-    "model", [m for m in MODELS if m.batch_norm], ids=[i for m, i in zip(MODELS, MODEL_IDS, strict=True) if m.batch_norm]
+    "model", [m for m in MODELS if has_batch_norm(m)], ids=[i for m, i in zip(MODELS, MODEL_IDS, strict=True) if has_batch_norm(m)]
 )
 def test_a_last_layer_with_batch_norm_needs_all_of_its_targets(model):
     assert build_model(model, 5, 3, seed=0).reading.others

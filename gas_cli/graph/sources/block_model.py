@@ -76,7 +76,9 @@ def sample_edges(model: BlockModel, rng: np.random.Generator) -> NDArray[np.int3
     between = _draw_distinct(min(want_between, pairs_between), model, draw_between, rng)
     keys = np.concatenate([within, between])
     if len(keys) < 0.98 * num_edges:
-        log.warning("Communities are too small for the average degree and mixing asked for: drew %d of %d edges.", len(keys), num_edges)
+        log.warning(
+            "Communities are too small for the requested average degree and mixing: generated %d of %d edges.", len(keys), num_edges
+        )
     edges = np.empty((2, len(keys)), np.int32)
     np.floor_divide(keys, model.num_nodes, out=edges[0], casting="unsafe")
     np.remainder(keys, model.num_nodes, out=edges[1], casting="unsafe")

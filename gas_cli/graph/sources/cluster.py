@@ -42,7 +42,7 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     if (folder / FILE).is_file():
         return _read(folder / FILE)
     settings = config if isinstance(config, ClusterConfig) else ClusterConfig()
-    log.info("CLUSTER is drawn by its published procedure: %s is not there.", folder / FILE)
+    log.info("CLUSTER: %s not found; generating the graphs by the published procedure.", folder / FILE)
     return generate(settings)
 
 

@@ -211,11 +211,11 @@ def _line(text: TextTable) -> str:
 
 def _open(text: TextTable, trait: Trait) -> UserError:
     if trait == "header":
-        found, true, false = f"its first line {_line(text)} may number the columns or be data", "it is a header", "it is data"
+        found, true, false = f"its first line {_line(text)} may be a header or data", "it is a header", "it is data"
     else:
-        found, true, false = "its first column may number the rows or be data", "it is an index", "it is data"
+        found, true, false = "its first column may be an index or data", "it is an index", "it is data"
     return UserError(
-        f"{text.path}, row 0 (line 1): {found}, and the other files do not tell. "
+        f"{text.path}, row 0 (line 1): {found}, and the other files do not show which. "
         f"Type dataset.{trait}=true if {true}, dataset.{trait}=false if {false}."
     )
 
@@ -234,13 +234,13 @@ def _say(members: Members, chosen: Mapping[str, Reading], weighed: Mapping[str, 
 
 def _taken(members: Members, names: list[str], trait: Trait) -> str:
     if trait == "index":
-        return f"Read as an index and left out: the first column of {', '.join(map(_file, names))}"
+        return f"Read as an index and ignored: the first column of {', '.join(map(_file, names))}"
     return f"Read as a header: {', '.join(f'{_line(members[name].text)} of {_file(name)}' for name in names)}"
 
 
 def _otherwise(names: list[str], trait: Trait, answer: str) -> str:
     meaning = "data" if answer == "false" else "a header" if trait == "header" else "an index"
-    return f" If {' or '.join(map(_file, names))} has {meaning} there, type dataset.{trait}={answer}." if names else ""
+    return f" If {' or '.join(map(_file, names))} has {meaning} instead, type dataset.{trait}={answer}." if names else ""
 
 
 def _file(name: str) -> str:

@@ -37,8 +37,8 @@ def say_rounded(path: Path, values: NDArray[Any], what: str, rows: str = "row") 
         count += len(at)
     if count:
         log.warning(
-            "%s: float32 rounds whole numbers beyond 2^24 = %s, of which there are %s; the first is the %s %s. "
-            "Subtract an offset where small differences matter.",
+            "%s: float32 rounds whole numbers beyond 2^24 = %s. It rounds %s of them here; the first is the %s %s. "
+            "Subtract an offset if small differences matter.",
             path,
             f"{EXACT:,}",
             f"{count:,}",

@@ -33,7 +33,7 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
 
         return load_saved(path, config)
     if not path.is_dir():
-        raise UserError(f"dataset.path={path} is no folder: expected one with edges, features, labels and splits, or a .pt file.")
+        raise UserError(f"dataset.path={path} is not a folder: expected one with edges, features, labels and splits, or a .pt file.")
     needed = {"labels": need(path, "labels", SUFFIXES), "features": need(path, "features", MATRIX), "edges": need(path, "edges", MATRIX)}
     tables = Tables(path, config)
     labels = read_labels(tables.read(needed["labels"]))

@@ -52,12 +52,12 @@ class Edges:
     def _log_dropped(self, kept: int, undirected: bool) -> None:
         loops = int(np.count_nonzero(self.index[0] == self.index[1]))
         if loops:
-            log.info("%s: %s self-loop(s) dropped; models add their own where they use them.", self.table.path, f"{loops:,}")
+            log.info("%s: dropped %s self-loop(s); models that need self-loops add them.", self.table.path, f"{loops:,}")
         repeated = self.index.shape[1] - loops - (kept // 2 if undirected else kept)
         if repeated:
             again = "listed before, in this or the other direction" if undirected else "listed before"
-            largest = "" if self.weight is None else "; the largest weight stays"
-            log.info("%s: %s edge(s) dropped that were %s%s.", self.table.path, f"{repeated:,}", again, largest)
+            largest = "" if self.weight is None else "; the largest weight is kept"
+            log.info("%s: dropped %s edge(s) that were %s%s.", self.table.path, f"{repeated:,}", again, largest)
 
 
 def read_adjacency(folder: Path, tables: Tables, num_nodes: int, undirected: bool) -> tuple[CSR, Tensor | None]:
@@ -75,7 +75,9 @@ def _read_attributes(folder: Path, tables: Tables, edges: Edges) -> Tensor | Non
     if path is None:
         return None
     if edges.table.path.suffix == ".npz":
-        raise UserError(f"{path}: the entries of {edges.table.path.name} have no order of rows. Write the edges as .npy, .csv or .parquet.")
+        raise UserError(
+            f"{path}: {edges.table.path.name} is a matrix and does not keep the order of edges. Write the edges as .npy, .csv or .parquet."
+        )
     return attribute_rows(tables.read(path, np.float32), edges.index.shape[1])
 
 
@@ -99,7 +101,7 @@ def _with_weights(folder: Path, tables: Tables, edges: Edges) -> Edges:
         return edges
     path = edges.table.path
     if edges.weight is not None:
-        raise UserError(f"{weights}: {path.name} has weights of its own. Remove one of the two.")
+        raise UserError(f"{weights}: {path.name} has weights too. Remove one of the two.")
     table = tables.read(weights)
     flat = table.values.reshape(-1) if table.values.ndim == 2 and table.values.shape[1] == 1 else table.values
     if flat.shape != (edges.index.shape[1],):
@@ -115,12 +117,14 @@ def _edges_of_table(table: Table) -> Edges:
         if values.ndim != 2 or values.shape[0] != 2:
             raise table.unfit(f"it has shape {values.shape} where [2, E] was expected", _remedy_for_shape(values.shape))
         if values.dtype.kind == "b":
-            raise table.unfit("it holds true and false where node ids were expected", "Row 0 holds sources, row 1 targets, as integers")
+            raise table.unfit(
+                "it holds true and false where node ids were expected", "Row 0 holds sources, row 1 holds targets, as integers"
+            )
         named = Table(table.path, values.T, "edge")
         return Edges(named, named.whole_numbers("node id").values.T, None)
     if values.shape[1] not in (2, 3):
         raise table.unfit(
-            f"it has {values.shape[1]} columns", "Expected source, target and possibly weight; attributes belong into edge_attr"
+            f"it has {values.shape[1]} columns", "Expected source, target and possibly weight; attributes belong in edge_attr"
         )
     index = replace(table, values=values[:, :2]).whole_numbers("node id").values.T
     return Edges(table, index, replace(table, values=values[:, 2]) if values.shape[1] == 3 else None)
@@ -131,7 +135,7 @@ def _remedy_for_shape(shape: tuple[int, ...]) -> str:
         return "Transpose it before numpy.save"
     if len(shape) == 2 and shape[0] == shape[1]:
         return "If it is an adjacency matrix: scipy.sparse.save_npz('edges.npz', scipy.sparse.csr_array(matrix)), and remove edges.npy"
-    return "Row 0 holds sources, row 1 targets"
+    return "Row 0 holds sources, row 1 holds targets"
 
 
 def _edges_of_matrix(path: Path, num_nodes: int) -> Edges:
@@ -140,12 +144,12 @@ def _edges_of_matrix(path: Path, num_nodes: int) -> Edges:
     if stored.shape != (num_nodes, num_nodes):
         table = Table(path, stored.data)
         raise table.unfit(f"it joins {stored.shape[0]} by {stored.shape[1]} nodes where there are {num_nodes} labels", "Expected [N, N]")
-    log.info("%s: a matrix of scipy in %s form; rows are sources, columns targets.", path, stored.format.upper())
+    log.info("%s: a scipy matrix in %s format; rows are sources, columns are targets.", path, stored.format.upper())
     matrix = merged(stored, path)
     entries = matrix.nnz
     matrix.eliminate_zeros()
     if zeros := entries - matrix.nnz:
-        log.info("%s: %s stored zero(s) are no edges.", path, f"{zeros:,}")
+        log.info("%s: ignored %s stored zero(s), which are not edges.", path, f"{zeros:,}")
     links = matrix.tocoo()
     table = Table(path, links.data, "entry")
     return Edges(table, np.stack(links.coords), None if (links.data == 1).all() else table)

@@ -48,13 +48,13 @@ def read_mask(table: Table, num_nodes: int) -> Table:
     if values.ndim != 2 or values.shape[0] != num_nodes:
         raise table.unfit(
             f"it has shape {table.values.shape} for {num_nodes} nodes",
-            "Expected one row per node; ids belong into split/",
+            "Expected one row per node; ids belong in split/",
             _move_ids(table),
         )
     bad = (values != 0) & (values != 1)
     if bad.any():
         row, column = np.argwhere(bad)[0].tolist()
-        raise table.wrong(row, f"{values[row, column]} is neither 0 nor 1", "Expected a mask; ids belong into split/", _move_ids(table))
+        raise table.wrong(row, f"{values[row, column]} is neither 0 nor 1", "Expected a mask; ids belong in split/", _move_ids(table))
     return replace(table, values=values.astype(bool))
 
 
@@ -85,12 +85,12 @@ def _read_ids(table: Table, num_nodes: int) -> Table:
     if (bad := np.flatnonzero((ids < 0) | (ids >= num_nodes))).size:
         one_based = int(ids.min()) >= 1 and int(ids.max()) == num_nodes
         expected = f"Expected ids from 0 to {num_nodes - 1}{BEGINS_AT_1 if one_based else ''}"
-        raise table.wrong(int(bad[0]), f"there is no node {ids[bad[0]]}", expected, ids_from_0(table, 1) if one_based else "")
+        raise table.wrong(int(bad[0]), f"node id {ids[bad[0]]} is out of range", expected, ids_from_0(table, 1) if one_based else "")
     first = np.full(num_nodes, ids.size)
     np.minimum.at(first, ids, np.arange(ids.size))
     if (again := np.flatnonzero(first[ids] < np.arange(ids.size))).size:
         row = int(again[0])
-        raise table.wrong(row, f"node {ids[row]} is listed twice, in row {first[ids[row]]} as well", "Remove one of them")
+        raise table.wrong(row, f"node {ids[row]} is also listed in row {first[ids[row]]}", "Remove one of them")
     mask = np.zeros((num_nodes, 1), bool)
     mask[ids] = True
     return replace(table, values=mask)
@@ -116,4 +116,4 @@ def _check_disjoint(both: NDArray[np.bool_], one: Table, other: Table) -> None:
         names = f"{one.path} and {other.path.name}"
         if one.path == other.path:  # two tensors of one file or program: `rows` begins with their names
             names = f"{one.path}: {one.rows.partition(',')[0]} and {other.rows.partition(',')[0]}"
-        raise UserError(f"{names}: node {node} is in both. Expected every node in one part at most: remove it from one.")
+        raise UserError(f"{names}: node {node} is in both. Expected each node in at most one part: remove it from one.")

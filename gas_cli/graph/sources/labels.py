@@ -60,8 +60,8 @@ def _check_whole(labels: Table) -> None:
         row = int(bad[0])
         raise labels.wrong(
             row,
-            f"{values[row]:g} is no class: this looks like a regression target",
-            f"Expected whole numbers, for gas-train classifies; put the target into classes, such as quantiles. {UNKNOWN}",
+            f"{values[row]:g} is not a class: this looks like a regression target",
+            f"Expected whole numbers: gas-train only classifies. Divide the target into classes, such as quantiles. {UNKNOWN}",
         )
 
 
@@ -91,7 +91,7 @@ def classes_of(labels: Table, config: FolderConfig) -> Classes:
         if config.metric not in ("auto", "accuracy") or not _one_hot(values):
             return Classes(values.astype(np.float32), values.shape[1])
         log.info(
-            "%s: every row has exactly one 1, so column c is class c, one per node; dataset.metric=micro_f1 keeps several labels per node.",
+            "%s: every row has exactly one 1, so column c is read as class c; dataset.metric=micro_f1 allows several labels per node.",
             labels.path,
         )
         return _told(labels, Classes(values.argmax(axis=1), values.shape[1]))
@@ -124,7 +124,7 @@ def _distinct(labels: Table) -> Classes:
     if count > MAX_DISTINCT or (count > FEW_DISTINCT and 2 * count > nodes):
         raise labels.unfit(
             f"{count:,} distinct labels for {nodes:,} nodes: this looks like a regression target, or like ids",
-            f"Expected at most {MAX_DISTINCT:,} classes of two nodes or more on average. {_remedy(int(distinct[-1]) + 1)}",
+            f"Expected at most {MAX_DISTINCT:,} classes with two nodes or more each on average. {_remedy(int(distinct[-1]) + 1)}",
         )
     if int(distinct[-1]) == count - 1:
         return Classes(labels.values, count)
@@ -137,14 +137,14 @@ def _distinct(labels: Table) -> Classes:
 
 def _remedy(num_classes: int) -> str:
     classes = f"; if these are classes, type dataset.num_classes={num_classes}" if num_classes <= MAX_CLASSES else ""
-    return f"Put the target into fewer classes, such as quantiles{classes}"
+    return f"Divide the target into fewer classes, such as quantiles{classes}"
 
 
 def _told(labels: Table, classes: Classes) -> Classes:
     """The same, once classes without a node and a single class are reported."""
     counts = np.bincount(classes.y[classes.y >= 0], minlength=classes.num_classes)
     if (counts > 0).sum() == 1:
-        log.warning("%s: all nodes with a label are of one class, so there is nothing to learn (%s).", labels.path, UNKNOWN)
+        log.warning("%s: all labelled nodes have the same class, so a model has nothing to learn (%s).", labels.path, UNKNOWN)
     if (empty := np.flatnonzero(counts == 0)).size:
         log.warning("%s: %d of %d classes have no node, the first is class %d.", labels.path, empty.size, classes.num_classes, empty[0])
     return classes
@@ -163,7 +163,7 @@ def check_labelled(labels: Table, splits: tuple[Split, ...]) -> None:
     if (unknown := np.flatnonzero(used & missing)).size:
         node = int(unknown[0])
         raise labels.wrong(
-            node, f"node {node} has label -1 (unknown), but is in a split", f"Label it, or take it out of the split ({UNKNOWN})"
+            node, f"node {node} has label -1 (unknown), but is in a split", f"Label it, or remove it from the split ({UNKNOWN})"
         )
 
 

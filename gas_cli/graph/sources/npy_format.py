@@ -40,7 +40,7 @@ class Header:
     def check(self, size: int) -> None:
         """Raise `ValueError` where an array with this header does not have exactly `size` bytes in all, or holds anything but numbers."""
         if self.dtype.hasobject:
-            raise ValueError("it holds Python objects, and no file is unpickled")
+            raise ValueError("it holds Python objects; pickled files are not read")
         if self.dtype.names is not None:
             raise ValueError(f"it is a structured array with the fields {', '.join(self.dtype.names[:8])}")
         if self.dtype.kind not in "biufSUcMmV":
@@ -94,7 +94,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
         header = read_header(stream)
         header.check(info.file_size)
         if header.nbytes > LARGEST_RATIO * info.compress_size:
-            raise ValueError(f"{name} says it has {header.nbytes} bytes in {info.compress_size} compressed ones")
+            raise ValueError(f"{name} claims {header.nbytes} bytes, compressed to {info.compress_size}")
         content = bytearray(header.nbytes)
         if stream.readinto(content) != header.nbytes or stream.read(1):  # the second read is what makes zipfile compare checksums
             raise ValueError(f"{name} ends too early")
@@ -111,7 +111,7 @@ def _what_begins_with(start: bytes) -> str:
     if not start:
         return "it is empty"
     if start[:1] == b"\x80":
-        return "it is a pickle, and no file is unpickled"
+        return "it is a pickle; pickled files are not read"
     if start[:2] == b"PK":
         return "it is a zip archive, as of numpy.savez"
     if start[:2] == b"\x1f\x8b":

@@ -63,7 +63,7 @@ def read_labels(folder: Path) -> NDArray[np.int64]:
     _check_rows(path, values.size, num_nodes, NUM_NODES)
     known = np.where(np.isnan(values), -1.0, values)
     if not np.array_equal(known, np.rint(known)):
-        raise damaged(path, f"node {int(np.flatnonzero(known != np.rint(known))[0])} has a label that is no whole number")
+        raise damaged(path, f"node {int(np.flatnonzero(known != np.rint(known))[0])} has a label that is not a whole number")
     return known.astype(np.int64)
 
 

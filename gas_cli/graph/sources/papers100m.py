@@ -52,7 +52,7 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
 
 
 def _refuse(url: str) -> None:
-    raise DownloadError(f"{url} has 57 GB, which is not fetched unasked: download and unpack it yourself")
+    raise DownloadError(f"{url} has 57 GB and is not downloaded automatically: download and unpack it yourself")
 
 
 def _parse(folder: Path, scheme: str, progress: bool, target: Path) -> None:
@@ -78,7 +78,7 @@ def _read_labels(path: Path, num_nodes: int) -> NDArray[np.int64]:
         raise damaged(path, f"it has {values.shape[0]} labels for {num_nodes} nodes")
     known = np.where(np.isnan(values), -1.0, values)
     if (fractions := np.flatnonzero(known != np.rint(known))).size:
-        raise damaged(path, f"node {fractions[0]} has a label that is no whole number")
+        raise damaged(path, f"node {fractions[0]} has a label that is not a whole number")
     return known.astype(np.int64)
 
 

@@ -26,7 +26,7 @@ def choose_folder(root: str, candidates: Sequence[str], names: Sequence[str]) ->
 def damaged(path: Path, reason: object) -> UserError:
     """The error for a file that is there but is not what it should be."""
     return UserError(
-        f"{path} cannot be used ({reason}): delete it and download it again (dataset.download=true), or replace it by an intact copy."
+        f"{path} cannot be used ({reason}): delete it and download it again (dataset.download=true), or replace it with an intact copy."
     )
 
 

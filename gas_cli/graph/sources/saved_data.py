@@ -64,7 +64,7 @@ class _Saved:
             layout = f"layout {value.layout}, " if isinstance(value, Tensor) and value.layout != torch.strided else ""
             dense = f": data.{key} = data.{key}.to_dense()" if layout else ""
             found = f"{key} is of {layout}type {value.dtype} and shape {tuple(value.shape)}"
-            raise UserError(f"{self.path}: {found}. Expected a dense one of numbers{dense}.")
+            raise UserError(f"{self.path}: {found}. Expected a dense tensor of numbers{dense}.")
         if isinstance(value, Tensor) and value.numel() > value.untyped_storage().nbytes() // value.element_size():
             raise UserError(f"{self.path}: {key} repeats its numbers without storing them (expand). Save data.{key}.contiguous() instead.")
         return Table(self.path, array, f"{key}, {rows}")
@@ -92,7 +92,7 @@ def _edges(saved: _Saved) -> tuple[Edges, Tensor | None]:
     """With their weights and attributes, if any."""
     index = saved.table("edge_index").values
     if index.ndim != 2 or index.shape[0] != 2:
-        raise UserError(f"{saved.path}: edge_index has shape {index.shape}. Expected [2, E]: row 0 holds sources, row 1 targets.")
+        raise UserError(f"{saved.path}: edge_index has shape {index.shape}. Expected [2, E]: row 0 holds sources, row 1 holds targets.")
     table = Table(saved.path, index.T, "edge_index, edge")
     weight = _weight(saved, index.shape[1]) if saved.has("edge_weight") else None
     attributes = attribute_rows(saved.table("edge_attr"), index.shape[1]) if saved.has("edge_attr") else None
@@ -112,7 +112,7 @@ def _mask(saved: _Saved, key: str, num_nodes: int) -> Table:
     if table.values.shape[0] != num_nodes:
         remedy = f"mask = torch.zeros({num_nodes}, dtype=torch.bool); mask[data.{key}] = True; data.{key} = mask"
         found = f"{key} has shape {table.values.shape} for {num_nodes} nodes"
-        raise table.unfit(found, f"Expected true or false per node. Of a list of node ids: {remedy}")
+        raise table.unfit(found, f"Expected true or false per node. For a list of node ids type: {remedy}")
     return read_mask(table, num_nodes)
 
 

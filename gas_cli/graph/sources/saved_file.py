@@ -46,10 +46,10 @@ def load_values(path: Path) -> dict[str, Any]:
     except Exception as error:  # damaged bytes make the unpickler raise nearly anything
         if isinstance(error, pickle.UnpicklingError) and sizes:
             raise _other_objects(path, _foreign_objects(path)) from error
-        raise UserError(f"{path}: it is no intact file of torch.save ({first_line(error)}). Write it again.") from error
+        raise UserError(f"{path}: it is not an intact file of torch.save ({first_line(error)}). Write it again.") from error
     values = _attributes(content) if isinstance(content, Data) else content
     if not isinstance(values, dict):
-        hint = "Of a dataset save one graph: torch.save(dataset[0], path)" if isinstance(content, (tuple, list)) else SAVE_AGAIN
+        hint = "To save one graph of a dataset: torch.save(dataset[0], path)" if isinstance(content, (tuple, list)) else SAVE_AGAIN
         raise UserError(
             f"{path}: it holds a {type(content).__name__}. Expected a torch_geometric Data, or a dictionary of tensors. {hint}."
         )
@@ -78,7 +78,7 @@ def _checked_records(path: Path) -> set[int]:
                 raise ValueError(f"the checksum of {bad} is wrong")
             return {record.file_size for record in archive.infolist()}
     except Exception as error:  # zipfile says damage in many ways: BadZipFile, NotImplementedError, zlib.error, struct.error, …
-        raise UserError(f"{path}: it is no intact file of torch.save ({first_line(error)}). Write it again.") from error
+        raise UserError(f"{path}: it is not an intact file of torch.save ({first_line(error)}). Write it again.") from error
 
 
 def _other_objects(path: Path, foreign: dict[str, str]) -> UserError:

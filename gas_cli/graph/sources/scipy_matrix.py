@@ -33,9 +33,7 @@ def read_matrix(path: Path) -> sp.sparray:
         with zipfile.ZipFile(path) as archive:
             stored = [name.removesuffix(".npy") for name in archive.namelist()]
             if "format" not in stored:
-                raise ValueError(
-                    f"it holds the arrays {', '.join(stored[:8]) or 'of none'} and does not say which format of scipy they are"
-                )
+                raise ValueError(f"it holds the arrays {', '.join(stored[:8]) or '(none)'} and does not name its scipy format")
             return _matrix(path, stored, lambda name: read_member(archive, name))
     except KeyError as error:
         raise _unusable(path, f"an array is missing: {error.args[0]}") from error
@@ -56,7 +54,7 @@ def merged(matrix: sp.sparray, path: Path) -> sp.csr_array:
     csr = listed.tocsr()
     csr.sum_duplicates()  # and sorts
     if repeated := stored - csr.nnz:
-        log.info("%s: %s of its entries repeat others; they were added up, as scipy does.", path, f"{repeated:,}")
+        log.info("%s: %s entries repeat others; their values were added, as scipy does.", path, f"{repeated:,}")
     return csr if csr.dtype == np.float32 else csr.astype(np.float32)
 
 
@@ -77,7 +75,7 @@ def _matrix(path: Path, stored: list[str], read: Read) -> sp.sparray:
 
 def _compressed(form: str, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], shape: Shape) -> sp.sparray:
     if data.ndim != (3 if form == "bsr" else 1):
-        raise ValueError(f"its data have shape {data.shape}, which is none of format {form}")
+        raise ValueError(f"its data have shape {data.shape}, which does not fit format {form}")
     build = {"csr": sp.csr_array, "csc": sp.csc_array, "bsr": sp.bsr_array}[form]
     matrix = build((data, indices, indptr), shape=shape)
     matrix.check_format(full_check=True)
@@ -88,7 +86,7 @@ def _diagonals(data: NDArray[Any], offsets: NDArray[Any], shape: Shape) -> sp.sp
     if data.ndim != 2 or data.shape[0] != offsets.shape[0]:
         raise ValueError(f"its {offsets.shape[0]} offsets do not fit its data of shape {data.shape}")
     if np.unique(offsets).shape != offsets.shape:
-        raise ValueError("an offset is there twice")
+        raise ValueError("an offset is repeated")
     rows, columns = shape
     if offsets.size and not (-rows < int(offsets.min()) and int(offsets.max()) < columns):
         raise ValueError(f"an offset is outside of shape {shape}")
@@ -135,4 +133,4 @@ def _numbers(path: Path, data: NDArray[Any]) -> NDArray[Any]:
 
 
 def _unusable(path: Path, reason: str) -> UserError:
-    return UserError(f"{path}: it is no intact matrix of scipy ({reason}). Write it again with scipy.sparse.save_npz.")
+    return UserError(f"{path}: it is not an intact scipy matrix ({reason}). Write it again with scipy.sparse.save_npz.")

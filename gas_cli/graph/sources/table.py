@@ -60,7 +60,7 @@ class Table:
             bad = ~(np.isfinite(block) & (block == np.rint(block)))
             if bad.any():
                 row = start + int(np.argwhere(bad)[0][0])
-                raise self.wrong(row, f"{_first(block, bad)} is no {what}", "Expected a whole number in every cell")
+                raise self.wrong(row, f"{what} {_first(block, bad)} is not an integer", "Expected a whole number in every cell")
             if (rounded := np.abs(block) >= exact).any():
                 row = start + int(np.argwhere(rounded)[0][0])
                 reason = f"{_first(block, rounded):.0f} is too large for a {what} in {self.values.dtype}, which rounds such numbers"
@@ -132,7 +132,7 @@ def find(folder: Path, stem: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path 
         raise UserError(f"{folder} has {' and '.join(path.name for path in found)}: expected one of them. Remove the other.")
     if not found and folder.is_dir() and (other := _other_form(folder, stem)):
         expected = ", ".join(stem + suffix for suffix in suffixes)
-        raise Table(other[0], np.empty(0)).unfit("this form is not read", f"Expected {expected}", other[1])
+        raise Table(other[0], np.empty(0)).unfit("this file format is not supported", f"Expected {expected}", other[1])
     return found[0] if found else None
 
 
@@ -191,7 +191,7 @@ def _read_npy(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
     try:
         values = map_array(path)
     except (OSError, ValueError, OverflowError, MemoryError) as error:
-        raise UserError(f"{path}: it is no intact .npy file of numbers ({first_line(error)}). {NPY_REMEDY}.") from error
+        raise UserError(f"{path}: it is not an intact .npy file of numbers ({first_line(error)}). {NPY_REMEDY}.") from error
     if values.dtype.kind not in "biuf":
         raise UserError(f"{path}: it holds {values.dtype}. Expected numbers: convert it before numpy.save.")
     if values.ndim == 0:
@@ -210,7 +210,9 @@ def _read_parquet(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
         raise
     except Exception as error:  # pandas follows what the file says of its columns, and raises whatever comes of it
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
-        raise UserError(f"{path}: it is no readable parquet file ({reason}). Write it again, or save the table as .npy or .csv.") from error
+        raise UserError(
+            f"{path}: it is not a readable parquet file ({reason}). Write it again, or save the table as .npy or .csv."
+        ) from error
     for column in frame.columns:
         if frame[column].dtype.kind not in "biuf":
             raise _text_column(path, frame[column])
@@ -221,5 +223,5 @@ def _read_parquet(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
 def _text_column(path: Path, column: Any) -> UserError:
     cells = [isinstance(cell, (int, float)) for cell in column]
     row = cells.index(False) if False in cells else 0
-    found = f"{column.iloc[row]!r} in column {column.name!r} is no number"
+    found = f"{column.iloc[row]!r} in column {column.name!r} is not a number"
     return Table(path, np.empty(0)).wrong(row, found, "Expected columns of numbers only: encode or drop it")

@@ -64,7 +64,7 @@ class TextTable:
             named = f"named {self.names[0]!r}" if self.names[0] else "without a name"
             raise self.table(Reading(header=True)).wrong(
                 row,
-                f"the first column, {named}, is {column[row]:g}, so it does not count the rows",
+                f"the first column, {named}, is {column[row]:g}, so it does not number the rows",
                 "Expected row i to be node i: sort the rows by this column, number them from 0, or delete the column if it means nothing",
             )
         return [True]
@@ -177,7 +177,7 @@ def _non_numeric(path: Path, skip: int) -> UserError:
         if bad.any():
             row, column = np.argwhere(bad)[0].tolist()
             table = Table(path, bad, skipped=skip)
-            found = f"{piece.iat[row, column]!r} in column {column} is no number"
+            found = f"{piece.iat[row, column]!r} in column {column} is not a number"
             return table.wrong(first + row, found, *_remedy(path, piece.iloc[:, column].dropna().tolist()))
         first += len(piece)
     return UserError(f"{path}: a number in it is too large. Expected numbers of at most 64 bits.")

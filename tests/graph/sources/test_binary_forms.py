@@ -107,9 +107,9 @@ def test_repeated_entries_add_up_and_stored_zeros_are_no_edges(tmp_path: Path, f
     assert np.array_equal(graph.adj.to_dense().numpy(), expected) and graph.num_edges == 3
     said = [record.getMessage().partition(": ")[2] for record in caplog.records]
     assert said == [
-        f"a matrix of scipy in {form.upper()} form; rows are sources, columns targets.",
-        "1 of its entries repeat others; they were added up, as scipy does.",
-        "1 stored zero(s) are no edges.",
+        f"a scipy matrix in {form.upper()} format; rows are sources, columns are targets.",
+        "1 entries repeat others; their values were added, as scipy does.",
+        "ignored 1 stored zero(s), which are not edges.",
     ]
 
 
@@ -140,7 +140,7 @@ def test_whole_numbers_that_float32_rounds_are_said_in_one_line(tmp_path: Path, 
     """Of text, which is read as float32, all from 2^24 on count."""
     load(rounded_features(tmp_path / "mine", kind))
     (said,) = [record.getMessage() for record in caplog.records if "rounds" in record.getMessage()]
-    assert f"of which there are {6 if kind == 'csv' else 3}; the first is the " in said and " 0. Subtract" in said
+    assert f". It rounds {6 if kind == 'csv' else 3} of them here; the first is the " in said and " 0. Subtract" in said
 
 
 @pytest.mark.parametrize("kind", ["<f4", "<f8"])

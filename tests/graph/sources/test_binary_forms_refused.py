@@ -35,7 +35,7 @@ FEW = settings(max_examples=60, derandomize=True, deadline=None)
 
 HUGE = np.array([[0, 2**70], [1, 1]], object)
 REFUSED_ARRAYS: dict[str, tuple[str, Any, str]] = {
-    "objects": ("features", np.array([[1, None]] * 6, object), "holds Python objects, and no file is unpickled.*numpy.save"),
+    "objects": ("features", np.array([[1, None]] * 6, object), "holds Python objects; pickled files are not read.*numpy.save"),
     "beyond 64 bits": ("edges", HUGE, "holds Python objects"),
     "beyond int64": ("edges", np.array([[0, 2**64 - 1], [1, 1]], np.uint64), "joins nodes 18446744073709551615 and 1 of 6"),
     "fields": ("features", np.zeros(6, [("a", "f4"), ("b", "i4")]), "a structured array with the fields a, b"),
@@ -51,7 +51,7 @@ REFUSED_ARRAYS: dict[str, tuple[str, Any, str]] = {
     "ids as truth": ("edges", np.zeros((2, 4), bool), "it holds true and false where node ids were expected"),
     "rounded ids": ("edges", np.array([[0, 2**24], [1, 2]], np.float32), "16777216 is too large for a node id in float32"),
     "ids beyond float": ("edges", np.array([[0, 1e300], [1, 2]]), "is too large for a node id in float64"),
-    "infinite ids": ("edges", np.array([[0, np.inf], [1, 2]]), "inf is no node id"),
+    "infinite ids": ("edges", np.array([[0, np.inf], [1, 2]]), "node id inf is not an integer"),
     "large weight": ("edge_weight", np.array([1.0, 1e300]), "row 1: the weight 1e[+]300 is beyond float32"),
     "large feature": ("features", np.full((6, 1), -1e300), "row 0: the feature -1e[+]300 is beyond float32"),
     "weight nan": ("edge_weight", np.array([1.0, np.nan], np.float16), "row 1: a weight is empty or nan"),
@@ -72,7 +72,7 @@ def test_arrays_that_are_refused_name_file_reason_and_remedy(tmp_path: Path, kin
 DAMAGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda content: b"", "it is empty"),
     "magic": (lambda content: b"\x93NUMPX" + content[6:], "does not begin as an .npy file does"),
-    "pickle": (lambda content: b"\x80\x04N.", "it is a pickle, and no file is unpickled"),
+    "pickle": (lambda content: b"\x80\x04N.", "it is a pickle; pickled files are not read"),
     "zip": (lambda content: b"PK\x03\x04" + content, "it is a zip archive"),
     "gzip": (lambda content: b"\x1f\x8b" + content, "it is compressed with gzip"),
     "header cut": (lambda content: content[:40], "its header is damaged"),
@@ -97,15 +97,15 @@ def test_damaged_arrays_are_refused(tmp_path: Path, kind: str) -> None:
     path = folder / "features.npy"
     path.write_bytes(change(path.read_bytes()))
     message = one_message(folder)
-    assert f"{path}: it is no intact .npy file of numbers (" in message and expected in message
+    assert f"{path}: it is not an intact .npy file of numbers (" in message and expected in message
 
 
 REFUSED_MATRICES: dict[str, tuple[dict[str, Any], str]] = {
-    "no format": ({"format": None}, "does not say which format of scipy they are"),
+    "no format": ({"format": None}, "does not name its scipy format"),
     "other format": ({"format": b"lil"}, "its format is 'lil', expected csr, csc, coo, bsr or dia"),
     "no data": ({"data": None}, "an array is missing"),
     "complex": ({"data": np.ones(2, complex)}, "its entries are complex128, expected numbers"),
-    "objects": ({"data": np.array([1, None], object)}, "holds Python objects, and no file is unpickled"),
+    "objects": ({"data": np.array([1, None], object)}, "holds Python objects; pickled files are not read"),
     "column": ({"indices": np.array([1, 6])}, "scipy"),
     "negative": ({"indices": np.array([1, -2])}, "scipy"),
     "fraction": ({"indices": np.array([1.0, 2.5])}, "its indices are float64"),
@@ -118,7 +118,7 @@ REFUSED_MATRICES: dict[str, tuple[dict[str, Any], str]] = {
         "where there are 6 labels",
     ),
     "coordinates": ({"format": b"coo", "row": np.array([0, 7]), "col": np.array([1, 2])}, "entry 1 is in row 7 of 6"),
-    "diagonals": ({"format": b"dia", "data": np.ones((2, 6)), "offsets": np.array([0, 0])}, "an offset is there twice"),
+    "diagonals": ({"format": b"dia", "data": np.ones((2, 6)), "offsets": np.array([0, 0])}, "an offset is repeated"),
     "nan": ({"data": np.array([1.0, np.nan])}, "a weight is empty or nan"),
     "large": ({"data": np.array([1.0, 1e300])}, "a weight is empty or inf"),
 }
@@ -189,7 +189,7 @@ def test_code_in_a_saved_graph_is_not_run(tmp_path: Path) -> None:
 def test_what_torch_did_not_save_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.pt"
     path.write_bytes(content)
-    assert "it is no intact file of torch.save" in (message := one_message(path)) or "it holds" in message
+    assert "it is not an intact file of torch.save" in (message := one_message(path)) or "it holds" in message
 
 
 def damaged_copies(content: bytes, seed: int, count: int) -> list[bytes]:

@@ -181,7 +181,7 @@ def test_a_header_of_names_and_an_index_are_said_in_one_line_each(write: Write, 
     assert_equal(load(folder), expected())
     lines = [record.message for record in caplog.records]
     assert [line for line in lines if line.startswith("Read as a header: ',0' of labels.csv, ',0,1,2' of features.csv.")] == lines[:1]
-    assert lines[1] == "Read as an index and left out: the first column of labels.csv, features.csv."
+    assert lines[1] == "Read as an index and ignored: the first column of labels.csv, features.csv."
 
 
 @pytest.mark.parametrize("stem", ["features", "labels"])
@@ -189,7 +189,7 @@ def test_an_index_that_does_not_count_the_rows_is_refused(write: Write, stem: st
     folder = write(".csv")
     pd.DataFrame(arrays()[stem]).sample(frac=1, random_state=0).to_csv(folder / f"{stem}.csv")
     with pytest.raises(
-        UserError, match=rf"{stem}.csv, row \d+ \(line \d+\): the first column, without a name, is \d+, so it does not count"
+        UserError, match=rf"{stem}.csv, row \d+ \(line \d+\): the first column, without a name, is \d+, so it does not number"
     ):
         load(folder)
 
@@ -200,4 +200,4 @@ def test_a_sorted_list_of_edges_is_no_header_and_a_chain_no_index(write: Write, 
     folder = write(".csv", edges=np.vstack([chain, np.arange(1, N)]))
     graph = load(folder)
     assert graph.adj.value.tolist() == list(range(1, N)) and graph.num_edges == N - 1
-    assert "Read as data: the first column of edges.csv. If edges.csv has an index there, type dataset.index=true." in caplog.text
+    assert "Read as data: the first column of edges.csv. If edges.csv has an index instead, type dataset.index=true." in caplog.text

@@ -24,13 +24,13 @@ ZEROS = "0\n" * N
 @pytest.mark.parametrize(
     ("stem", "text", "message"),
     [
-        ("edges", "0,1\n2,x7\n" + EDGES, r"row 1 \(line 2\): 'x7' in column 1 is no number. Expected numbers only"),
-        ("edges", "0,1\n\n2,3\n", r"row 1 \(line 2\): nan is no node id. Expected a whole number"),
-        ("edges", "0,1\n1.5,2\n", r"row 1 \(line 2\): 1.5 is no node id"),
+        ("edges", "0,1\n2,x7\n" + EDGES, r"row 1 \(line 2\): 'x7' in column 1 is not a number. Expected numbers only"),
+        ("edges", "0,1\n\n2,3\n", r"row 1 \(line 2\): node id nan is not an integer. Expected a whole number"),
+        ("edges", "0,1\n1.5,2\n", r"row 1 \(line 2\): node id 1.5 is not an integer"),
         ("edges", "0,1\n0,12\n", r"row 1 \(line 2\): it joins nodes 0 and 12 of 12. Expected ids from 0 to 11"),
         ("edges", "0,1\n-1,2\n", r"row 1 \(line 2\): it joins nodes -1 and 2"),
         ("edges", "0,1\n0,1,2\n", r": Expected 2 fields in line 2, saw 3. Expected the same number of cells"),
-        ("edges", "0,1,2,3\n", r": it has 4 columns. Expected source, target and possibly weight; attributes belong into edge_attr"),
+        ("edges", "0,1,2,3\n", r": it has 4 columns. Expected source, target and possibly weight; attributes belong in edge_attr"),
         ("edges", "0 1\n", r"row 0 \(line 1\): '0 1' .*"),
         ("edges", "0,1,0.5\n1,2,\n", r"row 1 \(line 2\): a weight is empty or nan. Expected a finite number"),
         ("edges", "", ": it is empty. Expected one line per row"),
@@ -40,24 +40,24 @@ ZEROS = "0\n" * N
             r": there are 29 rows of edge attributes for 30 edges \(row 29 is in only one.*Expected one per edge",
         ),
         ("edge_attr", "1,2\n1,\n" + "1,2\n" * (E - 2), r"row 1 \(line 2\): an edge attribute is empty or nan. Expected a finite number"),
-        ("edge_attr", "1,2\n1,red\n" + "1,2\n" * (E - 2), r"row 1 \(line 2\): 'red' in column 1 is no number. Expected numbers only"),
+        ("edge_attr", "1,2\n1,red\n" + "1,2\n" * (E - 2), r"row 1 \(line 2\): 'red' in column 1 is not a number. Expected numbers only"),
         (
             "features",
             "1,2\n" * (N - 1),
             rf": it has {N - 1} rows where labels.npy has {N} \(row 11 is in only one of them\). Expected one row",
         ),
         ("features", "1,2\n" * (N + 1), rf": it has {N + 1} rows where labels.npy has {N}"),
-        ("features", "1,2\n1,a\n" + "1,2\n" * (N - 2), r"row 1 \(line 2\): 'a' in column 1 is no number"),
+        ("features", "1,2\n1,a\n" + "1,2\n" * (N - 2), r"row 1 \(line 2\): 'a' in column 1 is not a number"),
         ("features", "1,2\n1,\n" + "1,2\n" * (N - 2), r"row 1 \(line 2\): a feature is empty or nan"),
         ("features", "1,2\n1,inf\n" + "1,2\n" * (N - 2), r"row 1 \(line 2\): a feature is empty or inf"),
         ("labels", "0\n-2\n" + "0\n" * (N - 2), r"row 1 \(line 2\): label -2 is out of range. Expected classes from 0 on"),
         ("labels", "0\n-1\n" + "0\n" * (N - 2), r"row 1 \(line 2\): node 1 has label -1 \(unknown\), but is in a split. Label it"),
-        ("labels", "0\n0.5\n" + "0\n" * (N - 2), r"row 1 \(line 2\): 0.5 is no class"),
-        ("labels", "0\ncat\n" + "0\n" * (N - 2), r"row 1 \(line 2\): 'cat' in column 0 is no number"),
+        ("labels", "0\n0.5\n" + "0\n" * (N - 2), r"row 1 \(line 2\): 0.5 is not a class"),
+        ("labels", "0\ncat\n" + "0\n" * (N - 2), r"row 1 \(line 2\): 'cat' in column 0 is not a number"),
         ("labels", "0,1\n0,2\n" + "0,1\n" * (N - 2), r"row 1 \(line 2\): label 2 is out of range. Expected 0 or 1 in each"),
         ("train_mask", "1\n2\n" + "0\n" * (N - 2), r"row 1 \(line 2\): 2.0 is neither 0 nor 1"),
-        ("train_mask", "1\n" * (N - 1), r": it has shape \(11, 1\) for 12 nodes. Expected one row per node; ids belong into split/"),
-        ("train_mask", "1\n1\n" + "0\n" * (N - 2), r" and val_mask.npy: node 1 is in both. Expected every node in one part"),
+        ("train_mask", "1\n" * (N - 1), r": it has shape \(11, 1\) for 12 nodes. Expected one row per node; ids belong in split/"),
+        ("train_mask", "1\n1\n" + "0\n" * (N - 2), r" and val_mask.npy: node 1 is in both. Expected each node in at most one part"),
     ],
 )
 def test_a_wrong_text_file_is_answered_by_file_row_reason_and_remedy(write: Write, stem: str, text: str, message: str) -> None:
@@ -71,14 +71,14 @@ def test_a_wrong_text_file_is_answered_by_file_row_reason_and_remedy(write: Writ
     [
         ({"edges": np.zeros((E, 2), int)}, {}, r"edges.npy: it has shape \(30, 2\) where \[2, E\] was expected. Transpose it"),
         ({"edges": np.array([[0, 1], [1, N]])}, {}, "edges.npy, edge 1: it joins nodes 1 and 12 of 12. Expected ids from 0 to 11"),
-        ({"edges": np.array([[0, 1], [1, 0.5]])}, {}, "edges.npy, edge 1: 0.5 is no node id"),
+        ({"edges": np.array([[0, 1], [1, 0.5]])}, {}, "edges.npy, edge 1: node id 0.5 is not an integer"),
         ({"edge_weight": np.ones(E - 1)}, {}, r"edge_weight.npy: it has shape \(29,\) for 30 edges. Expected one weight per edge"),
         ({"edge_attr": np.full((E, 2), np.nan)}, {}, "edge_attr.npy, row 0: an edge attribute is empty or nan"),
         ({"edge_attr": np.zeros((E, 2, 2))}, {}, r"edge_attr.npy: edge attributes have shape \(30, 2, 2\). Expected \[E, D\]"),
         ({"edge_weight": np.full(E, np.nan)}, {}, "edge_weight.npy, row 0: a weight is empty or nan"),
         ({"features": np.full((N, 2), np.inf, np.float32)}, {}, "features.npy, row 0: a feature is empty or inf"),
         ({"features": np.array([["a"]] * N)}, {}, "features.npy: it holds <U1. Expected numbers"),
-        ({"features": np.array([None] * N)}, {}, "features.npy: it is no intact .npy file of numbers"),
+        ({"features": np.array([None] * N)}, {}, "features.npy: it is not an intact .npy file of numbers"),
         ({"features": np.zeros((N, 2, 2))}, {}, r"features.npy: it has shape \(12, 2, 2\). Expected \[N, F\]"),
         (
             {"labels": np.full(N, 4)},
@@ -103,9 +103,9 @@ def test_wrong_arrays_and_missing_files(write: Write, replaced: dict[str, Any], 
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        ([0, 3, 3], r"split/train.csv, row 2 \(line 3\): node 3 is listed twice, in row 1 as well. Remove one of them"),
-        ([0, 12], r"split/train.csv, row 1 \(line 2\): there is no node 12. Expected ids from 0 to 11"),
-        ([0, -1], r"split/train.csv, row 1 \(line 2\): there is no node -1"),
+        ([0, 3, 3], r"split/train.csv, row 2 \(line 3\): node 3 is also listed in row 1. Remove one of them"),
+        ([0, 12], r"split/train.csv, row 1 \(line 2\): node id 12 is out of range. Expected ids from 0 to 11"),
+        ([0, -1], r"split/train.csv, row 1 \(line 2\): node id -1 is out of range"),
         ([0, 1], "split/train.csv and val.csv: node 1 is in both"),
         ([[0, 1]], "split/train.csv: it has 2 columns. Expected one node id per row"),
     ],
@@ -125,11 +125,11 @@ def test_two_files_of_one_table_are_refused(write: Write) -> None:
 def test_truncated_arrays_and_matrices(write: Write) -> None:
     folder = write(features=None)
     (folder / "features.npz").write_bytes(b"PK no archive")
-    with pytest.raises(UserError, match=rf"{folder}/features.npz: it is no intact matrix of scipy"):
+    with pytest.raises(UserError, match=rf"{folder}/features.npz: it is not an intact scipy matrix"):
         load(folder)
     path = folder / "labels.npy"
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(UserError, match=rf"{path}: it is no intact .npy file"):
+    with pytest.raises(UserError, match=rf"{path}: it is not an intact .npy file"):
         load(folder)
 
 
@@ -142,16 +142,16 @@ def test_unreadable_parquet(write: Write, monkeypatch: pytest.MonkeyPatch) -> No
         load(folder)
     monkeypatch.undo()
     parquet = pytest.importorskip("pyarrow.parquet")
-    with pytest.raises(UserError, match=rf"{path}: it is no readable parquet file .*Write it again"):
+    with pytest.raises(UserError, match=rf"{path}: it is not a readable parquet file .*Write it again"):
         load(folder)
     pd.DataFrame({"a": np.zeros(N)}).to_parquet(path)
     table = parquet.read_table(path)
     said = table.schema.metadata[b"pandas"].replace(b"numpy_type", b"numpy_typo")
     parquet.write_table(table.replace_schema_metadata({b"pandas": said}), path)
-    with pytest.raises(UserError, match=rf"{path}: it is no readable parquet file \('numpy_type'\)"):
+    with pytest.raises(UserError, match=rf"{path}: it is not a readable parquet file \('numpy_type'\)"):
         load(folder)
     pd.DataFrame({"a": np.zeros(N), "b": ["x"] * N}).to_parquet(path)
-    with pytest.raises(UserError, match=rf"{path}, row 0: 'x' in column 'b' is no number"):
+    with pytest.raises(UserError, match=rf"{path}, row 0: 'x' in column 'b' is not a number"):
         load(folder)
 
 
@@ -191,14 +191,14 @@ def test_a_truncated_saved_graph_and_other_objects(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"it holds a Tensor. Expected a torch_geometric Data, or a dictionary"):
         load(path)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match=f"{path}: it (is no intact file|holds more)"):
+    with pytest.raises(UserError, match=f"{path}: it (is not an intact file|holds more)"):
         load(path)
 
 
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"type dataset.path=DIR \(docs/own-graph.md"):
         load_graph(FolderConfig())
-    with pytest.raises(UserError, match="nowhere is no folder"):
+    with pytest.raises(UserError, match="nowhere is not a folder"):
         load(tmp_path / "nowhere")
 
 
@@ -213,5 +213,7 @@ def test_the_path_becomes_absolute_and_a_metric_is_checked(tmp_path: Path, monke
 def test_attributes_beside_a_matrix_of_edges_are_refused(write: Write) -> None:
     folder = write(edges=None, edge_attr=np.ones((E, 2)))
     sp.save_npz(folder / "edges.npz", sp.coo_array((np.ones(E), tuple(arrays()["edges"])), shape=(N, N)).tocsr())
-    with pytest.raises(UserError, match=r"edge_attr.npy: the entries of edges.npz have no order of rows. Write the edges as .npy"):
+    with pytest.raises(
+        UserError, match=r"edge_attr.npy: edges.npz is a matrix and does not keep the order of edges. Write the edges as .npy"
+    ):
         load(folder)

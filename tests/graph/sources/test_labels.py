@@ -80,8 +80,8 @@ def test_nan_in_arrays_and_tensors_is_unknown(write: Write, tmp_path: Path, kind
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.linspace(0, 1, N), "row 1: 0.0909091 is no class: this looks like a regression target. Expected whole numbers"),
-        (np.where(np.arange(N) == 3, np.inf, 1.0), "row 3: inf is no class"),
+        (np.linspace(0, 1, N), "row 1: 0.0909091 is not a class: this looks like a regression target. Expected whole numbers"),
+        (np.where(np.arange(N) == 3, np.inf, 1.0), "row 3: class inf is not an integer"),
         (np.where(np.arange(N) == 3, 1e17, 1.0), r"row 3: 100000000000000000 is too large for a class in float64"),
         (np.full(N, -1), r"every label is unknown. Expected classes from 0 on; -1, nan or an empty cell"),
         (np.where(np.arange(N) == 3, -7, 1), "row 3: label -7 is out of range. Expected classes from 0 on; -1, nan"),
@@ -111,7 +111,7 @@ def test_one_hot_labels_are_one_class_per_node_unless_the_metric_says_otherwise(
     folder = write(labels=np.eye(C, dtype=int)[arrays()["labels"]])
     graph = load(folder)
     assert np.array_equal(graph.y.numpy(), arrays()["labels"]) and (graph.num_classes, graph.metric) == (C, "accuracy")
-    assert "one per node; dataset.metric=micro_f1 keeps several labels" in caplog.text
+    assert "read as class c; dataset.metric=micro_f1 allows several labels" in caplog.text
     for metric in ("micro_f1", "roc_auc"):
         assert load(folder, metric=metric).y.shape == (N, C)
 
@@ -119,7 +119,7 @@ def test_one_hot_labels_are_one_class_per_node_unless_the_metric_says_otherwise(
 @pytest.mark.parametrize("label", [0, 7])
 def test_a_single_class_is_said(write: Write, label: int, caplog: pytest.LogCaptureFixture) -> None:
     assert load(write(labels=np.full(N, label))).num_classes == 1
-    assert caplog.text.count("all nodes with a label are of one class, so there is nothing to learn (-1, nan") == 1
+    assert caplog.text.count("all labelled nodes have the same class, so a model has nothing to learn (-1, nan") == 1
 
 
 def test_no_validation_and_no_test_nodes_are_said(write: Write, caplog: pytest.LogCaptureFixture) -> None:

@@ -86,7 +86,7 @@ def test_truncated_file_is_named(fake_ogb: Callable[..., FakeOgb], tmp_path: Pat
         (ogb_raw.FEATURES, "1,2\n1,2,3\n" * 10, "ParserError"),
         (ogb_raw.FEATURES, "", "EmptyDataError"),
         (ogb_raw.LABELS, "1\n" * 19, "it has 19 rows where raw/num-node-list.csv.gz announces 20"),
-        (ogb_raw.LABELS, "1\n" * 19 + "1.5\n", "node 19 has a label that is no whole number"),
+        (ogb_raw.LABELS, "1\n" * 19 + "1.5\n", "node 19 has a label that is not a whole number"),
         (ogb_raw.LABELS, "1,1\n" * 20, "it has 2 columns where 1 was expected"),
         (ogb_raw.NUM_NODES, "10\n10\n", "one positive count was expected"),
         (ogb_raw.NUM_EDGES, "0\n", "one positive count was expected"),

@@ -99,7 +99,7 @@ def test_passes_and_pieces_do_not_matter(
         ({"node_feat": np.zeros(N)}, r"data.npz cannot be used \(node_feat has shape \(30,\)"),
         ({"node_feat": np.array([None])}, r"data.npz cannot be used \(node_feat holds object"),
         ({"node_label": np.zeros((N - 1, 1))}, r"node-label.npz cannot be used \(it has 29 labels for 30 nodes"),
-        ({"node_label": np.full((N, 1), 0.5)}, r"node-label.npz cannot be used \(node 0 has a label that is no whole number"),
+        ({"node_label": np.full((N, 1), 0.5)}, r"node-label.npz cannot be used \(node 0 has a label that is not a whole number"),
         ({"node_label": np.full((N, 1), np.nan)}, "has label -1 at node 0"),
     ],
 )
@@ -117,5 +117,5 @@ def test_damaged_archive_is_named(fake_papers: Write, tmp_path: Path) -> None:
 
 
 def test_the_archive_is_not_downloaded_unasked(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"needs raw/data.npz, .*57 GB, which is not fetched unasked"):
+    with pytest.raises(UserError, match=r"needs raw/data.npz, .*57 GB and is not downloaded automatically"):
         load(tmp_path, download=True)

@@ -115,7 +115,7 @@ def test_masks_of_ids(write: Write, suffix: str) -> None:
 def test_optional_tables_in_another_form_are_not_passed_over(write: Write) -> None:
     folder = write()
     (folder / "edge_weight.txt").write_text("1\n")
-    with pytest.raises(UserError, match=r"edge_weight.txt: this form is not read. Expected edge_weight.npy"):
+    with pytest.raises(UserError, match=r"edge_weight.txt: this file format is not supported. Expected edge_weight.npy"):
         load(folder)
 
 
@@ -125,7 +125,7 @@ def test_the_setting_that_a_lookalike_asks_for_answers(write: Write, answer: str
     rows = np.array([[row, (row * 5 + 2) % N, (row * 7 + 3) % N] for row in range(8)])
     folder = write(edges="\n".join(",".join(map(str, row)) for row in rows.tolist()) + "\n")
     (folder / "edges.npy").unlink(missing_ok=True)
-    with pytest.raises(UserError, match=r"its first column may number the rows or be data.* Type dataset.index=true if it is an index"):
+    with pytest.raises(UserError, match=r"its first column may be an index or data.* Type dataset.index=true if it is an index"):
         load(folder)
     wanted = rows[:, 1:].T if answer == "true" else rows[:, :2].T
     weights = {} if answer == "true" else {"edge_weight": rows[:, 2]}
