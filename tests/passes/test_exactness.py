@@ -39,8 +39,9 @@ CPU = torch.device("cpu")
 PLACEMENTS = [pytest.param(("host", "device"), id="cpu"), pytest.param(("pinned",), marks=pytest.mark.gpu, id="cuda")]
 """Where histories can lie, by the device that computes."""
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
-GRADIENTS_CLOSE = {"rtol": 1e-4, "atol": 5e-5}
-"""Gradients of attention vectors are differences of nearly equal float32 sums: 1.1e-5 was seen where the order of nodes differs."""
+ROUND_OFF = 1e-5
+"""Of the largest gradient: an attention vector's gradients are differences of float32 sums of that size. Two orders of nodes, whose float64
+gradients of up to 26 agreed to 1e-13, were off by up to 8.1e-5 from them in float32, an entry of -0.00096 by 4.0e-5."""
 SLOW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -129,7 +130,8 @@ def test_one_part_equals_full_batch_with_dropout_and_gradients(drawn, sparse, mo
         # Equal rows normalise to zero plus round-off, where ReLU's derivative jumps: scores are continuous there, gradients are not.
         outcomes = [outcome[:1] for outcome in outcomes]
     torch.testing.assert_close(outcomes[0][0], outcomes[1][0], **CLOSE)
-    torch.testing.assert_close(outcomes[0][1:], outcomes[1][1:], **GRADIENTS_CLOSE)
+    largest = max((float(gradient.abs().max()) for gradient in outcomes[0][-1]), default=0.0)
+    torch.testing.assert_close(outcomes[0][1:], outcomes[1][1:], rtol=1e-4, atol=ROUND_OFF * max(5.0, largest))
 
 
 @pytest.mark.parametrize("placements", PLACEMENTS)
