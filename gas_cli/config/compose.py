@@ -135,12 +135,12 @@ def compose(overrides: list[str], config_dirs: Sequence[Path] = (), config_name:
     register_schemas()
     register_job_folders()
     extra = [f"hydra.searchpath=[{','.join(repr(str(folder.resolve())) for folder in config_dirs)}]"] if config_dirs else []
-    with translated(), _own_hydra(), initialize_config_dir(str(config_directory()), version_base=VERSION_BASE, job_name="gas-train"):
+    with translated(), own_hydra(), initialize_config_dir(str(config_directory()), version_base=VERSION_BASE, job_name="gas-train"):
         return hydra_compose(config_name, overrides=extra + with_open_settings(overrides), return_hydra_config=hydra)
 
 
 @contextmanager
-def _own_hydra() -> Iterator[None]:
+def own_hydra() -> Iterator[None]:
     """Hydra has one state per process: that of a program around us, which may use Hydra too, is put back afterwards."""
     from hydra.core.global_hydra import GlobalHydra
 

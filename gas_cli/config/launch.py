@@ -15,11 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gas_cli.config.arguments import check_arguments
 from gas_cli.config.compose import (
     CONFIG_NAME,
     VERSION_BASE,
     compose,
     config_directory,
+    own_hydra,
     register_schemas,
     to_config,
     with_open_settings,
@@ -41,16 +43,19 @@ class Command:
     """What a command line asks for.
 
     `sweep_dir` is the folder of a multirun's jobs, None for a single run or for a mere display; `jobs` are the overrides of each of
-    them, as far as they are known before the first one starts.
+    them, as far as they are known before the first one starts. `hydra` runs them and keeps what it has composed; None for a display.
     """
 
     argv: list[str]
     sweep_dir: Path | None
     jobs: list[list[str]] = field(default_factory=list)
+    hydra: Any = None
 
 
 def prepare(argv: Sequence[str]) -> Command:
     """Compose what `argv` asks for once, without running it. Raises `UserError` for anything wrong with it."""
+    from hydra.types import RunMode
+
     argv = with_open_settings(argv)
     args = _parsed(argv)
     if args.cfg or args.info or args.shell_completion or args.hydra_help or args.help or args.experimental_rerun:
@@ -60,14 +65,17 @@ def prepare(argv: Sequence[str]) -> Command:
         raise UserError("--config-path would leave out the configs of gas-train: add your own folder with --config-dir DIR.")
     multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
     overrides = _for_folders(args.overrides) if multirun else args.overrides
-    composed = compose(overrides, config_dirs, args.config_name or CONFIG_NAME, hydra=True)
+    check_arguments(overrides)
+    with translated():
+        hydra = _hydra(config_dirs)
+        composed = hydra.compose_config(args.config_name or CONFIG_NAME, overrides, RunMode.RUN, from_shell=False)
     if multirun or (composed.hydra.mode is not None and composed.hydra.mode.name == "MULTIRUN"):
         folder = str(composed.hydra.sweep.dir)  # fixed now: it holds the time of day
         with translated():
             jobs = planned_jobs(_deferred(args.overrides), composed.hydra.sweeper)
-        return Command([*_deferred(argv), "hydra.sweep.dir='" + folder.replace("'", "\\'") + "'"], Path(folder), jobs)
+        return Command([*_deferred(argv), "hydra.sweep.dir='" + folder.replace("'", "\\'") + "'"], Path(folder), jobs, hydra)
     to_config(_without_hydra(composed))
-    return Command(list(argv), None)
+    return Command(list(argv), None, hydra=hydra)
 
 
 def _parsed(argv: Sequence[str]) -> Any:
@@ -89,8 +97,6 @@ def launch(command: Command, job: Job) -> None:
     `make_config()` gives the job's `Config` or raises `UserError`. Errors of Hydra and unwritable folders become `UserError`;
     what `job` raises passes through (in a sweep: the first one, after all jobs have run).
     """
-    import hydra
-
     single, failures = command.sweep_dir is None, []
 
     def task(composed: Any) -> float:
@@ -109,11 +115,53 @@ def launch(command: Command, job: Job) -> None:
 
     register_schemas()
     register_job_folders(command.jobs)
-    main = hydra.main(config_path=str(config_directory()), config_name=CONFIG_NAME, version_base=VERSION_BASE)(task)
-    with translated(), _command_line(command.argv), _writable():
-        main()
+    with translated(), _writable():
+        if command.hydra is None:
+            _display(command.argv, task)
+        else:
+            _run(command, task)
     if failures:
         raise failures[0]
+
+
+def _hydra(config_dirs: Sequence[Path]) -> Any:
+    """Hydra as its command line makes it, with the shipped configs and those of `config_dirs`; its loader composes nothing twice."""
+    from hydra import version
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.config_search_path import SearchPathQuery
+
+    from gas_cli.config.loader import RememberingLoader
+
+    register_schemas()
+    register_job_folders()
+    version.setbase(VERSION_BASE)
+    search_path = create_config_search_path(str(config_directory()))
+    for folder in config_dirs:
+        search_path.prepend("command-line", f"file://{folder.resolve()}", SearchPathQuery(provider="schema"))
+    return Hydra(task_name="gas-train", config_loader=RememberingLoader(search_path))
+
+
+def _run(command: Command, task: Callable[[Any], float]) -> None:
+    """What `hydra.main` does with a job or a sweep, without composing once more to find out which of them it is."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    args = _parsed(command.argv)
+    name = args.config_name or CONFIG_NAME
+    with own_hydra():
+        GlobalHydra.instance().initialize(command.hydra)
+        if command.sweep_dir is None:
+            command.hydra.run(name, task, args.overrides)
+        else:
+            command.hydra.multirun(name, task, [*args.overrides, "hydra.mode=MULTIRUN"])
+
+
+def _display(argv: list[str], task: Callable[[Any], float]) -> None:
+    """Hydra's own command line: `--cfg`, `--info`, completion."""
+    import hydra
+
+    with _command_line(argv):
+        hydra.main(config_path=str(config_directory()), config_name=CONFIG_NAME, version_base=VERSION_BASE)(task)()
 
 
 def job_overrides() -> list[str]:

@@ -36,11 +36,13 @@ from tests.builders import (
 )
 
 CPU = torch.device("cpu")
-PLACEMENTS = ["host", "device", pytest.param("pinned", marks=pytest.mark.gpu)]
+PLACEMENTS = [pytest.param(("host", "device"), id="cpu"), pytest.param(("pinned",), marks=pytest.mark.gpu, id="cuda")]
+"""Where histories can lie, by the device that computes."""
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
-GRADIENTS_CLOSE = {"rtol": 1e-4, "atol": 5e-5}
-"""Gradients of attention vectors are differences of nearly equal float32 sums: 1.1e-5 was seen where the order of nodes differs."""
-SLOW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ROUND_OFF = 1e-5
+"""Of the largest gradient: an attention vector's gradients are differences of float32 sums of that size. Two orders of nodes, whose float64
+gradients of up to 26 agreed to 1e-13, were off by up to 8.1e-5 from them in float32, an entry of -0.00096 by 4.0e-5."""
+SLOW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def device_of(placement: str) -> torch.device:
@@ -103,11 +105,10 @@ class Lab:
         return [in_original_order(self.whole, rows.cpu())[order] for rows in recorded]
 
 
-@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
 @SLOW
-@given(drawn=adjacencies())
-def test_one_part_equals_full_batch_with_dropout_and_gradients(drawn, model, sparse):
+@given(drawn=adjacencies(), sparse=st.booleans())
+def test_one_part_equals_full_batch_with_dropout_and_gradients(drawn, sparse, model):
     """One part never reads a history, and the order of the nodes changes nothing but round-off, gradients included. Dropout is on."""
     graph = make_graph(*drawn, sparse_features=sparse)
     network = build_model(model, graph.num_features, graph.num_classes, seed=1, edge_dim=graph.edge_dim).train()
@@ -129,18 +130,18 @@ def test_one_part_equals_full_batch_with_dropout_and_gradients(drawn, model, spa
         # Equal rows normalise to zero plus round-off, where ReLU's derivative jumps: scores are continuous there, gradients are not.
         outcomes = [outcome[:1] for outcome in outcomes]
     torch.testing.assert_close(outcomes[0][0], outcomes[1][0], **CLOSE)
-    torch.testing.assert_close(outcomes[0][1:], outcomes[1][1:], **GRADIENTS_CLOSE)
+    largest = max((float(gradient.abs().max()) for gradient in outcomes[0][-1]), default=0.0)
+    torch.testing.assert_close(outcomes[0][1:], outcomes[1][1:], rtol=1e-4, atol=ROUND_OFF * max(5.0, largest))
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
-@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("placements", PLACEMENTS)
 @pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
 @SLOW
-@given(drawn=adjacencies(), data=st.data())
-def test_frozen_weights_become_exact_layer_by_layer(drawn, data, model, sparse, placement):
+@given(drawn=adjacencies(), sparse=st.booleans(), data=st.data())
+def test_frozen_weights_become_exact_layer_by_layer(drawn, sparse, data, model, placements):
     """After epoch k the histories of layers 1..k are exact, whatever the batches; in epoch L so is every score."""
     graph = make_graph(*drawn, sparse_features=sparse)
-    lab = Lab(graph, data.draw(st.integers(1, min(6, graph.num_nodes))), model, placement)
+    lab = Lab(graph, data.draw(st.integers(1, min(6, graph.num_nodes))), model, data.draw(st.sampled_from(placements)))
     lab.network.eval()
     exact = lab.exact_inputs()
     for epoch in range(1, lab.network.num_layers + 1):
@@ -157,14 +158,13 @@ def test_scores_are_not_exact_before_that():
     assert not torch.allclose(lab.gas_epoch(), lab.full_batch(Noise.off()).detach(), **CLOSE)
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
-@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("placements", PLACEMENTS)
 @pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
 @SLOW
-@given(drawn=adjacencies(), data=st.data())
-def test_layerwise_inference_equals_full_batch_and_writes_no_history(drawn, data, model, sparse, placement):
+@given(drawn=adjacencies(), sparse=st.booleans(), data=st.data())
+def test_layerwise_inference_equals_full_batch_and_writes_no_history(drawn, sparse, data, model, placements):
     graph = make_graph(*drawn, sparse_features=sparse)
-    lab = Lab(graph, data.draw(st.integers(1, min(6, graph.num_nodes))), model, placement)
+    lab = Lab(graph, data.draw(st.integers(1, min(6, graph.num_nodes))), model, data.draw(st.sampled_from(placements)))
     lab.network.eval()
     n, expected = graph.num_nodes, lab.full_batch(Noise.off()).detach()
     scores = layerwise(lab.network, lab.passes, n, lab.device)
