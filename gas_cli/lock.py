@@ -129,7 +129,7 @@ def _lock(path: Path) -> TextIO:
         owner = handle.read() or "another process"
         handle.close()
         raise NotStarted(
-            f"{path.parent} is in use: {owner} trains in it. Wait for its end or stop it; a run of its own goes into another folder."
+            f"{path.parent} is in use: {owner} trains in it. Wait until it ends, stop it, or choose another folder."
         ) from error
     except OSError as error:
         if error.errno not in WITHOUT_LOCKS:

@@ -20,6 +20,7 @@ from gas_cli.config.compose import load_config
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import SHOWN_CLASSES, Graph
+from gas_cli.graph.splits import numbered_split
 from gas_cli.method.make import make_method
 from gas_cli.model.model import Model
 from gas_cli.passes.evaluator import Evaluator
@@ -27,7 +28,7 @@ from gas_cli.passes.loss import probabilities
 from gas_cli.prepared.problem import Problem
 from gas_cli.run import prepare, run_folder
 from gas_cli.tables.histories import Histories
-from gas_cli.training.assemble import make_model, pick_device, pick_split
+from gas_cli.training.assemble import make_model, pick_device
 from gas_cli.training.checked import check_weights
 from gas_cli.training.checkpoint import load_checkpoint, naming
 from gas_cli.training.identity import check_applicable, check_same_settings, graph_changes, identity_of
@@ -141,19 +142,19 @@ def _check_run(config: Config, problem: Problem, state: dict[str, Any], mode: st
 
 def _restored(config: Config, problem: Problem, state: dict[str, Any], mode: str, device: torch.device) -> tuple[Model, Histories | None]:
     """The trained model, and for `mode=history` its histories. Raises UserError where those of the checkpoint do not fit."""
-    model = make_model(config, problem, config.seed).to(device)
+    model = make_model(config.model, problem, config.seed).to(device)
     check_weights(state.get("model"), model.state_dict())
     model.load_state_dict(state["model"])
     if mode == "exact":
         return model, None
-    method = make_method(config, problem, pick_split(config, problem, config.seed), model, device)
+    method = make_method(config, problem, numbered_split(problem.graph, config.dataset.split, config.seed), model, device)
     method.check(state.get("method"))
     method.load_state_dict(state["method"])
     return model, method.histories
 
 
 def _scores(config: Config, problem: Problem, model: Model, histories: Histories | None, device: torch.device) -> Tensor:
-    split = pick_split(config, problem, config.seed)
+    split = numbered_split(problem.graph, config.dataset.split, config.seed)
     builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split, model.num_layers)
     groups = problem.evaluation_groups(min(config.trainer.batch_parts, problem.train_parts))
     loader = BatchLoader(builder, config.trainer.prefetch)

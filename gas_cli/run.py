@@ -132,7 +132,7 @@ def _check_epochs(config: Config, progress: Progress) -> None:
 def _run_all(config: Config, folder: Path, graph: Graph | None) -> dict[str, Any]:
     pick_device(config.device)  # before minutes of loading, not after
     _check_model(config)  # likewise
-    with termination_as_ctrl_c(), _environment(config):
+    with termination_as_ctrl_c(), _determinism(config.deterministic):
         problem = prepare_training(config, progress=True, graph=graph)
         _log_problem(problem)
         if config.runs == 1:
@@ -168,7 +168,7 @@ def _run_many(config: Config, problem: Problem, folder: Path) -> dict[str, Any]:
     summaries: list[dict[str, Any]] = []
     shared = {
         "status": "running",
-        "dataset": dataset_name(config, problem.graph),
+        "dataset": dataset_name(config.dataset, problem.graph),
         "model": config.model.name,
         "method": config.method.name,
         "seed": config.seed,
@@ -219,9 +219,9 @@ def _write_first(config: Config, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _environment(config: Config) -> Iterator[None]:
+def _determinism(wanted: bool) -> Iterator[None]:
     """Determinism for one run; left as it was found, since the jobs of a sweep share a process."""
-    if not config.deterministic:  # torch's function imports its compiler, which takes a second and more
+    if not wanted:  # torch's function imports its compiler, which takes a second and more
         yield
         return
     before = torch.are_deterministic_algorithms_enabled()

@@ -10,7 +10,7 @@ from gas_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Interrupte
 
 
 def exit_code(program: str, work: Callable[[], None]) -> int:
-    """Do `work` and return 0, or say on stderr why it ended: 1 a failure of ours, 2 the user's to mend, 130 interrupted."""
+    """Do `work` and return 0, or say on stderr why it ended: 1 a failure of ours, 2 a user error, 130 interrupted."""
     try:
         work()
     except UserError as error:

@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def command_line(argv: Sequence[str]) -> int:
-    """Run the command and return its exit code: 0 done, 1 a failure of ours, 2 the user's to mend, 130 interrupted."""
+    """Run the command and return its exit code: 0 done, 1 a failure of ours, 2 a user error, 130 interrupted."""
     try:
         with _quiet_log_files():
             _run(list(argv))

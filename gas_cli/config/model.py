@@ -167,7 +167,7 @@ class ConvConfig(StackConfig):
     name: str = "conv"
     conv: str = setting(
         "SAGEConv",
-        "Class name of a bipartite convolution in `torch_geometric.nn`; a wrong name is answered with the nearest ones.",
+        "Class name of a bipartite convolution in `torch_geometric.nn`; an error names the nearest ones.",
     )
     conv_args: dict[str, Any] = setting({}, "Further arguments of its constructor, as `model.conv_args.aggr=max`.")
     normalization: str | None = None

@@ -76,7 +76,7 @@ def ensure_files(dataset: str, folder: Path, names: Sequence[str], allow_downloa
             f"make the folder writable and free space on the disk, or set dataset.root=DIR."
         ) from error
     if still_missing := _missing(folder, names):
-        raise _missing_files(dataset, folder, still_missing, "the download did not bring them")
+        raise _missing_files(dataset, folder, still_missing, "they were not in the download")
 
 
 def download(remote: RemoteFile, folder: Path, progress: bool, patience: Patience | None = None) -> Path:
@@ -134,7 +134,7 @@ def _fetch(remote: RemoteFile, part: Path, progress: bool, timeout: float) -> No
         raise _TransientError(f"{remote.url} cannot be reached: {getattr(error, 'reason', error)}") from error
     with response:
         if "text/html" in response.headers.get("Content-Type", ""):
-            raise DownloadError(f"{remote.url} answered with a web page instead of the file")
+            raise DownloadError(f"{remote.url} sent a web page instead of the file")
         resumes = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         with part.open("ab" if resumes else "wb") as out:
             _copy(response, out, remote, have if resumes else 0, progress)
@@ -155,7 +155,7 @@ def _copy(response: http.client.HTTPResponse, out: IO[bytes], remote: RemoteFile
         while chunk := _read(response, remote):
             if have == 0 and re.match(rb"\s*<(!doctype\s+html|html)", chunk[:256], re.IGNORECASE):
                 out.truncate(0)
-                raise DownloadError(f"{remote.url} answered with a web page instead of the file")
+                raise DownloadError(f"{remote.url} sent a web page instead of the file")
             out.write(chunk)
             have += len(chunk)
             bar.update(len(chunk))
@@ -167,7 +167,7 @@ def _read(response: http.client.HTTPResponse, remote: RemoteFile) -> bytes:
     try:
         return response.read(CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        raise _TransientError(f"{remote.url} broke off: {error}") from error
+        raise _TransientError(f"The download of {remote.url} stopped: {error}") from error
 
 
 def _verify(remote: RemoteFile, part: Path) -> None:

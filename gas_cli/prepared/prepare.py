@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gas_cli.config.root import Config
+from gas_cli.config.training import EvaluationConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.measure.memory import RESIDENT, StagePeaks, release_free_memory, resident_bytes
@@ -58,7 +59,7 @@ def _prepared(
 ) -> Problem:
     """`held` gives up its only element, so that the graph as it was loaded is freed as soon as it is permuted."""
     source = held.pop()
-    _check_evaluation(config, source.graph)
+    _check_evaluation(config.evaluation, source.graph)
     memory = Preparation(peaks.peaks["resident"])
     partitioner = config.method.partitioner(config.partitioner)
     one = partitioner.name == "range" and partitioner.num_parts == 1
@@ -93,8 +94,8 @@ def without_attributes(graph: Graph) -> Graph:
     return replace(graph, edge_attr=None, adj=replace(graph.adj, attr_row=None))
 
 
-def _check_evaluation(config: Config, graph: Graph) -> None:
-    if graph.inductive and config.evaluation.mode == "history":
+def _check_evaluation(config: EvaluationConfig, graph: Graph) -> None:
+    if graph.inductive and config.mode == "history":
         raise UserError(
             f"evaluation.mode=history is not valid for {graph.name}: it is inductive, so only the training nodes have "
             "histories. Use evaluation.mode=exact."

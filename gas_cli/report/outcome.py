@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gas_cli.config.dataset import GIVEN
+from gas_cli.config.dataset import GIVEN, DatasetConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError, told
 from gas_cli.graph.graph import Graph
@@ -63,9 +63,9 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
     )
 
 
-def dataset_name(config: Config, graph: Graph) -> str:
+def dataset_name(config: DatasetConfig, graph: Graph) -> str:
     """The name in the configuration; of a graph that a program has given, its own."""
-    return graph.name if config.dataset.name == GIVEN else config.dataset.name
+    return graph.name if config.name == GIVEN else config.name
 
 
 def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> d
     graph, partition, histories = problem.graph, problem.partition, trainer.histories
     return {
         "status": "running",
-        "dataset": dataset_name(config, graph),
+        "dataset": dataset_name(config.dataset, graph),
         "model": config.model.name,
         "method": config.method.name,
         "seed": seed,

@@ -11,7 +11,7 @@ from gas_cli.model.unread import unread
 
 
 def remarks(graph: Graph, dataset: DatasetConfig, model: ModelConfig) -> list[str]:
-    """One line for each thing that is allowed but seldom meant, in one's own graph, and for what the model does not read of the edges.
+    """One line for each thing that is allowed but seldom meant, in a user's graph, and for what the model does not read of the edges.
 
     What the files were taken for was logged while they were read. Raises `UserError` for weights that the model's normalisation cannot
     take.

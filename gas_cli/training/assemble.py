@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from gas_cli.batch.batch import Reading
+from gas_cli.config.model import ModelConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
-from gas_cli.graph.graph import Split
 from gas_cli.graph.splits import numbered_split
 from gas_cli.model.model import Model
 from gas_cli.model.registry import build_model
@@ -28,17 +28,17 @@ def make_trainer(
     Raises UserError for a device or a split that does not exist.
     """
     seed = config.seed if seed is None else seed
-    device, split = pick_device(config.device), pick_split(config, problem, seed)
+    device, split = pick_device(config.device), numbered_split(problem.graph, config.dataset.split, seed)
     torch.manual_seed(seed)
-    model = make_model(config, problem, seed)
+    model = make_model(config.model, problem, seed)
     model.reading = model.reading if reading is None else reading(model.reading)
     return Trainer(config, problem, split, model, seed, device, folder)
 
 
-def make_model(config: Config, problem: Problem, seed: int) -> Model:
+def make_model(config: ModelConfig, problem: Problem, seed: int) -> Model:
     """The model with the weights that `seed` draws; what it wants to know of the edges that training sees, it has seen."""
     graph = problem.graph
-    model = build_model(config.model, graph.num_features, graph.num_classes, seed, graph.edge_dim)
+    model = build_model(config, graph.num_features, graph.num_classes, seed, graph.edge_dim)
     model.observe(problem.seen_adj)
     return model
 
@@ -51,8 +51,3 @@ def pick_device(name: str) -> torch.device:
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device())  # with its index, as tensors name their device
-
-
-def pick_split(config: Config, problem: Problem, seed: int) -> Split:
-    """The split with number `dataset.split`, or number `seed` modulo how many there are."""
-    return numbered_split(problem.graph, config.dataset.split, seed)

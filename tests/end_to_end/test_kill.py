@@ -91,7 +91,7 @@ def test_a_run_in_use_is_left_alone_and_a_killed_one_is_not_in_use(tmp_path: Pat
     program.wait_for("here/checkpoints/last.pt")
     program.kill(signal.SIGSTOP)  # it stays as long as this test needs it
     for words in (("resume=here",), (*SMALL, *SETTINGS, "hydra.run.dir=here", "resume=auto")):
-        assert_refused(gas_train(*words), "here is in use: process", f"{program.process.pid} on ", "Wait for its end or stop it")
+        assert_refused(gas_train(*words), "here is in use: process", f"{program.process.pid} on ", "Wait until it ends, stop it")
     assert summary(tmp_path / "here")["status"] == "running"
     program.kill(signal.SIGKILL)
     assert program.outcome().code == -signal.SIGKILL, "it ended too early for this test"

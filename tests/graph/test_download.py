@@ -80,7 +80,7 @@ def test_absent_file_is_not_asked_for_twice(web_server: WebServer, tmp_path: Pat
 @pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/octet-stream"])
 def test_web_page_in_place_of_the_file(web_server: WebServer, tmp_path: Path, content_type: str) -> None:
     web_server.content, web_server.content_type = b"\n<!DOCTYPE html><html>Please log in</html>", content_type
-    with pytest.raises(DownloadError, match="answered with a web page instead of the file"):
+    with pytest.raises(DownloadError, match="sent a web page instead of the file"):
         fetch(web_server, tmp_path)
     assert not (tmp_path / "data.bin").exists()
 
@@ -131,7 +131,7 @@ def test_only_missing_files_are_fetched(tmp_path: Path) -> None:
 
 
 def test_fetch_that_brings_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="the download did not bring them"):
+    with pytest.raises(UserError, match="they were not in the download"):
         ensure_files("toy", tmp_path, ["a.npz"], True, lambda missing: None)
 
 

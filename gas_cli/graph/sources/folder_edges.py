@@ -1,4 +1,4 @@
-"""The edges of one's own graph, with or without weights and attributes."""
+"""The edges of a user's graph, with or without weights and attributes."""
 
 from __future__ import annotations
 

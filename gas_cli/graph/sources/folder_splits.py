@@ -1,4 +1,4 @@
-"""The splits of one's own graph: masks, or lists of node ids."""
+"""The splits of a user's graph: masks, or lists of node ids."""
 
 from __future__ import annotations
 
