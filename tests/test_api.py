@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra.core.config_store import ConfigStore
 
 import gas_cli
 from gas_cli import process
@@ -29,6 +30,8 @@ NUMBERS = ("loss", "train", "val", "test")
 def _nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     for group in _here:
         monkeypatch.setitem(_here, group, {})
+    store = ConfigStore.instance()  # of the whole process: Hydra would meet these classes in other tests
+    monkeypatch.setattr(store, "repo", {name: dict(node) if isinstance(node, dict) else node for name, node in store.repo.items()})
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra.core.config_store import ConfigStore
 
 import gas_cli
 from gas_cli.batch.builder import BatchBuilder
@@ -34,6 +35,8 @@ QUICK = [setting for setting in SMALL if not setting.startswith(("dataset.", "pa
 def _nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for group in _here:
         monkeypatch.setitem(_here, group, {})
+    store = ConfigStore.instance()  # of the whole process: Hydra would meet these classes in other tests
+    monkeypatch.setattr(store, "repo", {name: dict(node) if isinstance(node, dict) else node for name, node in store.repo.items()})
     yield
     for name in [name for name in sys.modules if name.startswith("example_")]:
         del sys.modules[name]

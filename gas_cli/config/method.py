@@ -45,7 +45,7 @@ class MethodConfig:
 
     def require_histories(self, key: str, value: str, instead: str) -> None:
         """Raise UserError for a setting that reads histories, where the method keeps none."""
-        raise UserError(f"{key}={value} is not valid with method={self.name}, which keeps no histories: expected {instead}.")
+        raise UserError(f"{key}={value} is not valid with method={self.name}, which keeps no histories. Use {key}={instead}.")
 
 
 @dataclass

@@ -202,4 +202,4 @@ def test_prepare_makes_what_a_training_maps(
 
 def test_prepare_without_a_cache_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line(["prepare", "dataset=folder", f"dataset.path={folder}", "partitioner.cache=null"]) == 2
-    assert "partitioner.cache=null keeps nothing" in capsys.readouterr().err
+    assert "partitioner.cache=null stores nothing" in capsys.readouterr().err

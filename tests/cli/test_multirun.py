@@ -97,7 +97,7 @@ def test_a_sweep_is_continued_job_by_job(gas_train: Command, capfd: pytest.Captu
     write_summary(stopped / "summary.json", {"status": "interrupted"})
     before = contents(done)
     assert gas_train("-m", "hydra.sweep.dir=sweep", "seed=1,2,3") == 0
-    assert "kept" in capfd.readouterr().out and contents(done) == before
+    assert "Already finished" in capfd.readouterr().out and contents(done) == before
     assert [(row["seed"], row["val"]) for row in rows()[:3]] == [("1", "0.51"), ("2", "0.9"), ("3", "0.53")]
     assert gas_train("-m", "hydra.sweep.dir=sweep", "seed=1,2,3", "resume=auto") == 0
     assert len(rows()) == 4 and [row["status"] for row in rows()] == ["finished"] * 3 + ["3 seeds"]

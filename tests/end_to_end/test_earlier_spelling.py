@@ -82,7 +82,7 @@ def test_another_value_is_another_run_in_either_spelling(tmp_path: Path, gas_tra
     train(tmp_path / "here")
     spell(tmp_path / "here", OFF | GONE | {"history.refresh": "epoch"}, only_checkpoints=True)
     outcome = gas_train("resume=here", "trainer.epochs=5")
-    assert outcome.code == 2 and "history.refresh=1 there, history.refresh=null in config.yaml" in outcome.err, outcome.err
+    assert outcome.code == 2 and "it has history.refresh=1, and config.yaml has history.refresh=null" in outcome.err, outcome.err
 
 
 def spell(run: Path, earlier: dict[str, Any], only_checkpoints: bool = False) -> None:
