@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra.core.config_store import ConfigStore
 
 import gas_cli
 from gas_cli import process
@@ -22,16 +21,9 @@ from gas_cli.graph.load import load_graph
 from gas_cli.method.gas import GAS
 from gas_cli.model.gcn import GCN
 from tests.end_to_end.runs import SMALL, lines, summary, train
+from tests.registration import nothing_stays_registered  # noqa: F401 - a fixture
 
 NUMBERS = ("loss", "train", "val", "test")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    for group in _here:
-        monkeypatch.setitem(_here, group, {})
-    store = ConfigStore.instance()  # of the whole process: Hydra would meet these classes in other tests
-    monkeypatch.setattr(store, "repo", {name: dict(node) if isinstance(node, dict) else node for name, node in store.repo.items()})
 
 
 @pytest.fixture(scope="module")

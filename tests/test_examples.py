@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,11 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra.core.config_store import ConfigStore
 
 import gas_cli
 from gas_cli.batch.builder import BatchBuilder
-from gas_cli.config.registered import _here
 from gas_cli.errors import UserError
 from gas_cli.method.method import Alone
 from gas_cli.model.registry import build_model
@@ -25,21 +22,11 @@ from gas_cli.ops.dropout import Noise
 from gas_cli.passes.drivers import forward, layerwise
 from tests.builders import in_original_order, make_graph, make_problem, random_adjacency
 from tests.end_to_end.runs import SMALL, lines, train
+from tests.registration import nothing_stays_registered  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 QUICK = [setting for setting in SMALL if not setting.startswith(("dataset.", "partitioner.num_parts"))]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for group in _here:
-        monkeypatch.setitem(_here, group, {})
-    store = ConfigStore.instance()  # of the whole process: Hydra would meet these classes in other tests
-    monkeypatch.setattr(store, "repo", {name: dict(node) if isinstance(node, dict) else node for name, node in store.repo.items()})
-    yield
-    for name in [name for name in sys.modules if name.startswith("example_")]:
-        del sys.modules[name]
 
 
 def example(name: str) -> ModuleType:
