@@ -124,7 +124,7 @@ def test_of_an_inductive_graph_it_measures_what_training_sees(tmp_path):
 
 
 def test_full_batch_has_nothing_to_measure():
-    with pytest.raises(UserError, match=r"evaluation\.monitor=1 is not valid with method=full_batch.*: expected null"):
+    with pytest.raises(UserError, match=r"method=full_batch, which keeps no histories\. Use evaluation\.monitor=null"):
         compose_config(["method=full_batch", "evaluation.monitor=1"])
     with pytest.raises(UserError, match=r"evaluation\.monitor=0"):
         compose_config(["evaluation.monitor=0"])
