@@ -193,7 +193,8 @@ def test_sampled_blocks_of_all_neighbours_give_full_batch(drawn: Any, data: st.D
     found = outcome(forward(network, batch, link, Noise(3, 4)))
     full = BatchBuilder(whole.graph, whole.adj, whole.partition, whole.graph.splits[0], network.num_layers).build([0])
     expected = outcome(in_original_order(whole, forward(network, full, Alone(), Noise(3, 4)))[ids])
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    largest = max(float(one.abs().max()) for one in expected)  # up to 1,000: sums of that size leave their round-off in small gradients
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=max(1e-4, 1e-6 * largest))
 
 
 @pytest.mark.parametrize("model", ["gcn", "gcnii", "pna_jk"])
