@@ -83,7 +83,7 @@ def _array(tensor: Tensor) -> NDArray[Any] | None:
     except (TypeError, RuntimeError):
         try:
             array = tensor.float().numpy()
-        except (TypeError, RuntimeError, NotImplementedError):  # torch, of a tensor without values (on `meta`, say)
+        except (TypeError, RuntimeError, NotImplementedError):  # torch converts no type of fewer than 8 bits, such as uint4
             return None
     return array
 

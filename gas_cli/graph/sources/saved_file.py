@@ -77,7 +77,7 @@ def _checked_records(path: Path) -> set[int]:
             if (bad := archive.testzip()) is not None:
                 raise ValueError(f"the checksum of {bad} is wrong")
             return {record.file_size for record in archive.infolist()}
-    except Exception as error:  # zipfile says damage in many ways: BadZipFile, NotImplementedError, zlib.error, struct.error, …
+    except Exception as error:  # a damaged archive decides what zipfile raises: BadZipFile, zlib.error, struct.error, …
         raise UserError(f"{path}: it is not an intact file of torch.save ({first_line(error)}). Write it again.") from error
 
 

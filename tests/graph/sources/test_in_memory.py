@@ -168,6 +168,7 @@ def with_node(**attributes: Any) -> Any:
         (lambda: Graph.from_pyg(HeteroData()), r"Data with edge_index|data\.to_homogeneous"),
         (lambda: Graph.from_pyg(data(y=None)), "the Data has no y"),
         (lambda: Graph.from_pyg(data(train_mask=None)), "RandomNodeSplit"),
+        (lambda: Graph.from_pyg(data(x=torch.empty(N, 3, dtype=torch.uint4))), "Expected a dense tensor of numbers"),
         (lambda: Graph.from_pyg(data(edge_index=None, adj_t=torch.eye(N))), "leave out the transform ToSparseTensor"),
         (lambda: Graph.from_scipy(matrix().toarray(), X, Y, **PARTS), r"type scipy\.sparse\.csr_array\(adjacency\)"),
         (lambda: Graph.from_scipy(matrix()[:5], X, Y, **PARTS), r"shape \(5, 40\) for 40 labels"),
