@@ -57,7 +57,7 @@ for line in sys.stdin:
     trainer.progress.next_epoch()
     print(json.dumps(seconds | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
 """
-"""Reads a line, trains an epoch and evaluates, writes a line. torch comes after the package, which sets what torch reads when it is loaded."""
+"""Reads a line, trains an epoch and evaluates, writes a line. torch comes after the package, which sets what torch reads when loaded."""
 STATES = ("before", "after")
 
 
