@@ -1,7 +1,8 @@
 """Tests marked `gpu` need a CUDA device and say so where there is none; no test leaves its logging to the next one.
 
 What makes the suite quick, measured in docs/log.md: processes side by side share the cores; a collection of garbage passes over what was
-imported; coverage looks at the first cases of a parametrised test only, and not into Hydra; Hydra reads a shipped file once per process.
+imported; coverage looks at the first cases of a parametrised test only, and neither into Hydra nor into OmegaConf; Hydra reads a shipped
+file once per process.
 """
 
 import copy
@@ -44,6 +45,8 @@ def untraced(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*arguments: Any, **keywords: Any) -> Any:
         tracer = sys.gettrace()
+        if tracer is None:
+            return function(*arguments, **keywords)
         sys.settrace(None)
         try:
             return function(*arguments, **keywords)
@@ -97,8 +100,12 @@ def pytest_configure(config: pytest.Config) -> None:
     remember_shipped_files()
     if config.pluginmanager.hasplugin("_cov"):
         from hydra._internal.config_loader_impl import ConfigLoaderImpl
+        from omegaconf import DictConfig, OmegaConf
 
         ConfigLoaderImpl.load_configuration = untraced(ConfigLoaderImpl.load_configuration)  # type: ignore[method-assign]
+        DictConfig.__deepcopy__ = untraced(DictConfig.__deepcopy__)  # type: ignore[method-assign]
+        for name in ("create", "merge", "structured", "to_yaml", "load"):  # `to_object` runs the checks of our dataclasses
+            setattr(OmegaConf, name, staticmethod(untraced(getattr(OmegaConf, name))))
 
 
 def pytest_collection_finish() -> None:
