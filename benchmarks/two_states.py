@@ -35,10 +35,10 @@ QUICK = ("cora-gcn", "half-arxiv-size-gcn")
 REAL = tuple(case for case in CASES if not case.startswith("half"))
 WORKER = """
 import json, resource, sys, time
-import torch
 from pathlib import Path
 from gas_cli.cli.environment import prepare_process
 prepare_process()
+import torch
 torch.set_num_threads(1)
 from gas_cli.config.compose import compose_config
 from gas_cli.run import make_trainer, prepare
@@ -57,7 +57,7 @@ for line in sys.stdin:
     trainer.progress.next_epoch()
     print(json.dumps(seconds | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
 """
-"""Reads a line, trains an epoch and evaluates, writes a line."""
+"""Reads a line, trains an epoch and evaluates, writes a line. torch comes after the package, which sets what torch reads when it is loaded."""
 STATES = ("before", "after")
 
 
