@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.lib.cases import GRAPHS, MODELS, scaled
 from benchmarks.lib.turns import ratio, summary
-from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, without_files
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, run_script, without_files
 from scripts.lib.report import Content, left_out, write
 
 HALF = scaled(GRAPHS["arxiv-size"], 0.5)
@@ -150,4 +150,4 @@ def table(content: Content) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
