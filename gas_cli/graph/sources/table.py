@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -211,8 +210,6 @@ def _read_npy(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
 def _read_parquet(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
     import pandas as pd
 
-    if importlib.util.find_spec("pyarrow") is None:
-        raise UserError(f"{path}: reading it needs pyarrow. Type pip install 'gas-cli[parquet]', or save the table as .npy or .csv.")
     try:
         frame = pd.read_parquet(path, engine="pyarrow")
     except MemoryError:
