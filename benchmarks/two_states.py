@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.lib.cases import GRAPHS, MODELS, scaled
 from benchmarks.lib.turns import ratio, summary
-from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, without_files
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, run_script, without_files
 from scripts.lib.report import Content, left_out, write
 
 HALF = scaled(GRAPHS["arxiv-size"], 0.5)
@@ -35,10 +35,10 @@ QUICK = ("cora-gcn", "half-arxiv-size-gcn")
 REAL = tuple(case for case in CASES if not case.startswith("half"))
 WORKER = """
 import json, resource, sys, time
-import torch
 from pathlib import Path
 from gas_cli.cli.environment import prepare_process
 prepare_process()
+import torch
 torch.set_num_threads(1)
 from gas_cli.config.compose import compose_config
 from gas_cli.run import make_trainer, prepare
@@ -57,7 +57,7 @@ for line in sys.stdin:
     trainer.progress.next_epoch()
     print(json.dumps(seconds | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
 """
-"""Reads a line, trains an epoch and evaluates, writes a line."""
+"""Reads a line, trains an epoch and evaluates, writes a line. torch comes after the package, which sets what torch reads when loaded."""
 STATES = ("before", "after")
 
 
@@ -150,4 +150,4 @@ def table(content: Content) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

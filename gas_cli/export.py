@@ -130,11 +130,11 @@ def _kind(config: ModelConfig) -> str:
 def _content(kind: str, config: Config, state: dict[str, Any]) -> dict[str, Any]:
     """All of the file but the names of the classes. Raises UserError where the weights do not fit the settings."""
     graph, weights = state["fingerprint"]["graph"], state.get("model")
-    sizes = [_size(key, graph.get(key)) for key in ("feature columns", "classes")]
+    in_channels, out_channels = (_size(key, graph.get(key)) for key in ("feature columns", "classes"))
     edge_dim = _edge_dim(weights)
-    model = build_model(config.model, *sizes, config.seed, edge_dim)
+    model = build_model(config.model, in_channels, out_channels, config.seed, edge_dim)
     check_weights(weights, model.state_dict())
-    settings = _settings(kind, config.model, *sizes, edge_dim)
+    settings = _settings(kind, config.model, in_channels, out_channels, edge_dim)
     return {"format": FORMAT, "model": kind, "settings": settings, "state_dict": _renamed(kind, state["model"])}
 
 

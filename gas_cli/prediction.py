@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.compose import load_config
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
+from gas_cli.files import replaced
 from gas_cli.graph.graph import SHOWN_CLASSES, Graph
 from gas_cli.graph.splits import numbered_split
 from gas_cli.method.make import make_method
@@ -61,15 +61,11 @@ class Predictions:
         """Write the three arrays to the .npz file `path`, whole or not at all. Raises UserError where that cannot be done."""
         out = Path(path)
         out = out if out.suffix == ".npz" else out.with_name(out.name + ".npz")
-        temporary = out.with_name(out.name + ".tmp")
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with replaced(out) as file:
                 np.savez(file, nodes=self.nodes, probabilities=self.probabilities, classes=np.array(self.classes))
-            temporary.replace(out)
         except OSError as error:
-            with contextlib.suppress(OSError):  # where it could not even be made
-                temporary.unlink()
             raise UserError(f"out={out} cannot be written: {error.strerror}. Choose another path.") from error
         return out
 

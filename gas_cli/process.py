@@ -14,15 +14,15 @@ _said = False
 
 
 def prepare_torch() -> None:
-    """Set two environment variables, where the user has not and torch is not loaded yet. `import gas_cli` does it.
+    """Set two environment variables, where the user has not. `import gas_cli` does it.
 
     Idle threads of torch sleep instead of spin: they alternate with the kernels' own, and spinning ones keep the cores that the others
     need. Large tensors lie on huge pages: a step allocates gigabytes anew, and touching them page by page was a third of its time.
     Both are measured in docs/log.md.
     """
-    if "torch" not in sys.modules:  # later torch does not read them any more
+    if "torch" not in sys.modules:  # later its threads have been set up
         os.environ.setdefault(WAITING, "PASSIVE")
-        os.environ.setdefault(PAGES, "1")
+    os.environ.setdefault(PAGES, "1")  # read with the first tensor
 
 
 def report_late() -> None:

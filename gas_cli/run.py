@@ -14,6 +14,7 @@ import torch
 
 from gas_cli.config.compose import load_config, save_config
 from gas_cli.config.continued import check_unchanged, has_checkpoint
+from gas_cli.config.model import ModelConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import NotStarted, UserError
 from gas_cli.graph.graph import Graph
@@ -26,7 +27,7 @@ from gas_cli.prepared.problem import Problem
 from gas_cli.report.curves import plot_curves
 from gas_cli.report.journal import Recorded, recorded_before
 from gas_cli.report.memory import memory_line
-from gas_cli.report.outcome import combine, dataset_name, describe, is_result_of, result, seconds_before, summarized
+from gas_cli.report.outcome import combine, describe, is_result_of, named, result, seconds_before, summarized
 from gas_cli.report.progress import ProgressRecorder
 from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders
 from gas_cli.report.remarks import remarks
@@ -87,13 +88,15 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
     """One training run on a prepared problem, continued where `folder` holds a checkpoint; its summary."""
     trainer, before = _started(config, problem, folder, seed)
     _log_placement(trainer)
-    described = describe(config, problem, trainer, seed)
+    described = named(config.dataset, config.model, config.method, problem.graph, seed) | describe(problem, trainer)
     if trainer.last_checkpoint.exists():
         described["seconds"] = seconds_before(folder)
     metrics = folder / "metrics.jsonl"
     with summarized(folder, described, lambda: result(trainer, metrics)) as summary:
         journal = JsonlRecorder(metrics, before)
-        with contextlib.closing(_recorder(journal, config, folder, after=trainer.progress.epoch - 1)) as recorder:
+        with contextlib.closing(
+            _recorder(journal, config.trainer.epochs, config.logger, folder, after=trainer.progress.epoch - 1)
+        ) as recorder:
             save_config(replace(config, runs=1, seed=seed), folder / "config.yaml")  # a continued run may have new settings
             trainer.fit(recorder, lambda: journal.recorded().state_dict())
     log.info("%s", memory_line(summary["memory"]))
@@ -109,7 +112,7 @@ def _started(config: Config, problem: Problem, folder: Path, seed: int) -> tuple
     state = load_checkpoint(trainer.last_checkpoint)
     with naming(trainer.last_checkpoint):
         trainer.restore(state)
-    _check_epochs(config, trainer.progress)
+    _check_epochs(config.trainer.epochs, trainer.progress)
     if trainer.best_checkpoint.exists():  # it stays where no later epoch is better
         best = load_checkpoint(trainer.best_checkpoint)
         with naming(trainer.best_checkpoint):
@@ -120,18 +123,18 @@ def _started(config: Config, problem: Problem, folder: Path, seed: int) -> tuple
     return trainer, recorded_before(folder / "metrics.jsonl", recorded)
 
 
-def _check_epochs(config: Config, progress: Progress) -> None:
+def _check_epochs(epochs: int, progress: Progress) -> None:
     """The saved settings must not say less than what was computed with them."""
-    if config.trainer.epochs < progress.epochs_begun:
+    if epochs < progress.epochs_begun:
         raise UserError(
-            f"trainer.epochs={config.trainer.epochs} is not valid with resume: the run has trained {progress.epochs_begun} epochs. "
+            f"trainer.epochs={epochs} is not valid with resume: the run has trained {progress.epochs_begun} epochs. "
             f"Use trainer.epochs={progress.epochs_begun} or more, or start a shorter run in a new folder."
         )
 
 
 def _run_all(config: Config, folder: Path, graph: Graph | None) -> dict[str, Any]:
     pick_device(config.device)  # before minutes of loading, not after
-    _check_model(config)  # likewise
+    _check_model(config.model, config.trainer.edge_dropout)  # likewise
     with termination_as_ctrl_c(), _determinism(config.deterministic):
         problem = prepare_training(config, progress=True, graph=graph)
         _log_problem(problem)
@@ -140,11 +143,11 @@ def _run_all(config: Config, folder: Path, graph: Graph | None) -> dict[str, Any
         return _run_many(config, problem, folder)
 
 
-def _check_model(config: Config) -> None:
+def _check_model(config: ModelConfig, edge_dropout: float) -> None:
     """Import the user's own code; raise UserError where a setting of the loop would play no part in the model."""
-    if config.trainer.edge_dropout > 0 and not model_class(config.model).heeds_edge_dropout(config.model):
+    if edge_dropout > 0 and not model_class(config).heeds_edge_dropout(config):
         raise UserError(
-            f"trainer.edge_dropout={config.trainer.edge_dropout:g} is not valid with model={config.model.name}: it sets edge weights to 0, "
+            f"trainer.edge_dropout={edge_dropout:g} is not valid with model={config.name}: it sets edge weights to 0, "
             "and this model does not read them. Use trainer.edge_dropout=0."
         )
 
@@ -166,13 +169,7 @@ def _with_what_is_read(config: Config, problem: Problem) -> Problem:
 
 def _run_many(config: Config, problem: Problem, folder: Path) -> dict[str, Any]:
     summaries: list[dict[str, Any]] = []
-    shared = {
-        "status": "running",
-        "dataset": dataset_name(config.dataset, problem.graph),
-        "model": config.model.name,
-        "method": config.method.name,
-        "seed": config.seed,
-    }
+    shared = named(config.dataset, config.model, config.method, problem.graph, config.seed)
     begun = _begun(config, problem, folder)
     with summarized(folder, shared, lambda: combine(summaries)) as combined:
         for number in range(config.runs):
@@ -233,10 +230,10 @@ def _determinism(wanted: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _recorder(journal: JsonlRecorder, config: Config, folder: Path, after: int) -> Recorder:
-    """metrics.jsonl always, a bar or lines, and the logger of the configuration; epochs beyond `after` will be recorded anew."""
-    recorders: list[Recorder] = [journal, ProgressRecorder(config.trainer.epochs, start=after)]
-    if config.logger is not None:  # TensorBoard is the only one
+def _recorder(journal: JsonlRecorder, epochs: int, logger: str | None, folder: Path, after: int) -> Recorder:
+    """metrics.jsonl always, a bar or lines, and the logger, if there is one; epochs beyond `after` will be recorded anew."""
+    recorders: list[Recorder] = [journal, ProgressRecorder(epochs, start=after)]
+    if logger is not None:  # TensorBoard is the only one
         from gas_cli.report.tensorboard import TensorBoardRecorder
 
         recorders.append(TensorBoardRecorder(folder / "tensorboard", after))

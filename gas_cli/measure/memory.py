@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import resource
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -68,6 +67,11 @@ def _status(field: str) -> int:
 
 
 def _lifetime_peak() -> int:
+    """The most that was resident since the process began; 0, for not known, on Windows, where Python has no `resource`."""
+    try:
+        import resource
+    except ImportError:
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 

@@ -49,9 +49,12 @@ def _open(path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 
 def peak_memory() -> int:
-    """Bytes. The kernel's `VmHWM` where there is one: the usual figure counts the parent, as which this process began, on Linux."""
-    import resource
-
+    """Bytes. The kernel's `VmHWM` where there is one: the usual figure counts the parent, as which this process began, on Linux.
+    0, for not known, on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return 0
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     usual = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gas_cli.files import flush_to_disk, replaced, write_atomically
 from gas_cli.graph.sources.npy_format import map_array
 
 MANIFEST = "manifest.json"
 
-FORMAT = 2
+FORMAT = 3
 """Counts up when the meaning of an entry changes, so that older entries are no longer found (`key_of`)."""
 
 Arrays = Mapping[str, Tensor | Path]
@@ -57,21 +57,16 @@ def write_entry(folder: Path, arrays: Arrays, facts: Facts, scratch: Path) -> No
     for name, array in arrays.items():
         path = folder / f"{name}.npy"
         if isinstance(array, Tensor):
-            with path.open("wb") as out:
+            with replaced(path) as out:
                 np.save(out, array.contiguous().numpy(), allow_pickle=False)
-                out.flush()
-                os.fsync(out.fileno())
         elif array.is_relative_to(scratch):
             array.rename(path)  # what is mapped from it stays mapped
-            _sync(path)
+            flush_to_disk(path)
         else:
             path = array.absolute()
         described[name] = {"file": path.name if path.parent == folder else str(path), **_state(path)}
     content = {"format": FORMAT, "facts": facts, "arrays": described}
-    with (folder / MANIFEST).open("w", encoding="utf-8") as out:
-        out.write(json.dumps({**content, "checksum": _checksum(content)}, indent=1))
-        out.flush()
-        os.fsync(out.fileno())
+    write_atomically(folder / MANIFEST, json.dumps({**content, "checksum": _checksum(content)}, indent=1))
 
 
 def read_entry(folder: Path) -> Entry | None:
@@ -121,11 +116,6 @@ def _read(path: Path, described: Mapping[str, Any]) -> Tensor:
 def _state(path: Path) -> dict[str, int]:
     stat = path.stat()
     return {"size": stat.st_size, "changed": stat.st_mtime_ns}
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -43,7 +43,10 @@ def largest(memories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def memory_line(memory: Mapping[str, Any]) -> str:
     """One line for the log."""
     kind = "cumulative, because this system cannot reset peaks" if memory["cumulative"] else "of the process"
-    line = f"Peak memory by stage, {kind}: {_mebibytes(memory['resident'])}"
+    if any(memory["resident"].values()):
+        line = f"Peak memory by stage, {kind}: {_mebibytes(memory['resident'])}"
+    else:  # Windows
+        line = "Peak memory by stage: this system does not tell the process's"
     if memory["processes"]:
         line += f"; other processes: {_mebibytes(memory['processes'])}"
     if memory.get("device"):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gas_cli.config.dataset import GIVEN, DatasetConfig
-from gas_cli.config.root import Config
+from gas_cli.config.method import MethodConfig
+from gas_cli.config.model import ModelConfig
 from gas_cli.errors import Interrupted, UserError, told
 from gas_cli.graph.graph import Graph
 from gas_cli.prepared.problem import Problem
@@ -64,23 +65,24 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
     )
 
 
-def dataset_name(config: DatasetConfig, graph: Graph) -> str:
-    """The name in the configuration; of a graph that a program has given, its own."""
-    return graph.name if config.name == GIVEN else config.name
-
-
-def describe(config: Config, problem: Problem, trainer: Trainer, seed: int) -> dict[str, Any]:
-    """The part of the summary that is known before the first epoch."""
-    graph, partition, histories = problem.graph, problem.partition, trainer.histories
+def named(dataset: DatasetConfig, model: ModelConfig, method: MethodConfig, graph: Graph, seed: int) -> dict[str, Any]:
+    """The first part of the summary: what runs. A graph that a program has given has its own name."""
     return {
         "status": "running",
-        "dataset": dataset_name(config.dataset, graph),
-        "model": config.model.name,
-        "method": config.method.name,
+        "dataset": graph.name if dataset.name == GIVEN else dataset.name,
+        "model": model.name,
+        "method": method.name,
         "seed": seed,
+    }
+
+
+def describe(problem: Problem, trainer: Trainer) -> dict[str, Any]:
+    """The further part of the summary that is known before the first epoch."""
+    graph, partition, histories = problem.graph, problem.partition, trainer.histories
+    return {
         "metric": "accuracy" if graph.metric.startswith("ogb:") else graph.metric,
         "device": str(trainer.device),
-        "epochs": config.trainer.epochs,
+        "epochs": trainer.config.trainer.epochs,
         "num_nodes": graph.num_nodes,
         "num_edges": graph.num_edges,
         **({"classes": list(graph.class_names)} if graph.class_names else {}),

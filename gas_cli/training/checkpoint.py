@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from gas_cli.errors import UserError
+from gas_cli.files import replaced
 from gas_cli.training.structure import unexpected
 
 FORMAT = 3
@@ -24,23 +24,14 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
     Raises UserError where the disk is full or the folder not writable; the previous checkpoint stays.
     """
-    temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with replaced(path) as file:
             torch.save({"format": FORMAT, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch wraps a failed write in a RuntimeError of its archive writer
-        cause = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(cause, OSError):
-            raise
-        with contextlib.suppress(OSError):  # where it could not even be made
-            temporary.unlink()
+    except OSError as error:
         kept = f" The previous checkpoint {path} is intact." if path.exists() else ""
         raise UserError(
-            f"Cannot write the checkpoint {path}: {os.strerror(cause.errno or 0)}.{kept} "
+            f"Cannot write the checkpoint {path}: {error.strerror or error}.{kept} "
             f"Free space (or make the folder writable), then continue with: gas-train resume={path.parent.parent}"
         ) from error
 

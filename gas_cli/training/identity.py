@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gas_cli.config.continued import fixed_settings
-from gas_cli.config.model import CustomConfig
+from gas_cli.config.method import MethodConfig
+from gas_cli.config.model import CustomConfig, ModelConfig
 from gas_cli.config.removed import renamed
 from gas_cli.config.root import Config
 from gas_cli.config.setting import as_typed
@@ -29,7 +30,7 @@ def identity_of(config: Config, problem: Problem, seed: int) -> dict[str, Any]:
 
 def without_graph(config: Config, seed: int) -> dict[str, Any]:
     """The same where no graph was loaded: enough for `check_same_settings`."""
-    return {"settings": fixed_settings(replace(config, runs=1, seed=seed)), "code": _code(config), "graph": {}}
+    return {"settings": fixed_settings(replace(config, runs=1, seed=seed)), "code": _code(config.model, config.method), "graph": {}}
 
 
 def check_same_run(saved: Any, ours: Mapping[str, Any]) -> None:
@@ -95,9 +96,9 @@ def _check_form(saved: Any, ours: Mapping[str, Any]) -> None:
         raise UserError("the checkpoint does not name its run: it is damaged. Restore an intact copy, or start the run again.")
 
 
-def _code(config: Config) -> str:
+def _code(model: ModelConfig, method: MethodConfig) -> str:
     """The hash of the files behind `model.module`, and of the code of registered models and methods; '' without any."""
-    file = load_module(config.model.module).__file__ if isinstance(config.model, CustomConfig) else None
+    file = load_module(model.module).__file__ if isinstance(model, CustomConfig) else None
     content = Path(file).read_bytes() if file else b""
-    content += b"".join(source_of(part.implementation) for part in (config.model, config.method))
+    content += b"".join(source_of(part.implementation) for part in (model, method))
     return hashlib.blake2b(content, digest_size=16).hexdigest() if content else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +122,24 @@ def test_where_peaks_cannot_be_restarted_they_are_the_processes_so_far(monkeypat
 def test_without_proc_the_peak_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory, "STATUS", tmp_path / "status")
     assert resident_peak() == resident_bytes() > MIB
+
+
+def test_without_the_resource_module_the_peak_is_not_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "STATUS", tmp_path / "none")
+    assert resident_peak() > 0
+    monkeypatch.setitem(sys.modules, "resource", None)  # importing it then fails
+    assert resident_peak() == 0
+
+
+def test_every_module_is_imported_without_what_only_posix_has() -> None:
+    program = """if True:
+        import importlib, pkgutil, sys
+        sys.modules.update(dict.fromkeys(("resource", "fcntl", "pwd", "grp", "termios")))
+        import gas_cli
+        for module in pkgutil.walk_packages(gas_cli.__path__, "gas_cli."):
+            importlib.import_module(module.name)
+            print(module.name)
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "gas_cli.run" in done.stdout.splitlines()

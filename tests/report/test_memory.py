@@ -25,6 +25,11 @@ def test_the_line_says_where_peaks_are_cumulative_and_what_a_device_took() -> No
     assert "cumulative" in line and "other processes" not in line and "on the device: train 70;" in line
 
 
+def test_a_system_that_does_not_tell_is_not_said_to_take_nothing() -> None:
+    line = memory_line({**HOST, "cumulative": True, "resident": dict.fromkeys(HOST["resident"], 0)})
+    assert "does not tell" in line and "train 0" not in line
+
+
 def test_the_highest_is_the_devices_where_there_is_one() -> None:
     assert highest(HOST) == 900 * MIB
     assert highest({**HOST, "device": {"setup": MIB, "train": 70 * MIB}}) == 70 * MIB
