@@ -89,9 +89,7 @@ def predict(
 ) -> Predictions:
     """The probabilities of `nodes` (ids as in the dataset), or of all; `gas_cli.predict` documents the rest. `source` is what messages call
     `nodes`. Raises UserError for a folder, checkpoint, graph or node that does not fit."""
-    config = load_config(run / "config.yaml")
-    if config.runs > 1:
-        raise UserError(f"run={run} holds {config.runs} runs: choose one, such as run={run / run_folder(0)}.")
+    config = config_of(run)
     path = run / "checkpoints" / f"{checkpoint}.pt"
     state = load_checkpoint(path)
     if mode == "history":
@@ -116,6 +114,14 @@ def predict(
             "Check this node's features and those of its neighbours: they are much larger than in the training."
         )
     return Predictions(wanted, values.numpy(), problem.graph.class_names or tuple(str(c) for c in range(values.shape[1])))
+
+
+def config_of(run: Path) -> Config:
+    """The settings of a single run. Raises UserError for a folder that holds several."""
+    config = load_config(run / "config.yaml")
+    if config.runs > 1:
+        raise UserError(f"run={run} holds {config.runs} runs: choose one, such as run={run / run_folder(0)}.")
+    return config
 
 
 def _check_run(config: Config, problem: Problem, state: dict[str, Any], mode: str) -> None:

@@ -1,11 +1,11 @@
-"""`gas-predict`: class probabilities from a finished run. See `gas-predict --help`."""
+"""`gas-predict`: class probabilities from a finished run, or its model for PyG. See `gas-predict --help`."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import gas_cli
@@ -21,15 +21,16 @@ from gas_cli.config.training import CHECKPOINTS, EVALUATION_MODES
 from gas_cli.errors import UserError
 
 HELP = """\
-gas-predict: class probabilities of a trained model
+gas-predict: class probabilities of a trained model, or the model for plain PyG
 
 usage: gas-predict run=RUN_DIR [SETTING=VALUE ...]
 
 settings and their defaults
 {settings}
 
-example
+examples
   gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn mode=exact out=predictions.npz
+  gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn export=model.pt
 
 {exit_codes}"""
 
@@ -44,6 +45,7 @@ class PredictConfig:
     nodes: str = setting("", ".npy or .txt file of node ids; all nodes without it.")
     checkpoint: str = setting("best", "`best` by the validation metric, or `last`.", CHECKPOINTS)
     device: str = setting("auto", "Where to compute; `auto` takes CUDA where there is one.", DEVICES)
+    export: str = setting("", "Write the weights and settings for plain PyG to this .pt file, and predict nothing; no graph is read.")
 
     def __post_init__(self) -> None:
         if not self.run:
@@ -54,6 +56,15 @@ class PredictConfig:
         require(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
         require(not self.nodes or Path(self.nodes).is_file(), "nodes", self.nodes, "an .npy or .txt file of node ids")
         require(Path(self.out).suffix == ".npz", "out", self.out, "a file name that ends in .npz")
+        if self.export:
+            self._check_export()
+
+    def _check_export(self) -> None:
+        require(Path(self.export).suffix == ".pt", "export", self.export, "a file name that ends in .pt")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ("run", "checkpoint", "export") and value != field.default:
+                raise UserError(f"{field.name}={value} is not valid with export={self.export}, which predicts nothing. Leave one out.")
 
 
 def main() -> None:
@@ -80,7 +91,10 @@ def _run(argv: list[str]) -> None:
         print(f"gas-predict {gas_cli.__version__}")
         return
     settings = parse_settings(PredictConfig, argv)
-    _check_writable(Path(settings.out))
+    if settings.export:
+        _export(settings)
+        return
+    _check_writable("out", Path(settings.out))
     from gas_cli.prediction import predict, read_nodes
 
     with logged_as_notes():
@@ -95,11 +109,18 @@ def _run(argv: list[str]) -> None:
     print(f"Wrote {found.save(settings.out)}")
 
 
-def _check_writable(out: Path) -> None:
+def _export(settings: PredictConfig) -> None:
+    _check_writable("export", Path(settings.export))
+    from gas_cli.export import export_model
+
+    print(f"Wrote {export_model(Path(settings.run), Path(settings.export), settings.checkpoint)}")
+
+
+def _check_writable(setting: str, out: Path) -> None:
     """Before minutes of computing, not after. Raises UserError."""
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     usable = folder.is_dir() and os.access(folder, os.W_OK) and not out.is_dir()
-    require(usable, "out", out, f"a path that can be written: {'it' if out.is_dir() else folder} is {_why_not(folder, out)}")
+    require(usable, setting, out, f"a path that can be written: {'it' if out.is_dir() else folder} is {_why_not(folder, out)}")
 
 
 def _why_not(folder: Path, out: Path) -> str:

@@ -25,11 +25,12 @@ SHAPING = ("feature columns", "classes")
 def identity_of(config: Config, problem: Problem, seed: int) -> dict[str, Any]:
     """settings: those that a continued run may not change; code: a hash of the files of the user's model and method, '' without any;
     graph: the fingerprints of graph and partition. Plain text throughout, so that a difference can be shown."""
-    return {
-        "settings": fixed_settings(replace(config, runs=1, seed=seed)),
-        "code": _code(config.model, config.method),
-        "graph": dict(problem.fingerprints),
-    }
+    return without_graph(config, seed) | {"graph": dict(problem.fingerprints)}
+
+
+def without_graph(config: Config, seed: int) -> dict[str, Any]:
+    """The same where no graph was loaded: enough for `check_same_settings`."""
+    return {"settings": fixed_settings(replace(config, runs=1, seed=seed)), "code": _code(config.model, config.method), "graph": {}}
 
 
 def check_same_run(saved: Any, ours: Mapping[str, Any]) -> None:

@@ -1,0 +1,238 @@
+"""A trained model as a file for plain PyG: weights under the names of PyG's modules, and the settings to build these from."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gas_cli.config.checks import MAX_COUNT
+from gas_cli.config.model import (
+    APPNPConfig,
+    GATConfig,
+    GCNConfig,
+    GCNIIConfig,
+    GINConfig,
+    HiddenLayersConfig,
+    ModelConfig,
+    SAGEConfig,
+    StackConfig,
+)
+from gas_cli.config.root import Config
+from gas_cli.errors import UserError
+from gas_cli.files import write_atomically
+from gas_cli.model.registry import build_model
+from gas_cli.prediction import config_of
+from gas_cli.report.summary import read_summary
+from gas_cli.saved import misfit
+from gas_cli.training.checked import check_weights
+from gas_cli.training.checkpoint import load_checkpoint, naming
+from gas_cli.training.identity import check_same_settings, without_graph
+from gas_cli.training.progress import check_best
+
+FORMAT = 1
+KINDS: dict[type[ModelConfig], str] = {
+    GCNConfig: "gcn",
+    SAGEConfig: "sage",
+    GINConfig: "gin",
+    GATConfig: "gat",
+    APPNPConfig: "appnp",
+    GCNIIConfig: "gcnii",
+}
+"""What can be exported: exactly these classes, whose models PyG has. A package's subclass is another model."""
+
+Form = Callable[[Tensor], Tensor]
+
+
+def _as_it_is(weight: Tensor) -> Tensor:
+    return weight
+
+
+def _transposed(weight: Tensor) -> Tensor:
+    return weight.t()
+
+
+def _one_more(weight: Tensor) -> Tensor:
+    return weight.unsqueeze(0)
+
+
+CONVOLUTIONS: dict[str, dict[str, tuple[str, Form]]] = {
+    "gcn": {"weight": ("lin.weight", _transposed)},
+    "sage": {
+        "neighbours": ("lin_l.weight", _transposed),
+        "own.bias": ("lin_l.bias", _as_it_is),
+        "own.weight": ("lin_r.weight", _transposed),
+    },
+    "gin": {
+        "first.weight": ("nn.0.weight", _transposed),
+        "first.bias": ("nn.0.bias", _as_it_is),
+        "second.weight": ("nn.3.weight", _as_it_is),
+        "second.bias": ("nn.3.bias", _as_it_is),
+        "eps": ("eps", _one_more),
+    },
+    "gat": {
+        "source": ("lin.weight", _transposed),
+        "att_source": ("att_src", _one_more),
+        "att_target": ("att_dst", _one_more),
+        "edge": ("lin_edge.weight", _transposed),
+        "att_edge": ("att_edge", _one_more),
+    },
+}
+"""Of the weights in `convs.L.`: PyG's name for each, and how its form is reached. The others have the same name and form in both."""
+
+
+def export_model(run: Path, out: Path, checkpoint: str = "best") -> Path:
+    """Write the model of the checkpoint `best` or `last` to the file `out`; docs/export.md describes it. No graph is read.
+
+    Raises UserError for a run or checkpoint that is damaged, for a model or setting that PyG's modules do not have, and where `out`
+    cannot be written.
+    """
+    config = config_of(run)
+    kind = _kind(config.model)
+    path = run / "checkpoints" / f"{checkpoint}.pt"
+    state = load_checkpoint(path)
+    with naming(path):
+        check_same_settings(state.get("fingerprint"), without_graph(config, config.seed))
+        if checkpoint == "best":
+            check_best(state.get("progress"))
+        content = _content(kind, config, state)
+    content["class_names"] = _class_names(run, content["settings"]["out_channels"])
+    file = io.BytesIO()
+    torch.save(content, file)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, file.getvalue())
+    except OSError as error:
+        raise UserError(f"export={out} cannot be written: {error.strerror}. Choose another path.") from error
+    return out
+
+
+def _kind(config: ModelConfig) -> str:
+    """PyG's counterpart. Raises UserError for a model without one, and for settings that it cannot represent."""
+    kind, remedy = KINDS.get(type(config)), f"Models that can be exported: {', '.join(KINDS.values())}."
+    if kind is None:
+        raise UserError(f"model={config.name} cannot be exported. {remedy}")
+    if isinstance(config, GATConfig) and config.version != 1:
+        raise UserError(f"model={config.name} with model.version={config.version} (GATv2) cannot be exported. {remedy}")
+    normed = isinstance(config, HiddenLayersConfig) and (config.batch_norm or (isinstance(config, GINConfig) and config.mlp_batch_norm))
+    if normed and isinstance(config, HiddenLayersConfig) and not config.track_running_stats:
+        raise UserError(
+            "model.track_running_stats=false cannot be exported: scores would depend on which nodes are computed together. "
+            "Train with model.track_running_stats=true."
+        )
+    return kind
+
+
+def _content(kind: str, config: Config, state: dict[str, Any]) -> dict[str, Any]:
+    """All of the file but the names of the classes. Raises UserError where the weights do not fit the settings."""
+    graph, weights = state["fingerprint"]["graph"], state.get("model")
+    in_channels, out_channels = (_size(key, graph.get(key)) for key in ("feature columns", "classes"))
+    edge_dim = _edge_dim(weights)
+    model = build_model(config.model, in_channels, out_channels, config.seed, edge_dim)
+    check_weights(weights, model.state_dict())
+    settings = _settings(kind, config.model, in_channels, out_channels, edge_dim)
+    return {"format": FORMAT, "model": kind, "settings": settings, "state_dict": _renamed(kind, state["model"])}
+
+
+def _size(name: str, text: Any) -> int:
+    """What the checkpoint says of its graph."""
+    if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= len(str(MAX_COUNT))):
+        misfit(f"{name} of the graph is {str(text)[:80]!r}", "a whole number")
+    return int(text)
+
+
+def _edge_dim(weights: Any) -> int:
+    """Columns of the edge attributes that GAT reads, 0 without."""
+    edge = weights.get("convs.0.edge") if isinstance(weights, dict) else None
+    return edge.shape[0] if isinstance(edge, Tensor) and edge.dim() == 2 else 0
+
+
+def _settings(kind: str, config: ModelConfig, in_channels: int, out_channels: int, edge_dim: int) -> dict[str, Any]:
+    """Plain values, from which the page's lines build PyG's modules."""
+    shared = {
+        "in_channels": in_channels,
+        "hidden_channels": config.hidden_channels,
+        "out_channels": out_channels,
+        "num_layers": config.num_layers,
+        "dropout": config.dropout,
+        "drop_input": config.drop_input,
+        "normalization": config.normalization,
+        "self_loops": config.self_loops or config.normalization == "sym",
+    }
+    if isinstance(config, APPNPConfig):
+        return shared | {"alpha": config.alpha}
+    assert isinstance(config, HiddenLayersConfig)
+    shared |= {"batch_norm": config.batch_norm}
+    if isinstance(config, GCNIIConfig):
+        names = ("alpha", "theta", "shared_weights", "residual")
+        return shared | {name: getattr(config, name) for name in names}
+    assert isinstance(config, StackConfig)
+    return shared | {"linear": config.linear, "activation": config.activation} | _layers(kind, config, shared, edge_dim)
+
+
+def _layers(kind: str, config: StackConfig, shared: dict[str, Any], edge_dim: int) -> dict[str, Any]:
+    """Of the models made of like layers: the arguments of each convolution, and which layers add their input to their output."""
+    width = config.hidden_channels * (config.heads if isinstance(config, GATConfig) else 1)
+    first, last = (config.hidden_channels, width) if config.linear else (shared["in_channels"], shared["out_channels"])
+    dims = [first, *[width] * (config.num_layers - 1), last]
+    convs = []
+    for index in range(config.num_layers):
+        arguments = {"in_channels": dims[index], "out_channels": dims[index + 1]}
+        convs.append(arguments | _arguments(kind, config, index, shared["self_loops"], edge_dim))
+    hidden = range(config.num_layers if config.linear else config.num_layers - 1)
+    residual = [config.residual and index in hidden and dims[index] == dims[index + 1] for index in range(config.num_layers)]
+    if residual[0] and not config.linear:
+        raise UserError(
+            f"model.residual=true cannot be exported with as many features as channels ({first}): whether the first layer adds its input "
+            "depends on how the features were stored (dense or sparse). Train with another model.hidden_channels, or model.linear=true."
+        )
+    return {"width": width, "residual": residual, "convs": convs}
+
+
+def _arguments(kind: str, config: StackConfig, index: int, self_loops: bool, edge_dim: int) -> dict[str, Any]:
+    """What a convolution gets besides its two sizes. The adjacency brings self-loops and normalisation, except to attention."""
+    if isinstance(config, GATConfig):
+        last = index == config.num_layers - 1 and not config.linear
+        heads = config.out_heads if last else config.heads
+        inner = {} if last else {"out_channels": config.hidden_channels}  # of one head
+        edges = {"edge_dim": edge_dim} if edge_dim else {}
+        return inner | {"heads": heads, "concat": not last, "add_self_loops": self_loops} | edges
+    if isinstance(config, GINConfig):
+        return {"batch_norm": config.batch_norm or config.mlp_batch_norm}
+    return {"normalize": False} if kind == "gcn" else {"aggr": "sum"}
+
+
+def _renamed(kind: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights under PyG's names, each contiguous and with memory of its own."""
+    found = {}
+    for name, weight in weights.items():
+        there, form = _place(kind, name)
+        found[there] = form(weight.detach()).clone(memory_format=torch.contiguous_format)
+    return found
+
+
+def _place(kind: str, name: str) -> tuple[str, Form]:
+    """PyG's name of a weight, and how its form is reached."""
+    group, _, rest = name.partition(".")
+    if kind == "gcnii" and group in ("weights", "initial_weights"):
+        return f"convs.{rest}.weight{1 if group == 'weights' else 2}", _as_it_is
+    if group != "convs":
+        return name, _as_it_is
+    index, _, inner = rest.partition(".")
+    if kind == "gin" and inner.startswith("norm."):
+        return f"convs.{index}.nn.1.{inner.removeprefix('norm.')}", _as_it_is
+    there, form = CONVOLUTIONS[kind].get(inner, (inner, _as_it_is))
+    return f"convs.{index}.{there}", form
+
+
+def _class_names(run: Path, num_classes: int) -> list[str]:
+    """The dataset's labels, from the run's summary; the numbers of the classes where it has none."""
+    names = read_summary(run / "summary.json").get("classes") or [str(number) for number in range(num_classes)]
+    if not isinstance(names, list) or len(names) != num_classes:
+        found = len(names) if isinstance(names, list) else type(names).__name__
+        raise UserError(f"{run / 'summary.json'}: classes is of {found}, expected a list of {num_classes} names. Restore an intact copy.")
+    return [str(name) for name in names]
