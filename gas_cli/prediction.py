@@ -26,6 +26,7 @@ from gas_cli.model.model import Model
 from gas_cli.passes.evaluator import Evaluator
 from gas_cli.passes.loss import probabilities
 from gas_cli.prepared.problem import Problem
+from gas_cli.report.prediction_table import FORMS, write_table
 from gas_cli.run import prepare, run_folder
 from gas_cli.tables.histories import Histories
 from gas_cli.training.assemble import make_model, pick_device
@@ -41,14 +42,16 @@ log = logging.getLogger(__name__)
 class Predictions:
     """Class probabilities of n nodes.
 
-    nodes          int64 [n], ids as in the dataset
+    nodes          [n], ids as in the dataset: int64, or texts
     probabilities  float32 [n, C]: each row adds up to 1 with one class per node, and is C separate probabilities with several
     classes        the dataset's label of each column, as text
+    several        whether a node may have several of them
     """
 
-    nodes: NDArray[np.int64]
+    nodes: NDArray[Any]
     probabilities: NDArray[np.float32]
     classes: tuple[str, ...]
+    several: bool = False
 
     @property
     def labels(self) -> NDArray[np.str_]:
@@ -57,14 +60,22 @@ class Predictions:
         chosen: NDArray[np.str_] = names[self.probabilities.argmax(1)]
         return chosen
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the three arrays to the .npz file `path`, whole or not at all. Raises UserError where that cannot be done."""
+    def save(self, path: str | os.PathLike[str], top: int | None = None) -> Path:
+        """Write the file `path`, whole or not at all: a table by id (.csv, .parquet; of the `top` most likely classes, if given), or the
+        arrays `nodes`, `probabilities` and `classes` (.npz, which is appended to any other name). Raises UserError where that cannot be
+        done."""
         out = Path(path)
-        out = out if out.suffix == ".npz" else out.with_name(out.name + ".npz")
+        out = out if out.suffix in (".npz", *FORMS) else out.with_name(out.name + ".npz")
+        if top is not None and not 1 <= top <= len(self.classes):
+            raise UserError(f"top={top} is not valid: expected a number of classes from 1 to {len(self.classes)}.")
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             with replaced(out) as file:
-                np.savez(file, nodes=self.nodes, probabilities=self.probabilities, classes=np.array(self.classes))
+                if out.suffix in FORMS:
+                    write_table(file, out.suffix, self.nodes, self.probabilities, self.classes, self.several, top)
+                else:
+                    nodes = self.nodes if self.nodes.dtype.kind == "i" else self.nodes.astype(str)  # no pickled objects
+                    np.savez(file, nodes=nodes, probabilities=self.probabilities, classes=np.array(self.classes))
         except OSError as error:
             raise UserError(f"out={out} cannot be written: {error.strerror}. Choose another path.") from error
         return out
@@ -97,7 +108,7 @@ def predict(
     problem = prepare(config, progress=True, graph=graph)
     if mode == "history" and problem.graph.inductive:
         raise UserError(f"mode=history: {problem.graph.name} is inductive, and only its training nodes have histories. Use mode=exact.")
-    wanted = _checked(nodes, problem.graph.num_nodes, source)
+    wanted = _rows_of(nodes, problem.graph, source)
     with naming(path):
         _check_run(config, problem, state, mode)
         if checkpoint == "best":
@@ -109,11 +120,14 @@ def predict(
     values = probabilities(original[torch.from_numpy(wanted)], problem.multilabel)
     bad = torch.isfinite(values).all(1).logical_not().nonzero()
     if bad.numel():
+        node = _named(problem.graph, int(wanted[int(bad[0])]))
         raise UserError(
-            f"{run}: the probabilities of node {wanted[int(bad[0])]} are NaN: its class scores overflow, so nothing was written. "
+            f"{run}: the probabilities of node {node} are NaN: its class scores overflow, so nothing was written. "
             "Check this node's features and those of its neighbours: they are much larger than in the training."
         )
-    return Predictions(wanted, values.numpy(), problem.graph.class_names or tuple(str(c) for c in range(values.shape[1])))
+    ids = problem.graph.node_ids
+    names = problem.graph.class_names or tuple(str(c) for c in range(values.shape[1]))
+    return Predictions(wanted if ids is None else ids.take(wanted), values.numpy(), names, problem.multilabel)
 
 
 def config_of(run: Path) -> Config:
@@ -164,10 +178,42 @@ def _scores(config: Config, problem: Problem, model: Model, histories: Histories
     return evaluator.exact() if histories is None else evaluator.from_history(histories)
 
 
+def _numbers_or_texts(lines: list[str]) -> NDArray[Any]:
+    """int64 where every line is a whole number written as such; else float64; else the lines."""
+    for kind in (np.int64, np.float64):
+        try:
+            values: NDArray[Any] = np.array(lines, dtype=kind)
+        except (ValueError, OverflowError):
+            continue
+        if kind is np.float64 or values.astype(str).tolist() == lines:
+            return values
+    return np.array(lines, dtype=object)
+
+
+def _named(graph: Graph, row: int) -> Any:
+    """What the dataset calls the node."""
+    return row if graph.node_ids is None else graph.node_ids.take(np.array([row]))[0]
+
+
+def _rows_of(nodes: ArrayLike | None, graph: Graph, source: str) -> NDArray[np.int64]:
+    """The rows of the ids `nodes`, or of all nodes. Raises UserError for an id that no node has."""
+    if nodes is None or graph.node_ids is None:
+        return _checked(nodes, graph.num_nodes, source)
+    ids = np.asarray(nodes)
+    if ids.ndim != 1 or not ids.size:
+        raise UserError(f"{source} has shape {ids.shape}: expected one id per node, at least one; leave `nodes` out for all nodes.")
+    rows = graph.node_ids.rows_of([int(i) if isinstance(i, float) and i.is_integer() else i for i in ids.tolist()])
+    if (bad := np.flatnonzero(rows < 0)).size:
+        raise UserError(f"{source}: entry {bad[0]} is {ids[bad[0]]}, which is the id of no node of {graph.name}. Correct or remove it.")
+    return rows.astype(np.int64)
+
+
 def _checked(nodes: ArrayLike | None, num_nodes: int, source: str) -> NDArray[np.int64]:
     if nodes is None:
         return np.arange(num_nodes)
     ids = np.asarray(nodes)
+    if ids.dtype.kind in "OU":
+        raise UserError(f"{source} holds text such as {ids.ravel()[0]!r}: expected one whole number per node, one node id per line.")
     if ids.ndim != 1 or ids.dtype.kind not in "iuf" or not np.all(np.isfinite(ids)) or np.any(ids != np.floor(ids)):
         raise UserError(f"{source} has shape {ids.shape} and type {ids.dtype}: expected one whole number per node.")
     if not ids.size:
@@ -179,10 +225,10 @@ def _checked(nodes: ArrayLike | None, num_nodes: int, source: str) -> NDArray[np
 
 
 def read_nodes(path: Path) -> NDArray[Any]:
-    """The array in an .npy file, or the numbers in a text file, one per line. Raises UserError."""
+    """The array in an .npy file, or the ids in a text file, one per line. Raises UserError."""
     try:
         if path.suffix != ".npy":
-            return np.array([line for line in path.read_text().splitlines() if line.strip()], dtype=np.float64)
+            return _numbers_or_texts([line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()])
         ids = np.load(path, allow_pickle=False)
         if not isinstance(ids, np.ndarray):
             raise ValueError("it is an archive of several arrays")

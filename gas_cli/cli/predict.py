@@ -29,7 +29,7 @@ settings and their defaults
 {settings}
 
 examples
-  gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn mode=exact out=predictions.npz
+  gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn mode=exact out=predictions.csv
   gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn export=model.pt
 
 {exit_codes}"""
@@ -41,7 +41,8 @@ class PredictConfig:
 
     run: str = setting("", "Folder of a run of gas-train.")
     mode: str = setting("exact", "`exact`: recompute all layers; `history`: the last one, on histories.", EVALUATION_MODES)
-    out: str = setting("predictions.npz", "File to write: `nodes` (ids) and `probabilities`.")
+    out: str = setting("predictions.npz", "File to write: .csv or .parquet, a row per node with its id, class and probabilities; or .npz.")
+    top: int | None = setting(None, "Only this many classes of each node, the most likely first (.csv, .parquet).")
     nodes: str = setting("", ".npy or .txt file of node ids; all nodes without it.")
     checkpoint: str = setting("best", "`best` by the validation metric, or `last`.", CHECKPOINTS)
     device: str = setting("auto", "Where to compute; `auto` takes CUDA where there is one.", DEVICES)
@@ -55,7 +56,10 @@ class PredictConfig:
         require(self.checkpoint in CHECKPOINTS, "checkpoint", self.checkpoint, "one of " + ", ".join(CHECKPOINTS))
         require(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
         require(not self.nodes or Path(self.nodes).is_file(), "nodes", self.nodes, "an .npy or .txt file of node ids")
-        require(Path(self.out).suffix == ".npz", "out", self.out, "a file name that ends in .npz")
+        form = Path(self.out).suffix
+        require(form in (".npz", ".csv", ".parquet"), "out", self.out, "a file name that ends in .csv, .parquet or .npz")
+        require(self.top is None or self.top >= 1, "top", self.top, "a number of classes from 1")
+        require(self.top is None or form != ".npz", "top", self.top, "out=FILE.csv or out=FILE.parquet with it")
         if self.export:
             self._check_export()
 
@@ -106,7 +110,7 @@ def _run(argv: list[str]) -> None:
             device=settings.device,
             source=f"nodes={settings.nodes}",
         )
-    print(f"Wrote {found.save(settings.out)}")
+    print(f"Wrote {found.save(settings.out, settings.top)}")
 
 
 def _export(settings: PredictConfig) -> None:

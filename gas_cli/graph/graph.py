@@ -217,6 +217,7 @@ class Graph:
             "labels": _digest(self.y),
             "masks": _digest(*(mask for split in self.splits for mask in (split.train, split.val, split.test))),
             **({"ids": self.node_ids.digest()} if self.node_ids is not None else {}),
+            **({"columns": self.schema.as_text()} if self.schema.as_text() else {}),
         }
 
     def _named_classes(self) -> str:

@@ -6,6 +6,7 @@ It is kept with the prepared graph and in the checkpoint. A model fits other dat
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,15 @@ class Schema:
         """What JSON and a checkpoint can hold."""
         return dataclasses.asdict(self)
 
+    def as_text(self) -> str:
+        """One line, equal for equal schemas; empty where the source names no column."""
+        return json.dumps(self.as_json(), sort_keys=True) if self.features or self.edge_attributes else ""
+
+    @classmethod
+    def from_text(cls, text: str) -> Schema:
+        """What `as_text` gave. Raises `ValueError`, `KeyError` or `TypeError` for any other text."""
+        return cls.from_json(json.loads(text)) if text else cls()
+
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Schema:
         """Raises `KeyError`, `TypeError` or `ValueError` for anything that `as_json` did not make."""
@@ -74,10 +84,16 @@ def _check_columns(what: str, ours: Sequence[Column], theirs: Sequence[Column], 
     for mine, yours in zip(ours, theirs, strict=True):
         if mine.name != yours.name:
             raise UserError(f"{source}: the {what} have {yours.name!r} where the training had {mine.name!r}. Reorder the columns.")
-        if (mine.kind, mine.width) != (yours.kind, yours.width) and mine.kind != "words":
+        if mine.kind == yours.kind == "words" and mine.categories != yours.categories:
+            other = sorted(set(mine.categories) ^ set(yours.categories))
             raise UserError(
-                f"{source}: column {mine.name!r} of the {what} holds {yours.width} x {yours.kind} where the model was trained with "
-                f"{mine.width} x {mine.kind}. Write it as it was."
+                f"{source}: column {mine.name!r} of the {what} has other words than in the training: {_few(other)} "
+                "occur in only one of them. Restore them, or train again."
+            )
+        if (mine.kind, mine.width) != (yours.kind, yours.width):
+            raise UserError(
+                f"{source}: column {mine.name!r} of the {what} holds {yours.kind} (width {yours.width}) where the training had "
+                f"{mine.kind} (width {mine.width}). Write it as it was."
             )
 
 

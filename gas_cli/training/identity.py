@@ -15,6 +15,7 @@ from gas_cli.config.removed import renamed
 from gas_cli.config.root import Config
 from gas_cli.config.setting import as_typed
 from gas_cli.errors import UserError
+from gas_cli.graph.schema import Schema
 from gas_cli.prepared.problem import Problem
 from gas_cli.user_code import load_module, source_of
 
@@ -74,6 +75,7 @@ def graph_changes(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str
 def check_applicable(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     """Raise UserError where a trained model cannot be applied to this graph: other feature columns, or other classes."""
     before, now = saved["graph"].get("class names"), ours["graph"]["class names"]
+    check_columns(saved["graph"].get("columns", ""), ours["graph"].get("columns", ""))
     for key in SHAPING:
         if saved["graph"].get(key) != ours["graph"][key]:
             raise UserError(
@@ -85,6 +87,15 @@ def check_applicable(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
             f"the graph's classes are the {now}; in training they were the {before}. The scores would get the wrong names. "
             "Restore the dataset's files."
         )
+
+
+def check_columns(saved: str, ours: str) -> None:
+    """Raise UserError where the columns behind the features or edge attributes are not those of the training; texts of `Schema`."""
+    try:
+        before, now = Schema.from_text(saved), Schema.from_text(ours)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"the checkpoint's columns cannot be read ({error}): it is damaged. Restore an intact copy.") from error
+    before.check_same(now, "the graph")
 
 
 def _check_form(saved: Any, ours: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Any, ..
     failures = {"user.npz": UserError("no checkpoint"), "bug.npz": RuntimeError("boom"), "stop.npz": Interrupted("stop")}
 
     class Found:
-        def save(self, out: str) -> str:
+        def save(self, out: str, top: int | None) -> str:
             received[-1] += (out,)
             if out in failures:
                 raise failures[out]
@@ -58,7 +58,8 @@ def test_defaults_and_settings_reach_the_program(calls: list[tuple[Any, ...]], c
         (["run=run", "mode=fast"], "exact, history"),
         (["run=run", "mod=exact"], "Did you mean mode"),
         (["run=run", "nodes=none.txt"], "file of node ids"),
-        (["run=run", "out=p.csv"], ".npz"),
+        (["run=run", "out=p.xls"], ".npz"),
+        (["run=run", "top=2"], "out=FILE.csv"),
         (["run=run", "checkpoint=first"], "best, last"),
         (["run=run", "device=gpu"], "auto, cpu, cuda"),
         (["run"], "expected key=value"),
