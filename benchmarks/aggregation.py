@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.lib.cases import GRAPHS, scaled
 from benchmarks.lib.turns import clock_of, in_turns, ratio, summary
-from scripts.lib.command_line import BENCHMARK, make_parser, result_name
+from scripts.lib.command_line import BENCHMARK, make_parser, result_name, run_script
 from scripts.lib.report import Content, write
 
 if TYPE_CHECKING:
@@ -43,9 +43,6 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the graph's nodes")
     arguments = parser.parse_args()
     arguments.rounds = 1 if arguments.quick else arguments.rounds
-    from gas_cli.cli.environment import prepare_process
-
-    prepare_process()
     import torch
 
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
@@ -171,4 +168,4 @@ def text_row(row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.lib.turns import clock_of, in_turns, ratio, summary
-from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, run_script
 from scripts.lib.report import Content, write
 
 if TYPE_CHECKING:
@@ -52,9 +52,6 @@ def main() -> None:
     if arguments.quick:
         arguments.graphs, arguments.rounds = ["physics-size"], 1
 
-    from gas_cli.cli.environment import prepare_process
-
-    prepare_process()
     import torch
 
     torch.set_num_threads(arguments.threads)
@@ -159,4 +156,4 @@ def table(content: Content) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -22,7 +22,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from scripts.lib import report
-from scripts.lib.command_line import make_parser
+from scripts.lib.command_line import make_parser, run_script
 from tests.touched import LIMIT, ROOT, SECONDS, Sources, check_command, choose
 
 PROCESSES = 2
@@ -140,4 +140,4 @@ def git(*words: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

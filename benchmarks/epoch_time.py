@@ -19,7 +19,7 @@ from benchmarks.lib.cases import CASES, FULL_BATCH, OURS, PLAIN, QUICK, VARIANTS
 from benchmarks.lib.epoch_table import RATIOS, table
 from benchmarks.lib.processes import Outcome, Task, by_case, parse, peak_memory, take_turns
 from benchmarks.lib.turns import ratio
-from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, without_files
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, run_script, without_files
 from scripts.lib.report import write
 
 
@@ -75,10 +75,7 @@ def combine(case: str, variant: str, measured: dict[str, list[Outcome]]) -> dict
 
 
 def work(task: Task) -> Outcome:
-    """One measurement, in the process of its own."""
-    from gas_cli.cli.environment import prepare_process
-
-    prepare_process()  # PyG gets it too: sleeping threads and huge pages make it faster as well
+    """One measurement, in a separate process. PyG gets the environment of `import gas_cli` too, which makes it faster as well."""
     settings, variant = task["settings"], task["variant"]
     if variant in OURS:
         from benchmarks.lib.our_training import measure_epochs
@@ -94,4 +91,4 @@ def work(task: Task) -> Outcome:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.lib.cases import GRAPHS, MODELS, scaled
 from benchmarks.lib.processes import Outcome, Task, parse, take_turns
-from scripts.lib.command_line import BENCHMARK, make_parser, result_name
+from scripts.lib.command_line import BENCHMARK, make_parser, result_name, run_script
 from scripts.lib.report import Content, left_out, rounds_of, write
 
 if TYPE_CHECKING:
@@ -76,9 +76,6 @@ def task(size: int, cache: str, arguments: argparse.Namespace) -> Task:
 
 def work(task: Task) -> Outcome:
     """One size, in the process of its own."""
-    from gas_cli.cli.environment import prepare_process
-
-    prepare_process()
     from benchmarks.lib.our_training import batches, make_trainer, peak, prepare_timed, time_epochs
     from gas_cli.config.compose import compose_config
     from gas_cli.graph.load import load_graph
@@ -170,4 +167,4 @@ def text_row(row: dict[str, Any], first: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

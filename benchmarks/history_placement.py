@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.lib.cases import GRAPHS, MODELS
 from benchmarks.lib.turns import ratio
-from scripts.lib.command_line import make_parser
+from scripts.lib.command_line import make_parser, run_script
 from scripts.lib.report import Content, write
 
 SETTINGS = {
@@ -93,4 +93,4 @@ def table(content: Content) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

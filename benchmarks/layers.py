@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.command_line import add_choices, make_parser
+from scripts.lib.command_line import add_choices, make_parser, run_script
 from scripts.lib.report import Content, write
 
 CASES: dict[str, tuple[str, ...]] = {
@@ -36,9 +36,6 @@ def main() -> None:
     parser = make_parser(__doc__, "--root", "--out", rounds=5)
     add_choices(parser, "--cases", CASES)
     arguments = parser.parse_args()
-    from gas_cli.cli.environment import prepare_process
-
-    prepare_process()
     rows = []
     for case in arguments.cases:
         for method in ("gas", "full_batch"):
@@ -106,4 +103,4 @@ def table(content: Content) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

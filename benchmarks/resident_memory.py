@@ -28,7 +28,7 @@ from typing import Any
 
 from benchmarks.lib.cases import GRAPHS, MODELS
 from benchmarks.lib.processes import in_process, parse
-from scripts.lib.command_line import BENCHMARK, add_choices, make_parser
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, run_script
 from scripts.lib.report import Content, read, write
 
 NAME = "resident-memory"
@@ -70,9 +70,6 @@ def measure(case: str, scale: float, work: str, further: list[str], prepare: boo
     """One measurement, in the process of its own; or, with `prepare`, its raw files, whose making is to leave nothing in that process."""
     if prepare:
         return write_raw(Path(work), scale)
-    from gas_cli.cli.environment import prepare_process
-
-    prepare_process()
     from benchmarks.lib.memory_floor import measure_floor
     from gas_cli.config.compose import compose_config
     from gas_cli.measure.memory import release_free_memory, resident_bytes
@@ -166,4 +163,4 @@ def mebibytes(size: int | None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -14,7 +14,7 @@ import sys
 import time
 
 from benchmarks.lib.cases import ON_GPU
-from scripts.lib.command_line import BENCHMARK, make_parser
+from scripts.lib.command_line import BENCHMARK, make_parser, run_script
 from scripts.lib.report import RESULTS
 
 ON_CPU: dict[str, tuple[str, ...]] = {
@@ -77,4 +77,4 @@ def commands(arguments: argparse.Namespace) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

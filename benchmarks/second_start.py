@@ -32,7 +32,7 @@ from typing import Any
 from benchmarks.lib.one_start import STAGES
 from benchmarks.lib.turns import summary
 from benchmarks.ogb_folder import write_folder
-from scripts.lib.command_line import BENCHMARK, add_choices, make_parser
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, run_script
 from scripts.lib.report import REPOSITORY, Content, write
 
 CASES = {"arxiv-size": 1.0, "products-size": 0.1}
@@ -119,4 +119,4 @@ def table(content: Content) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

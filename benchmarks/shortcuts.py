@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.lib.cases import GRAPHS, MODELS, scaled
 from benchmarks.lib.turns import clock_of, in_turns, ratio, summary
-from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, without_files
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, run_script, without_files
 from scripts.lib.report import Content, left_out, rounds_of, write
 
 if TYPE_CHECKING:
@@ -54,9 +54,6 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.cases, arguments.rounds = [case for case in arguments.cases if case in QUICK], 1
-    from gas_cli.cli.environment import prepare_process
-
-    prepare_process()
     rows = []
     missing = without_files(REAL, arguments)
     for case in (case for case in arguments.cases if case not in missing):
@@ -138,4 +135,4 @@ def table(content: Content) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

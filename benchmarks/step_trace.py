@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.lib.cases import GRAPHS, MODELS
-from scripts.lib.command_line import make_parser
+from scripts.lib.command_line import make_parser, run_script
 from scripts.lib.report import Content, read, write
 
 if TYPE_CHECKING:
@@ -198,4 +198,4 @@ def draw(content: Content, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

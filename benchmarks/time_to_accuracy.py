@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.lib.cases import GRAPHS, MODELS, OURS, scaled
 from benchmarks.lib.processes import Outcome, Task, by_case, parse, take_turns
-from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, without_files
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, run_script, without_files
 from scripts.lib.report import Content, left_out, rounds_of, write
 
 COMPARED = ("gas", "full_batch", "pyg", "pyg-sparse-tensor", "pyg-cluster-loader", "pyg-neighbor-loader")
@@ -78,9 +78,6 @@ def task(case: str, variant: str, seed: int, cache: str, arguments: argparse.Nam
 
 def work(task: Task) -> Outcome:
     """One training, in the process of its own."""
-    from gas_cli.cli.environment import prepare_process
-
-    prepare_process()
     from benchmarks.lib.pyg_training import or_missing
     from benchmarks.lib.racers import our_racer, pyg_racer
     from gas_cli.config.compose import compose_config
@@ -153,4 +150,4 @@ def text_row(row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.lib.cases import GRAPHS, MODELS, scaled
 from benchmarks.lib.turns import ratio, summary
-from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, without_files
+from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, run_script, without_files
 from scripts.lib.report import Content, left_out, write
 
 HALF = scaled(GRAPHS["arxiv-size"], 0.5)
@@ -57,7 +57,7 @@ for line in sys.stdin:
     trainer.progress.next_epoch()
     print(json.dumps(seconds | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
 """
-"""Reads a line, trains an epoch and evaluates, writes a line. torch comes after the package, which sets what torch reads when it is loaded."""
+"""Reads a line, trains an epoch and evaluates, writes a line. torch comes after the package, which sets what torch reads when loaded."""
 STATES = ("before", "after")
 
 
@@ -150,4 +150,4 @@ def table(content: Content) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

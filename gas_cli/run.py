@@ -201,7 +201,7 @@ def _one_of_many(config: Config, problem: Problem, folder: Path, seed: int, reac
     with contextlib.suppress(UserError):
         done = read_summary(folder / "summary.json")
         finished = done.get("status") == "finished" and load_config(folder / "config.yaml").trainer == config.trainer
-        if finished and reached is not None and is_result_of(done, reached):
+        if finished and reached is not None and is_result_of(done, reached, problem.graph.class_names):
             return done
     with claimed(folder):
         return train_once(config, problem, folder, seed)

@@ -14,6 +14,7 @@ from gas_cli.batch.side_stream import arrived
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.model.model import Model
 from gas_cli.ops.low_precision import low_precision
+from gas_cli.passes.class_counts import ClassCounts, count_classes
 from gas_cli.passes.drivers import last_layer, layerwise
 from gas_cli.passes.metrics import make_metric
 from gas_cli.tables.histories import Histories
@@ -55,6 +56,10 @@ class Evaluator:
         """The graph's metric for `train`, `val` and `test`."""
         masks = {"train": split.train, "val": split.val, "test": split.test}
         return {name: self.metric(scores[mask], self.graph.y[mask]) for name, mask in masks.items()}
+
+    def count(self, scores: Tensor, mask: Tensor) -> ClassCounts:
+        """Of the nodes in `mask` bool [N]: how many are of each class, how many were predicted to be."""
+        return count_classes(scores[mask], self.graph.y[mask])
 
     def batches(self, inputs: bool) -> Iterator[Batch]:
         """All nodes once, on the device, in the same batches every time; without `inputs` their features need not be there."""

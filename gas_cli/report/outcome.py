@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from gas_cli.config.model import ModelConfig
 from gas_cli.errors import Interrupted, UserError, told
 from gas_cli.graph.graph import Graph
 from gas_cli.prepared.problem import Problem
+from gas_cli.report.classes import class_scores, pooled_classes, without_classes
 from gas_cli.report.memory import highest, largest, memory_summary
 from gas_cli.report.phases import summarize_records
 from gas_cli.report.recorder import read_metrics
@@ -115,31 +116,35 @@ def result(trainer: Trainer, metrics: Path) -> dict[str, Any]:
     memory = memory_summary(trainer.problem, trainer)
     lines = read_metrics(metrics) if metrics.exists() else []
     records = summarize_records(lines) | {"last": last_evaluation(lines)}
-    return (
-        _measured(trainer.progress.best) | records | {"memory": memory, "peak_memory": max(highest(memory), records.get("peak_memory", 0))}
-    )
+    measured = _measured(trainer.progress.best, trainer.problem.graph.class_names)
+    return measured | records | {"memory": memory, "peak_memory": max(highest(memory), records.get("peak_memory", 0))}
 
 
-def is_result_of(summary: dict[str, Any], best: Best) -> bool:
+def is_result_of(summary: dict[str, Any], best: Best, class_names: Sequence[str]) -> bool:
     """Whether a finished run's summary says what its checkpoint says, and has all that `combine` reads."""
     phases = summary.get("seconds_per_epoch")
     numbers = [summary.get("seconds"), summary.get("peak_memory"), *(phases.values() if isinstance(phases, dict) else [None])]
-    same = all(summary.get(key) == value for key, value in plain(_measured(best)).items()) and is_last(summary.get("last"))
+    same = all(summary.get(key) == value for key, value in plain(_measured(best, class_names)).items()) and is_last(summary.get("last"))
     return same and all(type(number) in (int, float) for number in numbers) and isinstance(summary.get("memory"), dict)
 
 
-def _measured(best: Best) -> dict[str, Any]:
-    return {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
+def _measured(best: Best, class_names: Sequence[str]) -> dict[str, Any]:
+    metrics = {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
+    return metrics | ({"test_classes": None} if best.counts is None else class_scores(best.counts, class_names))
 
 
 def combine(summaries: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the runs share, with mean and standard deviation of what differs; nothing before the first has finished."""
+    """What the runs share, with mean and standard deviation of what differs; nothing before the first has finished.
+
+    The counts of the classes are added up; those of each run stand in its own summary.json only.
+    """
     if not summaries:
         return {}
     phases = [s["seconds_per_epoch"] for s in summaries]
     return {
-        **summaries[0],
-        **aggregate_runs(summaries),
+        **without_classes(summaries[0]),
+        **pooled_classes(summaries),
+        **aggregate_runs([without_classes(summary) for summary in summaries]),
         **combine_last([s["last"] for s in summaries if s.get("last")]),
         "seconds": sum(s["seconds"] for s in summaries),
         "seconds_per_epoch": {name: sum(p[name] for p in phases) / len(phases) for name in phases[0]},

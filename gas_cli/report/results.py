@@ -1,10 +1,11 @@
-"""The table at the end of a run: each metric at the best epoch and at the last one, as mean ± std over several runs."""
+"""The table at the end of a run: each metric at the best epoch and at the last one, as mean ± std over several runs, and the classes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gas_cli.report.classes import class_table
 from gas_cli.report.summary import mean_and_std
 
 SPLITS = ("train", "val", "test")
@@ -47,7 +48,7 @@ def results_table(summary: Mapping[str, Any]) -> str:
     rows += [(split, _result(summary.get(split), std.get(split)), _result(last.get(split), last_std.get(split))) for split in SPLITS]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + class_table(summary)
 
 
 def _result(value: float | None, std: float | None) -> str:

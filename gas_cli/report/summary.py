@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,10 +13,14 @@ from typing import Any
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
 
+NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")
+"""A list of numbers in indented JSON; text in JSON has no line breaks, so that none of it can look like one."""
+
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """Replace the file. Numbers that JSON does not know (NaN, infinities) become null. Raises `OSError`."""
-    write_atomically(path, json.dumps(plain(summary), indent=2) + "\n")
+    """Replace the file. Numbers that JSON does not know (NaN, infinities) become null; a list of numbers is one line. Raises `OSError`."""
+    text = json.dumps(plain(summary), indent=2)
+    write_atomically(path, NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n")
 
 
 def read_summary(path: Path) -> dict[str, Any]:

@@ -7,16 +7,21 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from gas_cli.errors import UserError
+from gas_cli.passes.class_counts import ClassCounts
 
 
 @dataclass
 class Best:
-    """The evaluation with the highest validation metric so far; `epoch` 0 before the first."""
+    """The evaluation with the highest validation metric so far; `epoch` 0 before the first.
+
+    `counts` are those of the test nodes; None in checkpoints of versions that did not count.
+    """
 
     epoch: int = 0
     train: float = math.nan
     val: float = math.nan
     test: float = math.nan
+    counts: ClassCounts | None = field(default=None, compare=False)
 
 
 @dataclass
@@ -62,11 +67,13 @@ class Progress:
         return asdict(self)
 
     @classmethod
-    def from_state_dict(cls, state: Any, batches: int) -> Progress:
+    def from_state_dict(cls, state: Any, batches: int, num_classes: int = 0) -> Progress:
         """The progress in a checkpoint of a run with `batches` steps per epoch. Raises UserError where it contradicts itself."""
         _check_types("progress", state, cls())
         _check_types("best", state["best"], Best())
-        progress = cls(**{**state, "best": Best(**state["best"])})
+        counts = state["best"].get("counts")
+        best = Best(**{**state["best"], "counts": None if counts is None else ClassCounts.from_state_dict(counts, num_classes)})
+        progress = cls(**{**state, "best": best})
         for holds, found, expected in progress._invariants(batches):
             if not holds:
                 raise UserError(
@@ -104,12 +111,12 @@ def check_best(state: Any) -> None:
 
 
 def _check_types(name: str, state: Any, like: Best | Progress) -> None:
-    """The fields of `like`, each of its type; a whole number may stand for any number."""
+    """The fields of `like`, each of its type; a whole number may stand for any number, and earlier versions wrote no counts."""
     names = [item.name for item in fields(like)]
-    if not isinstance(state, dict) or set(state) != set(names):
+    if not isinstance(state, dict) or {*state, *({"counts"} & {*names})} != set(names):
         raise UserError(f"the checkpoint's {name} is not valid: expected {', '.join(names)}. It is damaged: restore an intact copy.")
     for key in names:
-        value, wanted = state[key], type(getattr(like, key))
+        value, wanted = state.get(key), type(getattr(like, key))
         allowed = {float: (int, float), Best: (dict,), type(None): (dict, type(None))}.get(wanted, (wanted,))
         if type(value) not in allowed:
             raise UserError(

@@ -204,7 +204,9 @@ class Trainer:
                 raise self._diverged("The class scores became infinite or NaN")
             with self._stage("evaluate"):
                 values = self.evaluator.measure(scores, self.split)
-            improved = progress.offer(**values)
+                improved = progress.offer(**values)
+                if improved:
+                    progress.best.counts = self.evaluator.count(scores, self.split.test)
             record |= values
         self.optimizer.epoch_end(progress.val)
         progress.next_epoch()
@@ -273,7 +275,7 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint's state. Raises UserError, with nothing changed, where it is of another run or does not fit this one."""
         check_same_run(state.get("fingerprint"), self.identity)
-        progress = Progress.from_state_dict(state.get("progress"), len(self.epochs.groups(1)))
+        progress = Progress.from_state_dict(state.get("progress"), len(self.epochs.groups(1)), self.problem.graph.num_classes)
         check_weights(state.get("model"), self.model.state_dict())
         check_optimizer(state.get("optimizer"), self.optimizer, progress)
         self.method.check(state.get("method"), progress.step)

@@ -71,7 +71,7 @@ def result_name(name: str, arguments: argparse.Namespace) -> str:
 
 
 def run_script(main: Callable[[], Any]) -> None:
-    """Call a script's `main`; what a user can mend is one message and exit code 2."""
+    """Call the `main` of a script or a benchmark, also in a worker process. A `UserError` becomes one message and exit code 2."""
     prepare_process()
     try:
         main()

@@ -44,7 +44,6 @@ def with_libraries(variants: tuple[str, ...]) -> list[Any]:
 def _small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bandwidth of a cache will do here."""
     monkeypatch.setattr("benchmarks.lib.our_training.measure_bandwidth", lambda *_, **__: 1e9)
-    monkeypatch.setattr("gas_cli.cli.environment.prepare_process", lambda: None)
 
 
 @pytest.mark.parametrize("variant", with_libraries(VARIANTS))
