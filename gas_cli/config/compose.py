@@ -6,6 +6,7 @@ everything after works on plain dataclasses. Nothing is ever instantiated from a
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
@@ -256,46 +257,61 @@ def read_settings(path: Path, interpolated: bool = False) -> dict[str, Any]:
 def _read_yaml(path: Path, interpolated: bool = False) -> Any:
     """Yaml of bounded size and depth, as plain values."""
     import yaml
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     try:
         with path.open("rb") as file:
             text = file.read(MOST_BYTES + 1).decode()
-        _check_extent(path, text)
-        content = OmegaConf.to_container(OmegaConf.create(text)) if text.strip() else None
+        complaint, content = _parsed(text)
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
     except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:  # UnicodeDecodeError is a ValueError; so is a number too long
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{path} is not valid yaml: it was cut short or edited by mistake ({reason}).") from error
+    if complaint:
+        raise UserError(f"{path} {complaint}")
     if "${" in text and not interpolated:
         raise UserError(f"{path} holds an interpolation (${{...}}): a saved file has plain values only.")
-    return content
+    return copy.deepcopy(content)
 
 
-def _check_extent(path: Path, text: str) -> None:
-    """Raise UserError for what no saved file has and what would take memory or stack without bound. The events come one by one."""
+@functools.lru_cache(maxsize=4)
+def _parsed(text: str) -> tuple[str, Any]:
+    """What is wrong with the extent of a yaml text, and its content where nothing is; the content is not to be changed.
+
+    Remembered: a command reads the configuration of one run several times, in 25 ms each. Raises what yaml and OmegaConf raise.
+    """
+    from omegaconf import OmegaConf
+
+    complaint = _excess(text)
+    return complaint, OmegaConf.to_container(OmegaConf.create(text)) if text.strip() and not complaint else None
+
+
+def _excess(text: str) -> str:
+    """What no saved file has and what would take memory or stack without bound, as a message; empty where there is nothing of it.
+
+    The events come one by one.
+    """
     import yaml
 
     if len(text) > MOST_BYTES:
-        raise UserError(f"{path} is larger than {MOST_BYTES // 1000} kB: expected a saved file of settings, which is smaller.")
+        return f"is larger than {MOST_BYTES // 1000} kB: expected a saved file of settings, which is smaller."
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            raise UserError(f"{path} holds an alias (*{event.anchor:.40}): a saved file has plain values only.")
+            return f"holds an alias (*{event.anchor:.40}): a saved file has plain values only."
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            raise UserError(f"{path} is nested more than {DEEPEST} levels deep: expected a saved file of settings, which is flatter.")
+            return f"is nested more than {DEEPEST} levels deep: expected a saved file of settings, which is flatter."
+    return ""
 
 
 def _schema_of(saved: Any) -> Any:
-    """The root schema with the types of dataset, model and method chosen by their names in `saved`."""
+    """The root schema with the types of dataset, model and method chosen by their names in `saved`. Not to be changed."""
     from omegaconf import OmegaConf
 
-    schema = OmegaConf.structured(Config)
     datasets = registered("dataset").schemas | DATASET_SCHEMAS  # every other name: DatasetConfig
-    schema.dataset = OmegaConf.structured(datasets.get(str(OmegaConf.select(saved, "dataset.name")), DatasetConfig))
+    kinds = {"dataset": datasets.get(str(OmegaConf.select(saved, "dataset.name")), DatasetConfig)}
     for group, schemas in SCHEMAS.items():
         name = OmegaConf.select(saved, f"{group}.name")
         known = registered(group).schemas | schemas
@@ -304,5 +320,16 @@ def _schema_of(saved: Any) -> Any:
                 f"{group}.name={name} is unknown: expected one of {', '.join(known)}. A program that registered it must register it again "
                 f"(gas_cli.register_{group}) before it reads the run."
             )
-        schema[group] = OmegaConf.structured(known[name])
+        kinds[group] = known[name]
+    return _structured(tuple(kinds.items()))
+
+
+@functools.lru_cache(maxsize=16)
+def _structured(kinds: tuple[tuple[str, type[Any]], ...]) -> Any:
+    """The root schema with these types of its groups. Remembered: OmegaConf needs 15 ms to read them."""
+    from omegaconf import OmegaConf
+
+    schema = OmegaConf.structured(Config)
+    for group, kind in kinds:
+        schema[group] = OmegaConf.structured(kind)
     return schema

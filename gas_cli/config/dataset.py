@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from gas_cli.config.checks import require, require_between, require_name, require_non_negative, require_positive
 from gas_cli.config.setting import setting
 
+ENCODINGS = ("onehot",)
 FOLDER_METRICS = ("auto", "accuracy", "micro_f1", "roc_auc")
 ANSWERS = ("auto", "true", "false")
 GIVEN = "given"
@@ -96,11 +97,26 @@ class ClusterConfig(DatasetConfig):
 
 
 @dataclass
+class ColumnsConfig:
+    """Which column of a node or edge table means what, where its name does not say so; null: found by the name (docs/own-graph.md)."""
+
+    source: str | None = setting(None, "Column of `edges` with the node that sends the message.")
+    target: str | None = setting(None, "Column of `edges` with the node that receives it.")
+    weight: str | None = setting(None, "Column of `edges` with the weight.")
+    id: str | None = setting(None, "Column of `nodes` with the id that `edges` uses.")
+    label: str | None = setting(None, "Column of `nodes` with the class.")
+    split: str | None = setting(None, "Column of `nodes` that says train, val or test.")
+    ignore: list[str] = setting([], "Columns of either table that are left out.")
+
+
+@dataclass
 class FolderConfig(DatasetConfig):
     """The user's graph (docs/own-graph.md): a folder of tables, or a .pt file with a PyG `Data`."""
 
     name: str = "folder"
-    path: str = setting("", "Folder of [tables](own-graph.md), or .pt file with a PyG `Data`.")
+    path: str = setting("", "Folder of [tables](own-graph.md), or one file that holds all.")
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
+    encode: str | None = setting(None, "`onehot`: columns of words become a column of 0 and 1 per word; null: they are refused.", ENCODINGS)
     undirected: bool = setting(False, "Add the reverse of every edge.")
     num_classes: int = setting(0, "Classes C, labels 0 to C-1; 0 takes the distinct labels as classes.")
     metric: str = setting("auto", "`auto`: accuracy for one label per node, micro-F1 for several.", FOLDER_METRICS)
@@ -124,6 +140,7 @@ class FolderConfig(DatasetConfig):
             f"at most {MAX_CLASSES:,}, or 0 (the distinct labels)",
         )
         self.header, self.index = self.header.lower(), self.index.lower()  # a boolean of yaml or of the command line arrives as "True"
+        require(self.encode in (None, *ENCODINGS), "dataset.encode", self.encode, "onehot or null")
         require(self.header in ANSWERS, "dataset.header", self.header, "one of " + ", ".join(ANSWERS))
         require(self.index in ANSWERS, "dataset.index", self.index, "one of " + ", ".join(ANSWERS))
         require(self.metric in FOLDER_METRICS, "dataset.metric", self.metric, "one of " + ", ".join(FOLDER_METRICS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import re
 import typing
 from collections.abc import Iterable, Iterator
@@ -199,5 +200,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _field_types(node: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(node)
+    hints = _type_hints(node)
     return {field.name: hints[field.name] for field in dataclasses.fields(node)}
+
+
+_type_hints = functools.cache(typing.get_type_hints)
+"""Remembered: the names of all settings take 10 ms without it, and every command asks for them several times."""

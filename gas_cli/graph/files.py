@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gas_cli.config.dataset import DatasetConfig, FolderConfig
-from gas_cli.graph.sources import cluster, folder_tables, graphsaint, npz, ogb, papers100m, planetoid, ppi, reddit, wikics
+from gas_cli.graph.sources import cluster, folder_tables, graphsaint, named_files, npz, ogb, papers100m, planetoid, ppi, reddit, wikics
 
 Listing = dict[str, list[int]]
 """By absolute path: size, time of the last change of the content, and of the last change of anything about the file (nanoseconds)."""
@@ -46,10 +46,13 @@ def files_of(config: DatasetConfig) -> Listing | None:
 
 
 def _tables(path: Path) -> Iterator[Path]:
-    """The .pt file; or of a folder the files with the names that are read, in whatever form: others, such as runs, may lie beside them."""
+    """The one file; or of a folder the files with the names that are read, in whatever form: others, such as runs, may lie beside them."""
     if not path.is_dir():
-        yield path
-        return
+        if named_files.file_role(path) is None:
+            yield path
+            return
+        path = path.parent
+    yield from named_files.files_of_tables(path)
     for place in sorted({(path / stem).parent for stem in folder_tables.ROLES}):
         if place.is_dir():
             yield from (file for file in place.iterdir() if _stem(path, file) in folder_tables.ROLES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from gas_cli.errors import UserError
+from gas_cli.graph.node_ids import NodeIds
+from gas_cli.graph.schema import Schema
 from gas_cli.ops.csr import CSR
 
 SHOWN_CLASSES = 10
@@ -51,6 +53,8 @@ class Graph:
     x_row        int64 [N] or None: the row of x of each node. None means row i for node i; the permutation by parts sets it where x is
                  too large to be moved
     class_names  what the source calls the C classes, in their order; () where class c is label c (or its column)
+    node_ids     what the source calls node i; None where it is i. Partitions do not change this order
+    schema       what the columns of features and edge attributes are
     """
 
     name: str
@@ -65,6 +69,8 @@ class Graph:
     edge_attr: Tensor | None = None
     x_row: Tensor | None = None
     class_names: tuple[str, ...] = ()
+    node_ids: NodeIds | None = None
+    schema: Schema = field(default_factory=Schema)
 
     @classmethod
     def from_edges(
@@ -210,6 +216,7 @@ class Graph:
             "edge attributes": _digest(*attributes),
             "labels": _digest(self.y),
             "masks": _digest(*(mask for split in self.splits for mask in (split.train, split.val, split.test))),
+            **({"ids": self.node_ids.digest()} if self.node_ids is not None else {}),
         }
 
     def _named_classes(self) -> str:

@@ -6,6 +6,7 @@ these same methods, so they cannot drift apart.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -182,11 +183,14 @@ def row_distance(one: Tensor, other: Tensor) -> Tensor:
 
 
 class Projection(nn.Module):
-    """A weight [in_channels, out_channels] that multiplies from the right, dense or sparse rows alike, and a bias (Glorot, zeros)."""
+    """A weight [in_channels, out_channels] that multiplies from the right, dense or sparse rows alike, and a bias.
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    The bias starts at zero; the weight as GCN's does (`glorot`), or by another function of its shape.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, initial: Callable[[int, int], Tensor] | None = None) -> None:
         super().__init__()
-        self.weight = nn.Parameter(glorot(in_channels, out_channels))
+        self.weight = nn.Parameter((initial or glorot)(in_channels, out_channels))
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
 
@@ -200,6 +204,12 @@ def input_linear(in_channels: int, out_channels: int) -> nn.Linear:
 def glorot(rows: int, columns: int) -> Tensor:
     """A matrix with Glorot's uniform initialisation."""
     return nn.init.xavier_uniform_(torch.empty(rows, columns))
+
+
+def fan_in(rows: int, columns: int) -> Tensor:
+    """A matrix drawn as `nn.Linear` draws its weight: uniform in ± 1/√rows, so that wide inputs weigh less, however few the outputs."""
+    bound = 1 / math.sqrt(rows)
+    return torch.empty(rows, columns).uniform_(-bound, bound)
 
 
 def transform(x: Features, weight: Tensor) -> Tensor:

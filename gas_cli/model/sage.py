@@ -7,17 +7,17 @@ from torch import Tensor, nn
 from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import SAGEConfig, StackConfig
 from gas_cli.model.gain import Gain, spectral_norm
-from gas_cli.model.model import Projection, State, glorot, propagate_and_transform, transform
+from gas_cli.model.model import Projection, State, fan_in, propagate_and_transform, transform
 from gas_cli.model.stack import Stack
 
 
 class SAGEConv(nn.Module):
-    """The two maps of one layer."""
+    """The two maps of one layer, which start as `nn.Linear` does: with Glorot's weights, scores on wide features start too large."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.own = Projection(in_channels, out_channels)
-        self.neighbours = nn.Parameter(glorot(in_channels, out_channels))
+        self.own = Projection(in_channels, out_channels, fan_in)
+        self.neighbours = nn.Parameter(fan_in(in_channels, out_channels))
 
 
 class SAGE(Stack):

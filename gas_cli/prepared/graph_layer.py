@@ -17,6 +17,8 @@ from gas_cli.config.dataset import DatasetConfig, FolderConfig
 from gas_cli.graph.files import Listing, files_of
 from gas_cli.graph.graph import Features, Graph, Split
 from gas_cli.graph.load import load_graph
+from gas_cli.graph.node_ids import NodeIds
+from gas_cli.graph.schema import Schema
 from gas_cli.graph.sources.npy_format import file_of
 from gas_cli.graph.sources.written import NotWritten, scratch
 from gas_cli.graph.splits import numbered_split
@@ -132,9 +134,12 @@ def source_parts(source: Source, config: DatasetConfig, files: Listing) -> tuple
     arrays |= matrix_arrays("x", graph.x) if isinstance(graph.x, CSR) else {"x": _table(graph.x)}
     if graph.edge_attr is not None:
         arrays["edge_attr"] = _table(graph.edge_attr)
+    if graph.node_ids is not None:
+        arrays |= {f"ids_{name}": tensor for name, tensor in graph.node_ids.tensors.items()}
     facts = {
         **{name: getattr(graph, name) for name in ("name", "num_classes", "metric", "symmetric", "inductive")},
         "class_names": list(graph.class_names),
+        "schema": graph.schema.as_json(),
         "adj": matrix_facts(graph.adj),
         "x": matrix_facts(graph.x) if isinstance(graph.x, CSR) else None,
         "fingerprints": dict(source.fingerprints),
@@ -166,8 +171,15 @@ def read_source(entry: Entry) -> Source:
         inductive=facts["inductive"],
         edge_attr=arrays.get("edge_attr"),
         class_names=tuple(facts["class_names"]),
+        node_ids=_ids(arrays),
+        schema=Schema.from_json(facts["schema"]),
     )
     return Source(graph, entry.digests, facts["topology"], [(int(level), str(line)) for level, line in facts["said"]])
+
+
+def _ids(arrays: Mapping[str, Tensor]) -> NodeIds | None:
+    stored = {name.removeprefix("ids_"): tensor for name, tensor in arrays.items() if name.startswith("ids_")}
+    return NodeIds(stored.get("numbers"), stored.get("data"), stored.get("offsets")) if stored else None
 
 
 def matrix_arrays(name: str, matrix: CSR) -> dict[str, Tensor | Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from gas_cli.config.compose import compose_config, config_directory, load_config, load_overrides, parse_settings, save_config
+from gas_cli.config.compose import compose_config, config_directory, load_config, load_overrides, parse_settings, read_settings, save_config
 from gas_cli.config.continued import fixed_settings
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
 from gas_cli.config.model import APPNPConfig, GCNIIConfig, HiddenLayersConfig
@@ -291,3 +291,16 @@ def test_settings_of_earlier_versions_are_passed_over_in_saved_files(tmp_path: P
     (tmp_path / "config.yaml").write_text(older.replace("sum_features_once", "sum_features_twice"))
     with pytest.raises(UserError, match="sum_features_twice is not a setting"):
         load_config(tmp_path / "config.yaml")
+
+
+def test_what_one_reading_of_a_saved_file_changes_leaves_the_next_as_it_was(tmp_path: Path) -> None:
+    """Its text and the schema are remembered: neither overrides nor changes of the result reach what is remembered."""
+    path = tmp_path / "config.yaml"
+    save_config(compose_config(), path)
+    expected = load_config(path)
+    other = load_config(path, ["trainer.epochs=3", "model.dropout=0.25"])
+    other.optimizer.lr = 7.0
+    read_settings(path)["trainer"]["epochs"] = 5
+    assert load_config(path) == expected != other
+    save_config(other, path)
+    assert load_config(path) == other

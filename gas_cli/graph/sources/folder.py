@@ -1,4 +1,4 @@
-"""One's own graph: a folder of tables, or a .pt file with a PyG `Data`. The page for users is docs/own-graph.md."""
+"""A user's graph: a folder of tables, or one file that holds all. The page for users is docs/own-graph.md."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from gas_cli.config.dataset import DatasetConfig, FolderConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.features import compact
 from gas_cli.graph.graph import Features, Graph, Split
-from gas_cli.graph.sources.folder_edges import read_adjacency
-from gas_cli.graph.sources.folder_splits import read_splits
+from gas_cli.graph.schema import Schema
+from gas_cli.graph.sources.edge_table import EdgeTable, read_edges
+from gas_cli.graph.sources.folder_edges import edges_of_matrix, edges_of_table, read_adjacency
+from gas_cli.graph.sources.folder_splits import PARTS, read_splits, to_splits
+from gas_cli.graph.sources.folder_tables import PARTS as PART_FILES
 from gas_cli.graph.sources.folder_tables import Tables
 from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_of, read_labels, report_empty_parts
+from gas_cli.graph.sources.named_files import file_role, find_named
+from gas_cli.graph.sources.names import EDGE_FILES, NODE_FILES
+from gas_cli.graph.sources.node_table import NodeTable, read_nodes
 from gas_cli.graph.sources.scipy_matrix import merged, read_matrix
-from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, need
+from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, find, need, read_table
 from gas_cli.ops.csr import CSR
 
 
@@ -32,8 +38,12 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
         from gas_cli.graph.sources.saved_data import load_saved
 
         return load_saved(path, config)
+    if path.is_file() and file_role(path):  # edges.csv next to nodes.csv
+        path = path.parent
     if not path.is_dir():
         raise UserError(f"dataset.path={path} is not a folder: expected one with edges, features, labels and splits, or a .pt file.")
+    if (nodes := find_named(path, NODE_FILES)) is not None:
+        return load_named(path, nodes, config)
     needed = {"labels": need(path, "labels", SUFFIXES), "features": need(path, "features", MATRIX), "edges": need(path, "edges", MATRIX)}
     tables = Tables(path, config)
     labels = read_labels(tables.read(needed["labels"]))
@@ -42,11 +52,82 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     return assemble(path.name, path, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr)
 
 
+def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
+    """The graph of the node table `path` and of what else is in `folder`: edges by the ids of the nodes, and files for what no column of
+    the table gives."""
+    nodes = read_nodes(path, config)
+    tables = Tables(folder, config, leave_out=("edges", "edge_weight", "edge_attr", *(f"split/{part}" for part in PART_FILES)))
+    labels = nodes.labels if nodes.labels is not None else tables.read(_other_file(folder, nodes, "labels", SUFFIXES, "label"))
+    labels = labels if nodes.class_names else read_labels(labels)
+    if len(labels.values) != len(nodes):
+        raise labels.unfit(f"it has {len(labels.values)} rows where {path.name} has {len(nodes)}", "Expected one row per node in both")
+    features = find(folder, "features", MATRIX)
+    if nodes.features is not None and features is not None:
+        names = ", ".join(column.name for column in nodes.features.columns[:8])
+        raise UserError(
+            f"{folder}: {features.name} and {path.name} (columns {names}) both hold features. Remove one of them; "
+            "dataset.columns.ignore=[NAME,...] leaves columns out."
+        )
+    x: Features = (
+        torch.from_numpy(nodes.features.values)
+        if nodes.features is not None
+        else read_features(tables, features or _other_file(folder, nodes, "features", MATRIX, "feature"), labels)
+    )
+    edges = _named_edges(folder, config, nodes)
+    adj = edges.edges.adjacency(len(nodes), config.undirected)
+    splits = to_splits([nodes.parts[part] for part in PARTS]) if nodes.parts else read_splits(folder, tables, len(nodes), nodes.ids)
+    schema = Schema(
+        () if nodes.features is None else nodes.features.columns, edges.columns, "rows" if nodes.ids is None else nodes.ids.kind
+    )
+    graph = assemble(folder.name, folder, config, x, adj, labels, splits, edges.attributes, nodes.class_names)
+    return replace(graph, schema=schema, node_ids=nodes.ids)
+
+
+def _other_file(folder: Path, nodes: NodeTable, stem: str, suffixes: tuple[str, ...], role: str) -> Path:
+    path = find(folder, stem, suffixes)
+    if path is None:
+        shown = ", ".join(map(repr, nodes.frame.names[:12]))
+        named = f"Name the column: dataset.columns.{role}=NAME" if role != "feature" else "Add columns of numbers"
+        raise UserError(f"{nodes.frame.path} has no column of {stem} (it has {shown}). {named}, or add {stem}{suffixes[0]}.")
+    return path
+
+
+def _named_edges(folder: Path, config: FolderConfig, nodes: NodeTable) -> EdgeTable:
+    """From a table, whose ends are ids of the nodes where these have any; an array of integers likewise; a matrix goes by rows."""
+    path = find_named(folder, EDGE_FILES)
+    if path is not None:
+        return read_edges(path, config, nodes.ids)
+    array = need(folder, "edges", (".npy", ".npz"))
+    if array.suffix == ".npz":
+        return EdgeTable(edges_of_matrix(array, len(nodes)), None)
+    edges = edges_of_table(read_table(array))
+    if nodes.ids is None:
+        return EdgeTable(edges, None)
+    if nodes.ids.kind == "text":
+        raise edges.table.unfit("it holds whole numbers where the ids of the nodes are text", "Write the edges as .csv, by these ids")
+    source, target = (nodes.ids.rows_of_numbers(end) for end in edges.ends)
+    for found, end in zip((source, target), edges.ends, strict=True):
+        if (bad := np.flatnonzero(found < 0)).size:
+            raise edges.table.wrong(int(bad[0]), f"{end[bad[0]]} is the id of no node", "Add the node, or remove the edge")
+    return EdgeTable(replace(edges, ends=(source, target)), None)
+
+
 def assemble(
-    name: str, source: Path, config: FolderConfig, x: Features, adj: CSR, labels: Table, splits: tuple[Split, ...], edge_attr: Tensor | None
+    name: str,
+    source: Path,
+    config: FolderConfig,
+    x: Features,
+    adj: CSR,
+    labels: Table,
+    splits: tuple[Split, ...],
+    edge_attr: Tensor | None,
+    class_names: tuple[str, ...] = (),
 ) -> Graph:
-    """The `Graph`, once classes and metric are decided and every node in a split is seen to have a label; messages name `source`."""
-    classes = classes_of(labels, config)
+    """The `Graph`, once classes and metric are decided and every node in a split is seen to have a label; messages name `source`.
+
+    class_names  of labels that are codes into them; () where labels are numbers of their own
+    """
+    classes = classes_of(labels, config, class_names)
     metric = check_metric(labels, classes, config.metric)
     check_labelled(labels, splits)
     report_empty_parts(source, splits)

@@ -24,20 +24,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Edges:
-    """`index` int [2, E], `weight` [E] or None, and whether the adjacency is to lead to rows of attributes; with the tables that they come
-    from."""
+    """`ends` are sources and targets, int [E] each; `weight` [E] or None; `numbered` says whether the adjacency is to lead to rows of
+    attributes. The tables are those that they come from."""
 
     table: Table
-    index: NDArray[Any]
+    ends: tuple[NDArray[Any], NDArray[Any]]
     weight: Table | None
     numbered: bool = False
 
+    def __len__(self) -> int:
+        return len(self.ends[0])
+
     def adjacency(self, num_nodes: int, undirected: bool) -> CSR:
         """Raises `UserError` naming the first edge with an id out of range or a weight that is not finite."""
-        if self.index.size and (int(self.index.min()) < 0 or int(self.index.max()) >= num_nodes):
-            edge = int(np.flatnonzero(((self.index < 0) | (self.index >= num_nodes)).any(axis=0))[0])
-            source, target = self.index[:, edge].tolist()
-            one_based = int(self.index.min()) == 1 and int(self.index.max()) == num_nodes
+        least, most = (min(int(end.min(initial=0)) for end in self.ends), max(int(end.max(initial=0)) for end in self.ends))
+        if len(self) and (least < 0 or most >= num_nodes):
+            edge = min(int(bad[0]) for end in self.ends if (bad := np.flatnonzero((end < 0) | (end >= num_nodes))).size)
+            source, target = (int(end[edge]) for end in self.ends)
+            one_based = min(int(end.min()) for end in self.ends) == 1 and most == num_nodes
             raise self.table.wrong(
                 edge,
                 f"it joins nodes {source} and {target} of {num_nodes}",
@@ -45,15 +49,15 @@ class Edges:
                 ids_from_0(self.table, 2) if one_based else "",
             )
         weight = None if self.weight is None else self.weight.finite("weight").values
-        adj = build_adjacency(self.index, num_nodes, weight, symmetrise=undirected, number_edges=self.numbered)
+        adj = build_adjacency(self.ends, num_nodes, weight, symmetrise=undirected, number_edges=self.numbered)
         self._log_dropped(adj.nnz, undirected)
         return adj
 
     def _log_dropped(self, kept: int, undirected: bool) -> None:
-        loops = int(np.count_nonzero(self.index[0] == self.index[1]))
+        loops = int(np.count_nonzero(self.ends[0] == self.ends[1]))
         if loops:
             log.info("%s: dropped %s self-loop(s); models that need self-loops add them.", self.table.path, f"{loops:,}")
-        repeated = self.index.shape[1] - loops - (kept // 2 if undirected else kept)
+        repeated = len(self) - loops - (kept // 2 if undirected else kept)
         if repeated:
             again = "listed before, in this or the other direction" if undirected else "listed before"
             largest = "" if self.weight is None else "; the largest weight is kept"
@@ -64,7 +68,7 @@ def read_adjacency(folder: Path, tables: Tables, num_nodes: int, undirected: boo
     """From `edges.*`, whose rows are source and target, and `edge_weight.*` where there is one; the attributes of `edge_attr.*`, if any,
     are float32 [E, D] in the order of the edges, to whose rows `CSR.attr_row` leads."""
     path = need(folder, "edges", MATRIX)
-    edges = _edges_of_matrix(path, num_nodes) if path.suffix == ".npz" else _edges_of_table(tables.read(path))
+    edges = edges_of_matrix(path, num_nodes) if path.suffix == ".npz" else edges_of_table(tables.read(path))
     attributes = _read_attributes(folder, tables, edges)
     edges = replace(_with_weights(folder, tables, edges), numbered=attributes is not None)
     return edges.adjacency(num_nodes, undirected), attributes
@@ -78,7 +82,7 @@ def _read_attributes(folder: Path, tables: Tables, edges: Edges) -> Tensor | Non
         raise UserError(
             f"{path}: {edges.table.path.name} is a matrix and does not keep the order of edges. Write the edges as .npy, .csv or .parquet."
         )
-    return attribute_rows(tables.read(path, np.float32), edges.index.shape[1])
+    return attribute_rows(tables.read(path, np.float32), len(edges))
 
 
 def attribute_rows(table: Table, num_edges: int) -> Tensor:
@@ -104,41 +108,47 @@ def _with_weights(folder: Path, tables: Tables, edges: Edges) -> Edges:
         raise UserError(f"{weights}: {path.name} has weights too. Remove one of the two.")
     table = tables.read(weights)
     flat = table.values.reshape(-1) if table.values.ndim == 2 and table.values.shape[1] == 1 else table.values
-    if flat.shape != (edges.index.shape[1],):
-        raise table.unfit(
-            f"it has shape {flat.shape} for {edges.index.shape[1]} edges", "Expected one weight per edge, in the order of the edges"
-        )
+    if flat.shape != (len(edges),):
+        raise table.unfit(f"it has shape {flat.shape} for {len(edges)} edges", "Expected one weight per edge, in the order of the edges")
     return replace(edges, weight=replace(table, values=flat))
 
 
-def _edges_of_table(table: Table) -> Edges:
+def edges_of_table(table: Table) -> Edges:
     values = table.values
     if table.path.suffix == ".npy":
+        if values.ndim == 2 and values.shape[1] == 2 and values.shape[0] != 2:
+            log.info("%s: it has shape [%s, 2], so row e is edge e: source, target.", table.path, f"{values.shape[0]:,}")
+            values = values.T
+        elif values.shape == (2, 2):
+            log.info("%s: it has shape [2, 2]; row 0 is read as the sources, row 1 as the targets.", table.path)
         if values.ndim != 2 or values.shape[0] != 2:
-            raise table.unfit(f"it has shape {values.shape} where [2, E] was expected", _remedy_for_shape(values.shape))
+            raise table.unfit(f"it has shape {values.shape} where [2, E] or [E, 2] was expected", _remedy_for_shape(values.shape))
         if values.dtype.kind == "b":
             raise table.unfit(
                 "it holds true and false where node ids were expected", "Row 0 holds sources, row 1 holds targets, as integers"
             )
         named = Table(table.path, values.T, "edge")
-        return Edges(named, named.whole_numbers("node id").values.T, None)
+        return Edges(named, _two(named.whole_numbers("node id").values), None)
     if values.shape[1] not in (2, 3):
         raise table.unfit(
             f"it has {values.shape[1]} columns", "Expected source, target and possibly weight; attributes belong in edge_attr"
         )
-    index = replace(table, values=values[:, :2]).whole_numbers("node id").values.T
-    return Edges(table, index, replace(table, values=values[:, 2]) if values.shape[1] == 3 else None)
+    ends = _two(replace(table, values=values[:, :2]).whole_numbers("node id").values)
+    return Edges(table, ends, replace(table, values=values[:, 2]) if values.shape[1] == 3 else None)
+
+
+def _two(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The columns of [E, 2]."""
+    return values[:, 0], values[:, 1]
 
 
 def _remedy_for_shape(shape: tuple[int, ...]) -> str:
-    if len(shape) == 2 and shape[1] == 2:
-        return "Transpose it before numpy.save"
     if len(shape) == 2 and shape[0] == shape[1]:
         return "If it is an adjacency matrix: scipy.sparse.save_npz('edges.npz', scipy.sparse.csr_array(matrix)), and remove edges.npy"
     return "Row 0 holds sources, row 1 holds targets"
 
 
-def _edges_of_matrix(path: Path, num_nodes: int) -> Edges:
+def edges_of_matrix(path: Path, num_nodes: int) -> Edges:
     """Rows are sources; entries are weights, where they are not all 1; a stored zero is no edge."""
     stored = read_matrix(path)
     if stored.shape != (num_nodes, num_nodes):
@@ -152,4 +162,4 @@ def _edges_of_matrix(path: Path, num_nodes: int) -> Edges:
         log.info("%s: ignored %s stored zero(s), which are not edges.", path, f"{zeros:,}")
     links = matrix.tocoo()
     table = Table(path, links.data, "entry")
-    return Edges(table, np.stack(links.coords), None if (links.data == 1).all() else table)
+    return Edges(table, links.coords, None if (links.data == 1).all() else table)

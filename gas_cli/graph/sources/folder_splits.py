@@ -12,20 +12,23 @@ from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Split
+from gas_cli.graph.node_ids import NodeIds
 from gas_cli.graph.sources.folder_tables import Tables
+from gas_cli.graph.sources.id_list import rows_of_list
 from gas_cli.graph.sources.table import BEGINS_AT_1, SUFFIXES, Table, find, ids_from_0
 
 PARTS = ("train", "val", "test")
 
 
-def read_splits(folder: Path, tables: Tables, num_nodes: int) -> tuple[Split, ...]:
-    """From `<part>_mask.*` [N] or [N, S] for S splits, or the ids in `split/<part>.*`; all three parts are needed.
+def read_splits(folder: Path, tables: Tables, num_nodes: int, ids: NodeIds | None = None) -> tuple[Split, ...]:
+    """From `<part>_mask.*` [N] or [N, S] for S splits, or the ids in `split/<part>.*`, which are those of the nodes where these have any;
+    all three parts are needed.
 
     Raises `UserError` naming the file and row of an id that is out of range or listed twice, and of a mask's entry that is
     neither 0 nor 1; and the first node in two parts.
     """
     masks = {part: read_mask(tables.read(path), num_nodes) for part in PARTS if (path := _find(folder, part, "{}_mask"))}
-    lists = {part: _read_ids(_id_table(tables, path), num_nodes) for part in PARTS if (path := _find(folder / "split", part, "{}"))}
+    lists = {part: _list(tables, path, num_nodes, ids) for part in PARTS if (path := _find(folder / "split", part, "{}"))}
     if masks and lists:
         raise UserError(f"{folder} has both masks and lists of ids in split/. Remove one of the two.")
     found = masks or lists
@@ -35,6 +38,10 @@ def read_splits(folder: Path, tables: Tables, num_nodes: int) -> tuple[Split, ..
             f"{folder} has no split for {', '.join(missing)}: expected {names}. Masks are 0 or 1 per node, split/ holds node ids."
         )
     return to_splits([found[part] for part in PARTS])
+
+
+def _list(tables: Tables, path: Path, num_nodes: int, ids: NodeIds | None) -> Table:
+    return _read_ids(_id_table(tables, path) if ids is None else rows_of_list(path, ids), num_nodes)
 
 
 def _find(folder: Path, part: str, pattern: str) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +28,14 @@ FLOAT32 = ("features", "edge_attr")
 
 
 class Tables:
-    """The tables of `folder`. Text tables are read at once, since each helps to understand the others; the rest when asked for.
+    """The tables of `folder`, but for those that `leave_out` names. Text tables are read at once, since each helps to understand the
+    others; the rest when asked for.
 
     Raises `UserError` for a text table that cannot be read, and for one that can be read in two ways where nothing decides.
     """
 
-    def __init__(self, folder: Path, config: FolderConfig) -> None:
-        paths = dict(_paths(folder))
+    def __init__(self, folder: Path, config: FolderConfig, leave_out: Collection[str] = ()) -> None:
+        paths = dict(_paths(folder, leave_out))
         texts = {
             stem: Member(read_text(path, np.float32 if stem in FLOAT32 else np.float64), ROLES[stem])
             for stem, path in paths.items()
@@ -53,8 +54,10 @@ class Tables:
         return read_table(path, dtype)
 
 
-def _paths(folder: Path) -> Iterator[tuple[str, Path]]:
+def _paths(folder: Path, leave_out: Collection[str]) -> Iterator[tuple[str, Path]]:
     for stem in ROLES:
+        if stem in leave_out:
+            continue
         place = folder / stem
         path = find(place.parent, place.name, MATRIX)
         if path is not None:

@@ -77,14 +77,18 @@ def _zeros_and_ones(table: Table) -> Table:
     return replace(table, values=np.ascontiguousarray(table.values.astype(np.int64)))
 
 
-def classes_of(labels: Table, config: FolderConfig) -> Classes:
-    """The classes of what `read_labels` gave.
+def classes_of(labels: Table, config: FolderConfig, names: tuple[str, ...] = ()) -> Classes:
+    """The classes of what `read_labels` gave, or of codes into `names`.
 
     One label per node: the C distinct labels in ascending order are the classes 0..C-1; with `dataset.num_classes` labels are 0..C-1
     themselves. Rows with exactly one 1 are one class per node, unless the metric asks for several labels. Raises `UserError` for labels
     that are no classes, before anything of the size of C is allocated.
     """
     values = labels.values
+    if names:
+        if config.num_classes not in (0, len(names)):
+            raise labels.unfit(f"it names {len(names)} classes where dataset.num_classes={config.num_classes}", "Leave the setting out")
+        return _told(labels, replace(_distinct(labels), names=names))
     if values.ndim == 2:
         if config.num_classes not in (0, values.shape[1]):
             raise labels.unfit(f"it has {values.shape[1]} columns where dataset.num_classes={config.num_classes}", "Correct either")

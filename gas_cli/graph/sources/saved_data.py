@@ -96,7 +96,8 @@ def _edges(saved: _Saved) -> tuple[Edges, Tensor | None]:
     table = Table(saved.path, index.T, "edge_index, edge")
     weight = _weight(saved, index.shape[1]) if saved.has("edge_weight") else None
     attributes = attribute_rows(saved.table("edge_attr"), index.shape[1]) if saved.has("edge_attr") else None
-    return Edges(table, table.whole_numbers("node id").values.T, weight, numbered=attributes is not None), attributes
+    ends = table.whole_numbers("node id").values
+    return Edges(table, (ends[:, 0], ends[:, 1]), weight, numbered=attributes is not None), attributes
 
 
 def _weight(saved: _Saved, num_edges: int) -> Table:

@@ -20,12 +20,21 @@ SUFFIXES = (".npy", ".csv", ".parquet")
 MATRIX = (*SUFFIXES, ".npz")
 """Suffixes of what may also be a matrix of scipy."""
 
+TEXT = (".csv", ".tsv", ".tab", ".txt")
+PACKED_TEXT = (".gz", ".bz2", ".zst")
+"""What a text table may be packed with; it is unpacked while it is read."""
+
 ROWS_AT_A_TIME = 1 << 16
 
 NPY_REMEDY = (
     "Write it again with numpy.save as a plain array of numbers, such as array.astype(float); "
     "a matrix of scipy with scipy.sparse.save_npz, as .npz"
 )
+
+
+def text_form(path: Path) -> bool:
+    """Whether the file is a text table by its name, packed or not."""
+    return (Path(path.stem) if path.suffix in PACKED_TEXT else path).suffix in TEXT
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Table:
 
     def wrong(self, row: int, reason: str, remedy: str, command: str = "") -> UserError:
         """The error for one row, counted from 0; in a text file with its line, as editors count. `command` is what to type in a shell."""
-        line = f" (line {row + 1 + self.skipped})" if self.path.suffix == ".csv" else ""
+        line = f" (line {row + 1 + self.skipped})" if text_form(self.path) else ""
         return UserError(f"{self.path}, {self.rows} {row}{line}: {reason}. {remedy}.{_typed(command)}")
 
     def unfit(self, reason: str, remedy: str, command: str = "") -> UserError:

@@ -46,7 +46,7 @@ REFUSED_ARRAYS: dict[str, tuple[str, Any, str]] = {
     "no rows": ("labels", np.zeros(0, int), "it has no rows"),
     "no columns": ("features", np.zeros((6, 0), np.float32), "has no features"),
     "three dimensions": ("features", np.zeros((6, 2, 2)), "it has shape"),
-    "edges as rows": ("edges", np.zeros((9, 2), int), "Transpose it before numpy.save"),
+    "edges of three": ("edges", np.zeros((9, 3), int), "Row 0 holds sources, row 1 holds targets"),
     "adjacency": ("edges", np.zeros((6, 6), int), "If it is an adjacency matrix: scipy.sparse.save_npz"),
     "ids as truth": ("edges", np.zeros((2, 4), bool), "it holds true and false where node ids were expected"),
     "rounded ids": ("edges", np.array([[0, 2**24], [1, 2]], np.float32), "16777216 is too large for a node id in float32"),

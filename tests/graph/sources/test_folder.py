@@ -58,6 +58,10 @@ def test_matrices_of_scipy_give_the_same_graph(write: Write, form: Any) -> None:
     assert_equal(load(folder), expected())
 
 
+def test_edges_as_rows_give_the_same_graph(write: Write) -> None:
+    assert_equal(load(write(edges=arrays()["edges"].T)), expected())
+
+
 def test_few_features_of_many_stay_sparse(write: Write) -> None:
     folder = write(features=None)
     wide = sp.random_array((N, 500), density=0.01, rng=np.random.default_rng(0)).tocsr()

@@ -69,7 +69,7 @@ def test_a_wrong_text_file_is_answered_by_file_row_reason_and_remedy(write: Writ
 @pytest.mark.parametrize(
     ("replaced", "settings", "message"),
     [
-        ({"edges": np.zeros((E, 2), int)}, {}, r"edges.npy: it has shape \(30, 2\) where \[2, E\] was expected. Transpose it"),
+        ({"edges": np.zeros((E, 3), int)}, {}, r"edges.npy: it has shape \(30, 3\) where \[2, E\] or \[E, 2\] was expected. Row 0"),
         ({"edges": np.array([[0, 1], [1, N]])}, {}, "edges.npy, edge 1: it joins nodes 1 and 12 of 12. Expected ids from 0 to 11"),
         ({"edges": np.array([[0, 1], [1, 0.5]])}, {}, "edges.npy, edge 1: node id 0.5 is not an integer"),
         ({"edge_weight": np.ones(E - 1)}, {}, r"edge_weight.npy: it has shape \(29,\) for 30 edges. Expected one weight per edge"),

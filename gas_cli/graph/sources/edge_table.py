@@ -1,0 +1,212 @@
+"""A table with one row per edge: ends by the ids of the nodes, weight and attributes, read in a stream."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gas_cli.config.dataset import FolderConfig
+from gas_cli.errors import UserError
+from gas_cli.graph.node_ids import NodeIds
+from gas_cli.graph.schema import Column
+from gas_cli.graph.sources.columns import numbers_of
+from gas_cli.graph.sources.folder_edges import Edges
+from gas_cli.graph.sources.frame import column_names, layout_of, read_frame, stream
+from gas_cli.graph.sources.names import EDGE_COLUMNS, INDEX_NAMES
+from gas_cli.graph.sources.node_table import found_roles, table_of
+from gas_cli.graph.sources.table import Table, text_form
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger(__name__)
+
+ENDS = ("source", "target")
+
+
+@dataclass(frozen=True)
+class EdgeTable:
+    """The edges, their attributes float32 [E, D] (None without), and what the columns of these are."""
+
+    edges: Edges
+    attributes: Tensor | None
+    columns: tuple[Column, ...] = ()
+
+
+def read_edges(path: Path, config: FolderConfig, ids: NodeIds | None) -> EdgeTable:
+    """Raises `UserError` for columns that may mean two things, and for the first end that is no id of a node.
+
+    ids  of the nodes; None where a node's id is its row
+    """
+    header = _has_header(path, config)
+    names = column_names(path) if header else [str(number) for number in range(len(layout_of(path).first))]
+    roles = _roles(path, names, config) if header else _by_position(path, names)
+    others = [name for name in names if header and name not in (*roles.values(), *config.columns.ignore) and not _is_index(name)]
+    ends = _Ends(path, roles, ids, skipped=int(header and text_form(path)))
+    both, weight = ends.read(header)
+    attributes = numbers_of(read_frame(path, only=others), others, config.encode, "edge attributes") if others else None
+    rows = [*((role, name, _meaning(role, ids)) for role, name in roles.items()), *(("attribute", name, "") for name in others)]
+    log.info("%s: %s edges.\n%s", path, f"{len(both[0]):,}", table_of(rows))
+    table = Table(path, np.empty(0), "edge", ends.skipped)
+    weights = None if weight is None else Table(path, weight, "edge", ends.skipped)
+    edges = Edges(table, both, weights, numbered=attributes is not None)
+    return EdgeTable(edges, None if attributes is None else torch.from_numpy(attributes.values), attributes.columns if attributes else ())
+
+
+def _is_index(name: str) -> bool:
+    return name in INDEX_NAMES
+
+
+def _meaning(role: str, ids: NodeIds | None) -> str:
+    if role == "weight":
+        return "numbers"
+    return "rows of the nodes, from 0" if ids is None else f"ids of the nodes ({'text' if ids.kind == 'text' else 'whole numbers'})"
+
+
+def _has_header(path: Path, config: FolderConfig) -> bool:
+    """Whether the first line names the columns: a name that is recognised or asked for says so, numbers say the contrary.
+
+    Raises `UserError` for words that may be either.
+    """
+    if not text_form(path):
+        return True
+    first = layout_of(path).first
+    asked = [name for name in (config.columns.source, config.columns.target, config.columns.weight) if name is not None]
+    if any(name in first for name in asked) or found_roles(path, list(first), EDGE_COLUMNS, {}).keys() >= {"source", "target"}:
+        return True
+    if config.header != "auto":
+        return config.header == "true"
+    if all(_is_number(cell) for cell in first):
+        return False
+    raise UserError(
+        f"{path}, row 0 (line 1): {','.join(first)[:60]!r} may be a header or an edge. If it is a header type dataset.columns.source=NAME "
+        "dataset.columns.target=NAME; if it is an edge, dataset.header=false."
+    )
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _roles(path: Path, names: list[str], config: FolderConfig) -> dict[str, str]:
+    here = [name for name in names if name not in config.columns.ignore]
+    roles = found_roles(path, here, EDGE_COLUMNS, vars(config.columns))
+    if missing := [role for role in ENDS if role not in roles]:
+        shown = ", ".join(map(repr, here[:12]))
+        role = missing[0]
+        raise UserError(f"{path}: no column is recognised as the {role} of the edges. Type dataset.columns.{role}=NAME, one of {shown}.")
+    return roles
+
+
+def _by_position(path: Path, names: list[str]) -> dict[str, str]:
+    if len(names) not in (2, 3):
+        found = f"it has {len(names)} columns and no header"
+        raise Table(path, np.empty(0)).unfit(found, "Expected source, target and possibly weight, or a header that names the columns")
+    return dict(zip(("source", "target", "weight"), names, strict=False))
+
+
+@dataclass
+class _Ends:
+    """Reads ends and weights. Batches of rows are parsed by pyarrow and looked up in threads; a batch that is done is stored away."""
+
+    path: Path
+    roles: Mapping[str, str]
+    ids: NodeIds | None
+    skipped: int
+
+    def read(self, header: bool) -> tuple[tuple[NDArray[Any], NDArray[Any]], NDArray[np.float32] | None]:
+        """Sources and targets, int32 [E] each, and the weights."""
+        kind = "int64" if self.ids is None or self.ids.kind == "integer" else "string"
+        types = {self.roles[role]: kind for role in ENDS} | ({self.roles["weight"]: "double"} if "weight" in self.roles else {})
+        source, target, weight = _Growing(np.int32), _Growing(np.int32), _Growing(np.float32)
+        if self.ids is not None:
+            self.ids.check()  # makes the hash table before threads need it
+        done = 0
+        for batch, rows in _in_threads(stream(self.path, types, header), self._rows):
+            for found, store, role in zip(rows, (source, target), ENDS, strict=True):
+                if (bad := np.flatnonzero(found < 0)).size:
+                    raise self._unknown(done + int(bad[0]), role, batch.column(self.roles[role])[int(bad[0])].as_py())
+                store.append(found)
+            if "weight" in self.roles:
+                weight.append(_weights(batch.column(self.roles["weight"])))
+            done += len(batch)
+        if not done:
+            raise UserError(f"{self.path}: it has no edges. Expected at least one row.")
+        return (source.values, target.values), weight.values if "weight" in self.roles else None
+
+    def _rows(self, batch: pa.RecordBatch) -> list[NDArray[Any]]:
+        return [self._rows_of(batch.column(self.roles[role])) for role in ENDS]
+
+    def _rows_of(self, column: Any) -> NDArray[Any]:
+        if self.ids is not None and self.ids.kind == "text":
+            return self.ids.rows_of_texts(column)
+        keys = column.fill_null(-1).to_numpy(zero_copy_only=False)
+        if self.ids is not None:
+            rows = self.ids.rows_of_numbers(keys)
+            if column.null_count:
+                rows[column.is_null().to_numpy(zero_copy_only=False)] = -1
+            return rows
+        return np.where((keys < 0) | (keys > np.iinfo(np.int32).max), -1, keys).astype(np.int32)
+
+    def _unknown(self, edge: int, role: str, found: Any) -> UserError:
+        table = Table(self.path, np.empty(0), "edge", self.skipped)
+        if found is None:
+            return table.wrong(edge, f"its {role} is empty", "Expected the id of a node in every row")
+        if self.ids is None:
+            remedy = "Expected rows of the nodes, from 0. If these are ids, name the column of the nodes with them: dataset.columns.id=NAME"
+            return table.wrong(edge, f"its {role} {found!r} is no row of the nodes", remedy)
+        return table.wrong(edge, f"its {role} {found!r} is the id of no node", "Add the node, or remove the edge")
+
+
+def _weights(column: Any) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        values: NDArray[np.float32] = column.to_numpy(zero_copy_only=False).astype(np.float32)
+    return values
+
+
+def _in_threads(batches: Iterator[pa.RecordBatch], work: Callable[[Any], Any]) -> Iterator[tuple[Any, Any]]:
+    """Each batch with `work(batch)`, in order; as many are under way as there are cores, and no more are held."""
+    workers = max(1, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[tuple[Any, Future[Any]]] = deque()
+        for batch in batches:
+            waiting.append((batch, pool.submit(work, batch)))
+            if len(waiting) > workers:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
+
+
+class _Growing:
+    """An array that grows at its end, in place where the system can."""
+
+    def __init__(self, dtype: Any) -> None:
+        self._values, self._used = np.empty(1 << 16, dtype), 0
+
+    def append(self, more: NDArray[Any]) -> None:
+        needed = self._used + len(more)
+        if needed > len(self._values):
+            self._values.resize(max(needed, len(self._values) * 5 // 4), refcheck=False)
+        self._values[self._used : needed] = more
+        self._used = needed
+
+    @property
+    def values(self) -> NDArray[Any]:
+        self._values.resize(self._used, refcheck=False)
+        return self._values

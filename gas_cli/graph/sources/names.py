@@ -1,0 +1,43 @@
+"""What people call the files and columns of a graph: the one table of names that are recognised.
+
+Names are compared in lower case, without spaces, `_`, `-` and `:`. `dataset.columns.ROLE=NAME` says what no name says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+NODE_FILES = ("nodes", "node", "vertices", "node_table")
+EDGE_FILES = ("edges", "edge", "edgelist", "edge_list", "links")
+
+NODE_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "id": ("id", "node", "nodeid", "vertex", "vertexid", "index", "name", "txid"),
+    "label": ("label", "labels", "y", "class", "target"),
+    "split": ("split", "set", "subset", "partition"),
+    "train_mask": ("trainmask", "train", "istrain"),
+    "val_mask": ("valmask", "validmask", "val", "valid", "validation", "isval", "isvalid"),
+    "test_mask": ("testmask", "test", "istest"),
+}
+EDGE_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "source": ("source", "src", "from", "u", "sourceid", "srcid", "fromid", "fromnode", "id1", "node1", "txid1", "startid", "sender"),
+    "target": ("target", "dst", "to", "v", "targetid", "dstid", "toid", "tonode", "id2", "node2", "txid2", "endid", "receiver"),
+    "weight": ("weight", "w", "edgeweight"),
+}
+PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
+"""What the split of a node may be called, and the part that it means."""
+
+
+def plain(name: str) -> str:
+    """The form in which names are compared."""
+    return "".join(letter for letter in name.lower() if letter not in " _-:")
+
+
+def columns_of(role: str, names: Iterable[str], known: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Those of the `names` that are recognised as `role`; the first word of the table wins where one of them is exactly it."""
+    found = [name for name in names if plain(name) in known[role]]
+    exact = [name for name in found if plain(name) == known[role][0]]
+    return exact if len(exact) == 1 else found
+
+
+INDEX_NAMES = ("", "Unnamed: 0")
+"""How pandas and R call a column that numbers the rows."""
