@@ -25,9 +25,11 @@ usage: gas-data check DIR [SETTING=VALUE ...] [model=NAME] [model.SETTING=VALUE 
 
 check DIR shows what gas-train will see of a graph: nodes, edges, degrees, components, features,
 label balance, homophily and splits. An error is reported with its file, row, reason and remedy.
-DIR is a folder of tables or a .pt file; docs/own-graph.md lists the files. The model decides which
-edge weights are accepted and read (default: gcn). Settings of the graph and their defaults:
+DIR is a folder of tables, one of them, or a .pt file (docs/own-graph.md). The model decides
+which edge weights are accepted and read (default: gcn). Settings of the graph and their defaults:
 {settings}
+  columns.ROLE=NAME          Which column is the source, target, weight, id, label or split;
+                             columns.ignore=[NAME,...] leaves columns out.
 
 prepare downloads, parses, checks, divides and normalises a graph as gas-train does with the same
 settings. Every later gas-train reads the result from the folder partitioner.cache. On a cluster:
@@ -45,7 +47,7 @@ examples
   gas-data clean older=30d
 
 {exit_codes}"""
-CHECKED = ("undirected", "num_classes", "metric", "header", "index")
+CHECKED = ("encode", "undirected", "num_classes", "metric", "header", "index")
 
 
 def main() -> None:
