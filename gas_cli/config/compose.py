@@ -225,9 +225,9 @@ def parse_settings(schema: type[T], arguments: Sequence[str]) -> T:
     """`key=value` arguments of a small command as its settings dataclass. Raises `UserError` for unknown keys and wrong values."""
     from omegaconf import OmegaConf
 
-    from gas_cli.config.messages import nearest, translated
+    from gas_cli.config.messages import nearest, setting_names, translated
 
-    known = [field.name for field in dataclasses.fields(schema)]  # type: ignore[arg-type]
+    known = setting_names(schema)
     for argument in arguments:
         key, separator, _ = argument.partition("=")
         if not separator or key not in known:

@@ -43,7 +43,7 @@ class NodeIds:
 
     @classmethod
     def of_numbers(cls, numbers: NDArray[np.int64]) -> NodeIds:
-        return cls(numbers=torch.from_numpy(np.ascontiguousarray(numbers, np.int64)))
+        return cls(numbers=torch.from_numpy(np.require(numbers, np.int64, ["C", "W"])))
 
     @classmethod
     def of_texts(cls, texts: Any) -> NodeIds:

@@ -46,13 +46,14 @@ class Schema:
         return dataclasses.asdict(self)
 
     def as_text(self) -> str:
-        """One line, equal for equal schemas; empty where the source names no column."""
-        return json.dumps(self.as_json(), sort_keys=True) if self.features or self.edge_attributes else ""
+        """The columns in one line, equal for equal ones; empty where the source names no column."""
+        columns = {name: value for name, value in self.as_json().items() if name != "ids"}
+        return json.dumps(columns, sort_keys=True) if self.features or self.edge_attributes else ""
 
     @classmethod
     def from_text(cls, text: str) -> Schema:
-        """What `as_text` gave. Raises `ValueError`, `KeyError` or `TypeError` for any other text."""
-        return cls.from_json(json.loads(text)) if text else cls()
+        """The columns of what `as_text` gave. Raises `ValueError`, `KeyError` or `TypeError` for any other text."""
+        return cls.from_json({"ids": "rows", **json.loads(text)}) if text else cls()
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Schema:

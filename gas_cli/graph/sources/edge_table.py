@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ENDS = ("source", "target")
+EXACT_IN_DOUBLE = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,9 @@ class _Ends:
 
     def read(self, header: bool) -> tuple[tuple[NDArray[Any], NDArray[Any]], NDArray[np.float32] | None]:
         """Sources and targets, int32 [E] each, and the weights."""
-        kind = "int64" if self.ids is None or self.ids.kind == "integer" else "string"
-        types = {self.roles[role]: kind for role in ENDS} | ({self.roles["weight"]: "double"} if "weight" in self.roles else {})
+        types = {self.roles[role]: self._type_of_ends(header) for role in ENDS} | (
+            {self.roles["weight"]: "double"} if "weight" in self.roles else {}
+        )
         source, target, weight = _Growing(np.int32), _Growing(np.int32), _Growing(np.float32)
         if self.ids is not None:
             self.ids.check()  # makes the hash table before threads need it
@@ -149,6 +151,15 @@ class _Ends:
             raise UserError(f"{self.path}: it has no edges. Expected at least one row.")
         return (source.values, target.values), weight.values if "weight" in self.roles else None
 
+    def _type_of_ends(self, header: bool) -> str:
+        if self.ids is not None and self.ids.kind == "text":
+            return "string"
+        if not text_form(self.path):
+            return "int64"
+        layout = layout_of(self.path)
+        first = layout.second if header else layout.first
+        return "double" if any(cell.endswith(".0") for cell in first) else "int64"  # pandas writes 1.0 once a column had a gap
+
     def _rows(self, batch: pa.RecordBatch) -> list[NDArray[Any]]:
         return [self._rows_of(batch.column(self.roles[role])) for role in ENDS]
 
@@ -156,11 +167,13 @@ class _Ends:
         if self.ids is not None and self.ids.kind == "text":
             return self.ids.rows_of_texts(column)
         keys = column.fill_null(-1).to_numpy(zero_copy_only=False)
+        whole = keys.dtype.kind == "i" or ((keys == np.rint(keys)) & (np.abs(keys) < EXACT_IN_DOUBLE))
+        keys = keys if keys.dtype.kind == "i" else np.where(whole, keys, -1).astype(np.int64)
         if self.ids is not None:
             rows = self.ids.rows_of_numbers(keys)
             if column.null_count:
                 rows[column.is_null().to_numpy(zero_copy_only=False)] = -1
-            return rows
+            return np.where(whole, rows, -1).astype(np.int32, copy=False)
         return np.where((keys < 0) | (keys > np.iinfo(np.int32).max), -1, keys).astype(np.int32)
 
     def _unknown(self, edge: int, role: str, found: Any) -> UserError:

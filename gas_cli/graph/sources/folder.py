@@ -97,7 +97,10 @@ def _named_edges(folder: Path, config: FolderConfig, nodes: NodeTable) -> EdgeTa
     path = find_named(folder, EDGE_FILES)
     if path is not None:
         return read_edges(path, config, nodes.ids)
-    array = need(folder, "edges", (".npy", ".npz"))
+    array = find(folder, "edges", (".npy", ".npz"))
+    if array is None:
+        there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8])
+        raise UserError(f"{folder} has no edges: expected edges.csv, edges.parquet, edges.npy or edges.npz. It holds {there}.")
     if array.suffix == ".npz":
         return EdgeTable(edges_of_matrix(array, len(nodes)), None)
     edges = edges_of_table(read_table(array))

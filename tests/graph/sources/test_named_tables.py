@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ def save(path: Path, frame: pd.DataFrame, form: str) -> None:
 
 
 def same_numbers(graph: Graph, other: Graph) -> None:
-    """Equal but for the ids."""
-    assert_equal(Graph(**{**vars(graph), "node_ids": None}), other)
+    """Equal but for the ids and the names of columns."""
+    assert_equal(replace(graph, node_ids=None, schema=Schema()), other)
 
 
 @pytest.mark.parametrize("form", [".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.bz2", ".parquet", "/"])
@@ -128,7 +129,7 @@ def test_files_are_found_by_the_names_that_people_use(tmp_path: Path, names: tup
 
 def test_without_ids_a_node_is_its_row(tmp_path: Path) -> None:
     graph = load(write(tmp_path, nodes_frame(IDS["rows"]).drop(columns="id"), edges_frame(IDS["rows"])))
-    assert_equal(graph, expected())
+    same_numbers(graph, expected())
     assert graph.node_ids is None and graph.schema.ids == "rows"
 
 
@@ -352,6 +353,27 @@ def test_rows_of_another_length_are_named(tmp_path: Path, line: str) -> None:
     with (tmp_path / "edges.csv").open("a") as file:
         file.write(f"{line}\n")
     with pytest.raises(UserError, match=r"row 30 \(line 32\): it has \d cells where the first line has 2"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["gaps", "rows"])
+def test_whole_numbers_with_a_decimal_point_are_ids(tmp_path: Path, kind: str) -> None:
+    """As pandas writes a column that once had a gap."""
+    ids = IDS[kind]
+    nodes = nodes_frame(ids) if kind == "gaps" else nodes_frame(ids).drop(columns="id")
+    same_numbers(load(write(tmp_path, nodes, edges_frame(ids).astype(float))), expected())
+
+
+def test_a_fraction_is_no_id(tmp_path: Path) -> None:
+    edges = edges_frame(IDS["gaps"]).astype(float)
+    edges.loc[7, "source"] += 0.5
+    with pytest.raises(UserError, match=r"edge 7 \(line 9\): its source [\d.]+ is the id of no node"):
+        load(write(tmp_path, nodes_frame(IDS["gaps"]), edges))
+
+
+def test_without_edges_the_message_says_what_is_read(tmp_path: Path) -> None:
+    save(tmp_path / "nodes.csv", nodes_frame(IDS["text"]), ".csv")
+    with pytest.raises(UserError, match=r"has no edges: expected edges.csv, edges.parquet, edges.npy or edges.npz"):
         load(tmp_path)
 
 
