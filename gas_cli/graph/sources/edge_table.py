@@ -56,6 +56,9 @@ def read_edges(path: Path, config: FolderConfig, ids: NodeIds | None) -> EdgeTab
     others = [name for name in names if header and name not in (*roles.values(), *config.columns.ignore) and not _is_index(name)]
     ends = _Ends(path, roles, ids, skipped=int(header and text_form(path)))
     both, weight = ends.read(header)
+    if not header and weight is not None and config.index == "auto" and _counts(both[0]):
+        reason = "without a header, its first column counts the rows, so it may be an index or the source of a chain of edges"
+        raise Table(path, np.empty(0)).unfit(reason, "Name the columns in a first line, or type dataset.index=false if it is the source")
     attributes = numbers_of(read_frame(path, only=others), others, config.encode, "edge attributes") if others else None
     rows = [*((role, name, _meaning(role, ids)) for role, name in roles.items()), *(("attribute", name, "") for name in others)]
     log.info("%s: %s edges.\n%s", path, f"{len(both[0]):,}", table_of(rows))
@@ -63,6 +66,10 @@ def read_edges(path: Path, config: FolderConfig, ids: NodeIds | None) -> EdgeTab
     weights = None if weight is None else Table(path, weight, "edge", ends.skipped)
     edges = Edges(table, both, weights, numbered=attributes is not None)
     return EdgeTable(edges, None if attributes is None else torch.from_numpy(attributes.values), attributes.columns if attributes else ())
+
+
+def _counts(rows: NDArray[Any]) -> bool:
+    return len(rows) > 1 and bool(np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows), dtype=rows.dtype)))
 
 
 def _is_index(name: str) -> bool:
@@ -88,7 +95,7 @@ def _has_header(path: Path, config: FolderConfig) -> bool:
         return True
     if config.header != "auto":
         return config.header == "true"
-    if all(_is_number(cell) for cell in first):
+    if all(_is_number(cell) for cell in first) and list(first) != [str(k) for k in range(len(first))]:  # 0,1 may be pandas' header
         return False
     raise UserError(
         f"{path}, row 0 (line 1): {','.join(first)[:60]!r} may be a header or an edge. If it is a header type dataset.columns.source=NAME "

@@ -347,6 +347,20 @@ def test_words_as_ids_of_edges_without_a_header(tmp_path: Path) -> None:
     same_numbers(load(tmp_path, header="false"), expected())
 
 
+def test_numbers_that_count_columns_or_rows_may_mean_two_things(tmp_path: Path) -> None:
+    nodes, edges = nodes_frame(IDS["rows"]).drop(columns="id"), edges_frame(IDS["rows"])
+    write(tmp_path, nodes, edges.assign(source=[0, *edges["source"][1:]], target=[1, *edges["target"][1:]]))
+    (tmp_path / "edges.csv").write_text((tmp_path / "edges.csv").read_text().partition("\n")[2])
+    with pytest.raises(UserError, match="'0,1' may be a header or an edge"):
+        load(tmp_path)
+    assert load(tmp_path, header="false").num_edges > 0
+    chain = pd.DataFrame({"row": np.arange(N), "source": (np.arange(N) * 5) % N, "target": (np.arange(N) * 7 + 1) % N})
+    chain.to_csv(tmp_path / "edges.csv", index=False, header=False)
+    with pytest.raises(UserError, match="may be an index or the source"):
+        load(tmp_path)
+    assert load(tmp_path, index="false").adj.weighted
+
+
 @pytest.mark.parametrize("line", ["user_0", "user_0,user_37,1,2"])
 def test_rows_of_another_length_are_named(tmp_path: Path, line: str) -> None:
     write(tmp_path, nodes_frame(IDS["text"]), edges_frame(IDS["text"]))
