@@ -148,7 +148,7 @@ def text_buffers(array: Any) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     _, starts, content = array.buffers()
     width = np.int64 if pa.types.is_large_string(array.type) else np.int32
     if starts is None or not len(array):
-        return np.empty(0, np.uint8), np.zeros(1, width)
+        return np.empty(0, np.uint8), np.zeros(len(array) + 1, width)  # the kernels read one offset more than there are texts
     offsets = np.frombuffer(starts, width)[array.offset : array.offset + len(array) + 1]
     return (np.frombuffer(content, np.uint8) if content is not None else np.empty(0, np.uint8)), offsets
 

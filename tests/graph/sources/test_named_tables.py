@@ -20,6 +20,7 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.node_ids import NodeIds, Repeated
 from gas_cli.graph.schema import Column, Schema
+from gas_cli.graph.sources.frame import BLOCK, read_frame
 from tests.graph.sources.own_folder import C, F, N, arrays, assert_equal, expected, load
 
 IDS: dict[str, np.ndarray] = {
@@ -359,6 +360,14 @@ def test_numbers_that_count_columns_or_rows_may_mean_two_things(tmp_path: Path) 
     with pytest.raises(UserError, match="may be an index or the source"):
         load(tmp_path)
     assert load(tmp_path, index="false").adj.weighted
+
+
+@pytest.mark.parametrize(("value", "wanted"), [("7", 7.0), ("0.5", 0.5)])
+def test_numbers_below_a_block_of_empty_cells_stay_numbers(tmp_path: Path, value: str, wanted: float) -> None:
+    """The parser infers a type from its first block, here empty: no number may become words for that."""
+    path = tmp_path / "late.csv"
+    path.write_text("a,b\n" + "1,\n" * BLOCK + f"2,{value}\n")
+    assert read_frame(path).column("b").to_pylist()[-1] == wanted
 
 
 @pytest.mark.parametrize("line", ["user_0", "user_0,user_37,1,2"])
