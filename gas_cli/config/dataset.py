@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -111,8 +112,14 @@ class ColumnsConfig:
 
 @dataclass
 class FolderConfig(DatasetConfig):
-    """The user's graph (docs/own-graph.md): a folder of tables, or a .pt file with a PyG `Data`."""
+    """The user's graph (docs/own-graph.md): a folder of tables, or one file that holds all.
 
+    labelled  whether labels and splits are read
+    words     columns that are encoded as words, whatever their cells look like
+    """
+
+    labelled: ClassVar[bool] = True
+    words: ClassVar[Sequence[str]] = ()
     name: str = "folder"
     path: str = setting("", "Folder of [tables](own-graph.md), or one file that holds all.")
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
@@ -144,3 +151,11 @@ class FolderConfig(DatasetConfig):
         require(self.header in ANSWERS, "dataset.header", self.header, "one of " + ", ".join(ANSWERS))
         require(self.index in ANSWERS, "dataset.index", self.index, "one of " + ", ".join(ANSWERS))
         require(self.metric in FOLDER_METRICS, "dataset.metric", self.metric, "one of " + ", ".join(FOLDER_METRICS))
+
+
+@dataclass
+class UnlabelledConfig(FolderConfig):
+    """A user's graph to predict on: labels and splits are not read, if there are any; `words` were words in the training."""
+
+    labelled: ClassVar[bool] = False
+    words: list[str] = field(default_factory=list)  # type: ignore[misc]

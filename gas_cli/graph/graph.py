@@ -44,7 +44,7 @@ class Graph:
     adj          CSR [N, N] by target, without self-loops and duplicates; values are edge weights (1 where the source has none)
     y            int64 [N] (one class per node) or float32 [N, C] (multi-label)
     splits       one or several `Split`s
-    num_classes  C
+    num_classes  C; 0 for a graph without labels, which can only be predicted on
     metric       `accuracy` | `ogb:<dataset name>` | `micro_f1` | `roc_auc`
     symmetric    whether adj equals its transpose, values included
     inductive    whether training sees its own nodes alone: the others are graphs apart, met for the first time in evaluation
@@ -77,11 +77,11 @@ class Graph:
         cls,
         edge_index: Any,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
-        train: Any,
-        val: Any,
-        test: Any,
+        train: Any = None,
+        val: Any = None,
+        test: Any = None,
         edge_weight: Any = None,
         edge_attr: Any = None,
         name: str = "graph",
@@ -93,7 +93,8 @@ class Graph:
 
         edge_index        integers [2, E]: row 0 the source, row 1 the target of each message
         x                 numbers [N, F], or a sparse matrix of scipy
-        y                 [N] whole numbers (-1 or NaN unknown) or texts (empty unknown), one class per node; or [N, C] of 0 and 1
+        y                 [N] whole numbers (-1 or NaN unknown) or texts (empty unknown), one class per node; or [N, C] of 0 and 1;
+                          None for a graph to predict on
         train, val, test  masks bool [N], or ids of nodes; no node in two of them
         edge_weight       numbers [E], 1 where None
         edge_attr         numbers [E, D], or None
@@ -125,9 +126,9 @@ class Graph:
         x: Any,
         y: Any,
         *,
-        train: Any,
-        val: Any,
-        test: Any,
+        train: Any = None,
+        val: Any = None,
+        test: Any = None,
         name: str = "graph",
         undirected: bool = False,
         metric: str = "auto",
@@ -196,6 +197,11 @@ class Graph:
             return self.adj
         return replace(self.adj, attr_row=torch.arange(self.adj.nnz))
 
+    def described(self) -> dict[str, Any]:
+        """What a model that is trained on this graph needs to know of other data, in values that a checkpoint can hold."""
+        classes = {"num_classes": self.num_classes, "class_names": list(self.class_names), "several_labels": self.y.dim() == 2}
+        return {**self.schema.as_json(), **classes}
+
     def fingerprint(self) -> str:
         """A hash of everything in `fingerprints`."""
         return hashlib.blake2b(repr(self.fingerprints()).encode(), digest_size=16).hexdigest()
@@ -241,7 +247,6 @@ class Graph:
         self._check_features()
         self._check_edge_attributes()
         self._check_labels()
-        self._check(bool(self.splits), "has no split", "at least one train/val/test split")
         for i, split in enumerate(self.splits):
             for kind, mask in (("train", split.train), ("val", split.val), ("test", split.test)):
                 fits = mask.dtype == torch.bool and mask.shape == (n,)

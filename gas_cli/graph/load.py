@@ -62,7 +62,10 @@ def load_graph(config: DatasetConfig, progress: bool = False) -> Graph:
             f"Dataset {config.name!r} in {where} needs more memory than this machine has, or a damaged file in it claims too large a size. "
             "A features.npy in float32 is not read into memory as a whole (docs/own-graph.md, Size)."
         ) from error
-    numbered_split(graph, config.split, seed=0)  # a split that does not exist shows here, for every command, before minutes of partitioning
+    if graph.splits:
+        numbered_split(
+            graph, config.split, seed=0
+        )  # a split that does not exist shows here, for every command, before minutes of partitioning
     return graph
 
 

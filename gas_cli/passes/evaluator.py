@@ -47,6 +47,11 @@ class Evaluator:
         with self.evaluating():
             return layerwise(self.model, self.batches, self.graph.num_nodes, self.device, refresh)
 
+    def embeddings(self, layer: int) -> Tensor:
+        """Exact h_`layer` [N, width]: what the first `layer` layers give."""
+        with self.evaluating():
+            return layerwise(self.model, self.batches, self.graph.num_nodes, self.device, layer=layer)
+
     def from_history(self, histories: Histories) -> Tensor:
         """Approximate scores [N, C] from the stored inputs of the last layer."""
         with self.evaluating():

@@ -73,7 +73,8 @@ def load_source(config: DatasetConfig, cache: Cache, progress: bool = False) -> 
     else:
         say_again(found.said)
         log.info("%s: the prepared graph is in %s.", found.graph.name, cache.folder / LAYER / key)
-    numbered_split(found.graph, config.split, seed=0)
+    if found.graph.splits:
+        numbered_split(found.graph, config.split, seed=0)
     return found
 
 
@@ -109,7 +110,8 @@ def graph_key(config: DatasetConfig, files: Listing) -> str:
 
 
 def _options(config: DatasetConfig) -> dict[str, Any]:
-    return {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_CONTENT}
+    options = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_CONTENT}
+    return options if getattr(config, "labelled", True) else options | {"labelled": False}
 
 
 def graph_bytes(graph: Graph) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -28,11 +28,24 @@ def write_table(
     Of `several` labels per node `class` holds all that are predicted, with `;` between them. Blocks of rows are written one after another,
     so that the table is never in memory as a whole. Raises `OSError`.
     """
+    columns = _top_columns if top is not None else _all_columns
+    _write(file, form, _blocks(nodes, lambda rows: columns(probabilities[rows], classes, several, top)))
+
+
+def write_embeddings(file: IO[bytes], form: str, nodes: NDArray[Any], values: NDArray[np.float32]) -> None:
+    """Write `id` and `embedding_0`, `embedding_1`, … of values [n, width], in blocks. Raises `OSError`."""
+    import pyarrow as pa
+
+    def columns(rows: slice) -> dict[str, Any]:
+        return {f"embedding_{c}": pa.array(values[rows, c], pa.float32()) for c in range(values.shape[1])}
+
+    _write(file, form, _blocks(nodes, columns))
+
+
+def _write(file: IO[bytes], form: str, blocks: Iterator[Any]) -> None:
     import pyarrow.csv as pc
     import pyarrow.parquet as pq
 
-    columns = _top_columns if top is not None else _all_columns
-    blocks = _blocks(nodes, probabilities, classes, several, top, columns)
     first = next(blocks)
     with pc.CSVWriter(file, first.schema) if form == ".csv" else pq.ParquetWriter(file, first.schema) as writer:
         writer.write_table(first)
@@ -40,15 +53,13 @@ def write_table(
             writer.write_table(block)
 
 
-def _blocks(
-    nodes: NDArray[Any], probabilities: NDArray[np.float32], classes: Sequence[str], several: bool, top: int | None, columns: Any
-) -> Iterator[Any]:
+def _blocks(nodes: NDArray[Any], columns: Callable[[slice], dict[str, Any]]) -> Iterator[Any]:
     import pyarrow as pa
 
     for start in range(0, max(1, len(nodes)), ROWS_AT_A_TIME):
         rows = slice(start, start + ROWS_AT_A_TIME)
         ids = pa.array(nodes[rows].tolist(), pa.int64() if nodes.dtype.kind in "iu" else pa.string())
-        yield pa.table({"id": ids, **columns(probabilities[rows], classes, several, top)})
+        yield pa.table({"id": ids, **columns(rows)})
 
 
 def _all_columns(probabilities: NDArray[np.float32], classes: Sequence[str], several: bool, _: int | None) -> dict[str, Any]:

@@ -264,6 +264,7 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         return {
             "fingerprint": self.identity,
+            "schema": self.problem.graph.described(),
             "recorded": self._recorded(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),

@@ -44,6 +44,8 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
         raise UserError(f"dataset.path={path} is not a folder: expected one with edges, features, labels and splits, or a .pt file.")
     if (nodes := find_named(path, NODE_FILES)) is not None:
         return load_named(path, nodes, config)
+    if not config.labelled:
+        return _unlabelled(path, config)
     needed = {"labels": need(path, "labels", SUFFIXES), "features": need(path, "features", MATRIX), "edges": need(path, "edges", MATRIX)}
     tables = Tables(path, config)
     labels = read_labels(tables.read(needed["labels"]))
@@ -52,15 +54,21 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     return assemble(path.name, path, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr)
 
 
+def _unlabelled(path: Path, config: FolderConfig) -> Graph:
+    """The nodes are those that have features."""
+    tables = Tables(path, config)
+    x = read_features(tables, need(path, "features", MATRIX), None)
+    need(path, "edges", MATRIX)
+    adj, edge_attr = read_adjacency(path, tables, int(x.shape[0]), config.undirected)
+    return unlabelled(path.name, x, adj, edge_attr)
+
+
 def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
     """The graph of the node table `path` and of what else is in `folder`: edges by the ids of the nodes, and files for what no column of
     the table gives."""
     nodes = read_nodes(path, config)
     tables = Tables(folder, config, leave_out=("edges", "edge_weight", "edge_attr", *(f"split/{part}" for part in PART_FILES)))
-    labels = nodes.labels if nodes.labels is not None else tables.read(_other_file(folder, nodes, "labels", SUFFIXES, "label"))
-    labels = labels if nodes.class_names else read_labels(labels)
-    if len(labels.values) != len(nodes):
-        raise labels.unfit(f"it has {len(labels.values)} rows where {path.name} has {len(nodes)}", "Expected one row per node in both")
+    labels = _labels(folder, nodes, tables) if config.labelled else None
     features = find(folder, "features", MATRIX)
     if nodes.features is not None and features is not None:
         names = ", ".join(column.name for column in nodes.features.columns[:8])
@@ -75,12 +83,23 @@ def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
     )
     edges = _named_edges(folder, config, nodes)
     adj = edges.edges.adjacency(len(nodes), config.undirected)
-    splits = to_splits([nodes.parts[part] for part in PARTS]) if nodes.parts else read_splits(folder, tables, len(nodes), nodes.ids)
     schema = Schema(
         () if nodes.features is None else nodes.features.columns, edges.columns, "rows" if nodes.ids is None else nodes.ids.kind
     )
+    if labels is None:
+        return replace(unlabelled(folder.name, x, adj, edges.attributes), schema=schema, node_ids=nodes.ids)
+    splits = to_splits([nodes.parts[part] for part in PARTS]) if nodes.parts else read_splits(folder, tables, len(nodes), nodes.ids)
     graph = assemble(folder.name, folder, config, x, adj, labels, splits, edges.attributes, nodes.class_names)
     return replace(graph, schema=schema, node_ids=nodes.ids)
+
+
+def _labels(folder: Path, nodes: NodeTable, tables: Tables) -> Table:
+    labels = nodes.labels if nodes.labels is not None else tables.read(_other_file(folder, nodes, "labels", SUFFIXES, "label"))
+    labels = labels if nodes.class_names else read_labels(labels)
+    if len(labels.values) != len(nodes):
+        found = f"it has {len(labels.values)} rows where {nodes.frame.path.name} has {len(nodes)}"
+        raise labels.unfit(found, "Expected one row per node in both")
+    return labels
 
 
 def _other_file(folder: Path, nodes: NodeTable, stem: str, suffixes: tuple[str, ...], role: str) -> Path:
@@ -138,16 +157,24 @@ def assemble(
     return Graph(name, x, adj, y, splits, classes.num_classes, metric, adj.symmetric, edge_attr=edge_attr, class_names=classes.names)
 
 
-def read_features(tables: Tables, path: Path, labels: Table) -> Features:
-    """Features of as many nodes as there are labels; a float32 .npy file stays on the disk, mapped."""
+def unlabelled(name: str, x: Features, adj: CSR, edge_attr: Tensor | None) -> Graph:
+    """A graph to predict on: no label is known, no node is in a split."""
+    y = torch.full((adj.num_rows,), -1)
+    return Graph(name, x, adj, y, (), 0, "accuracy", adj.symmetric, edge_attr=edge_attr)
+
+
+def read_features(tables: Tables, path: Path, labels: Table | None) -> Features:
+    """Features of as many nodes as there are labels, where these are given; a float32 .npy file stays on the disk, mapped."""
     if path.suffix == ".npz":
-        return sparse_features(path, read_matrix(path), len(labels.values), labels.path.name)
+        matrix = read_matrix(path)
+        return sparse_features(path, matrix, *((len(labels.values), labels.path.name) if labels else (matrix.shape[0], path.name)))
     table = tables.read(path, np.float32)
     if table.values.ndim == 1:
         table = replace(table, values=table.values[:, None])
     if table.values.ndim != 2:
         raise table.unfit(f"it has shape {table.values.shape}", "Expected [N, F]: one row per node")
-    _check_rows(path, table.values.shape[0], len(labels.values), labels.path.name)
+    if labels is not None:
+        _check_rows(path, table.values.shape[0], len(labels.values), labels.path.name)
     values = table.finite("feature").values
     return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))  # no copy of a mapped float32 file
 

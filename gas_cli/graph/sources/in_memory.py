@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gas_cli.config.dataset import FolderConfig
+from gas_cli.config.dataset import FolderConfig, UnlabelledConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources.folder_splits import PARTS, node_mask
@@ -35,23 +35,25 @@ class Options:
     metric: str = "auto"
     num_classes: int | None = None
 
-    def config(self) -> FolderConfig:
-        return FolderConfig(undirected=self.undirected, metric=self.metric, num_classes=self.num_classes or 0)
+    def config(self, labelled: bool) -> FolderConfig:
+        kind = FolderConfig if labelled else UnlabelledConfig
+        return kind(undirected=self.undirected, metric=self.metric, num_classes=self.num_classes or 0)
 
 
 def of_values(values: Mapping[str, Any], options: Options) -> Graph:
     """The validated graph of tensors under the names that PyG's `Data` gives them; labels that are texts are names of classes."""
-    y, names = _named_classes(values["y"])
+    labelled = values.get("y") is not None
+    y, names = _named_classes(values["y"]) if labelled else (None, ())
     x = values["x"]
     x = sp.csr_array(x, copy=True) if sp.issparse(x) else x  # its entries are sorted and added up in place
-    graph = graph_of_values(Path(options.name), dict(values) | {"x": x, "y": y}, options.config())
+    graph = graph_of_values(Path(options.name), dict(values) | {"x": x, "y": y}, options.config(labelled))
     return replace(graph, class_names=names or graph.class_names).validate()
 
 
 def of_edges(edge_index: Any, x: Any, y: Any, parts: Mapping[str, Any], edge_weight: Any, edge_attr: Any, options: Options) -> Graph:
     """See `Graph.from_edges`; `parts` are masks or ids by `train`, `val`, `test`."""
-    num_nodes = len(y)
-    masks = {f"{part}_mask": _mask(parts[part], part, num_nodes) for part in PARTS}
+    num_nodes = x.shape[0] if y is None and hasattr(x, "shape") else len(x if y is None else y)
+    masks = {f"{part}_mask": _mask(parts[part], part, num_nodes) for part in PARTS} if y is not None else {}
     values = {"edge_index": edge_index, "x": x, "y": y, "edge_weight": edge_weight, "edge_attr": edge_attr, **masks}
     return of_values(values, options)
 
@@ -69,9 +71,9 @@ def of_data(data: Any, options: Options) -> Graph:
 
 
 def _complete(values: dict[str, Any], name: str) -> dict[str, Any]:
-    missing = [key for key in ("edge_index", "x", "y") if values.get(key) is None]
+    missing = [key for key in ("edge_index", "x") if values.get(key) is None]
     if missing:
-        raise UserError(f"{name}: the Data has no {', '.join(missing)}: expected edge_index, x and y.")
+        raise UserError(f"{name}: the Data has no {', '.join(missing)}: expected edge_index, x and, to train, y.")
     return values
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gas_cli.config.dataset import ColumnsConfig, FolderConfig
+from gas_cli.config.dataset import FolderConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.node_ids import NodeIds, Repeated
 from gas_cli.graph.schema import Column
@@ -50,15 +50,15 @@ class NodeTable:
 
 def read_nodes(path: Path, config: FolderConfig) -> NodeTable:
     """Raises `UserError` for columns that may mean two things, that mean nothing, or that hold something else than their name says."""
-    roles = roles_of(path, config.columns)
+    roles = roles_of(path, config)
     types = {roles["id"]: "string"} if "id" in roles else {}  # so that 007 stays 007, and 20 digits stay exact
-    types |= {roles[role]: "string" for role in ("split",) if role in roles}
+    types |= {name: "string" for name in (roles.get("split"), *config.words) if name is not None}
     frame = without_index(read_frame(path, types, [name for name in column_names(path) if name not in config.columns.ignore]), roles)
     ids = _ids(frame, roles["id"]) if "id" in roles else None
-    labels, names = _labels(frame, roles["label"]) if "label" in roles else (None, ())
-    parts = _parts(frame, roles)
+    labels, names = _labels(frame, roles["label"]) if "label" in roles and config.labelled else (None, ())
+    parts = _parts(frame, roles) if config.labelled else None
     others = [name for name in frame.names if name not in roles.values()]
-    features = numbers_of(frame, others, config.encode, "features") if others else None
+    features = numbers_of(frame, others, config, "features") if others else None
     nodes = NodeTable(frame, ids, labels, names, parts, features)
     _say(nodes, roles)
     return nodes
@@ -76,13 +76,16 @@ def without_index(frame: Frame, roles: Mapping[str, str]) -> Frame:
     return frame
 
 
-def roles_of(path: Path, columns: ColumnsConfig) -> dict[str, str]:
+def roles_of(path: Path, config: FolderConfig) -> dict[str, str]:
     """The column of each role that the table has. Raises `UserError` where several may be meant, or the named one is missing."""
-    names = column_names(path)
+    names, columns = column_names(path), config.columns
     for name in columns.ignore:
         if name not in names:
             log.warning("%s has no column %r, which dataset.columns.ignore names.", path.name, name)
-    return found_roles(path, [name for name in names if name not in columns.ignore], NODE_COLUMNS, vars(columns))
+    asked = dict(vars(columns))
+    if not config.labelled:  # these columns need not be there; where they are, they are no features
+        asked |= {role: asked[role] if asked[role] in names else None for role in ("label", "split")}
+    return found_roles(path, [name for name in names if name not in columns.ignore], NODE_COLUMNS, asked)
 
 
 def found_roles(path: Path, names: list[str], known: Mapping[str, tuple[str, ...]], asked: Mapping[str, Any]) -> dict[str, str]:
@@ -220,6 +223,8 @@ def table_of(rows: list[tuple[str, str, str]]) -> str:
 def _meaning(nodes: NodeTable, role: str) -> str:
     if role == "id":
         return "whole numbers" if nodes.ids is not None and nodes.ids.kind == "integer" else "text"
+    if (role == "label" and nodes.labels is None) or (role != "label" and nodes.parts is None):
+        return "left out: predictions do not need it"
     if role == "label":
         names = nodes.class_names
         shown = ", ".join(names if len(names) <= SHOWN_CLASSES else (*names[: SHOWN_CLASSES - 1], "…"))

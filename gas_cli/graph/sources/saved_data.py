@@ -16,7 +16,7 @@ from torch import Tensor
 from gas_cli.config.dataset import FolderConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Features, Graph
-from gas_cli.graph.sources.folder import assemble, sparse_features
+from gas_cli.graph.sources.folder import assemble, sparse_features, unlabelled
 from gas_cli.graph.sources.folder_edges import Edges, attribute_rows
 from gas_cli.graph.sources.folder_splits import PARTS, read_mask, to_splits
 from gas_cli.graph.sources.labels import read_labels
@@ -38,9 +38,14 @@ def load_saved(path: Path, config: FolderConfig) -> Graph:
 def graph_of_values(path: Path, values: Mapping[str, Any], config: FolderConfig) -> Graph:
     """The graph of these tensors, arrays and matrices; `path` is where they are from, for names and messages."""
     saved = _Saved(path, values)
-    if missing := [key for key in NEEDED if saved.values.get(key) is None]:
+    needed = NEEDED if config.labelled else NEEDED[:2]
+    if missing := [key for key in needed if saved.values.get(key) is None]:
         split = " torch_geometric.transforms.RandomNodeSplit()(data) makes masks." if set(missing) & set(MASKS) else ""
-        raise UserError(f"{path}: it has no tensor {', '.join(missing)}. Expected {', '.join(NEEDED)}: set them first.{split}")
+        raise UserError(f"{path}: it has no tensor {', '.join(missing)}. Expected {', '.join(needed)}: set them first.{split}")
+    if not config.labelled:
+        num_nodes = len(saved.values["x"]) if isinstance(saved.values["x"], np.ndarray) else int(saved.values["x"].shape[0])
+        edges, edge_attr = _edges(saved)
+        return unlabelled(path.stem, _features(saved, num_nodes), edges.adjacency(num_nodes, config.undirected), edge_attr)
     labels = read_labels(saved.table("y"))
     num_nodes = len(labels.values)
     edges, edge_attr = _edges(saved)
