@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
+from gas_cli.graph.grouping import Grouping
+from gas_cli.graph.node_ids import NodeIds
 from gas_cli.graph.schema import Column
 from gas_cli.graph.sources.frame import Frame
 
@@ -126,6 +129,25 @@ def codes_of(texts: pa.ChunkedArray, words: Sequence[str]) -> NDArray[np.int64]:
     found = cp.index_in(texts, value_set=pa.array(words, texts.type))
     codes: NDArray[np.int64] = cp.fill_null(found, -1).to_numpy().astype(np.int64)
     return codes
+
+
+def grouping_of(frame: Frame, name: str) -> Grouping:
+    """The values of a column of numbers, dates or text. Raises `UserError` for lists, and where every cell is empty."""
+    import pyarrow as pa
+    import pyarrow.compute as cp
+
+    kind = kind_of(frame.column(name))
+    if kind in ("vector", "empty"):
+        holds = {"vector": "lists", "empty": "no value"}[kind]
+        raise frame.unfit(f"column {name!r} (dataset.split_by) holds {holds}", "Expected a number, a date or a text for each node")
+    ordered = kind in ("number", "date")
+    column = frame.column(name) if ordered else cp.utf8_trim_whitespace(frame.texts(name))
+    if pa.types.is_floating(column.type) or not ordered:
+        column = cp.if_else(cp.is_nan(column) if ordered else cp.equal(column, ""), None, column)
+    distinct = cp.drop_null(cp.unique(column))
+    distinct = distinct.take(cp.sort_indices(distinct))
+    code = cp.fill_null(cp.index_in(column, value_set=distinct), -1).to_numpy().astype(np.int64)
+    return Grouping(name, ordered, torch.from_numpy(code), NodeIds.of_texts(distinct.cast(pa.large_string())))
 
 
 def _vector(frame: Frame, name: str) -> tuple[Column, Any]:
