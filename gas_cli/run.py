@@ -91,8 +91,7 @@ def prepare_training(config: Config, progress: bool = False, graph: Graph | None
 
 def _check_splits(config: Config, graph: Graph) -> None:
     """Raise UserError where there is no split, or no validation nodes for what listens to their metric."""
-    if all(bool(split.val.any()) for split in graph.splits):
-        numbered_split(graph, config.dataset.split, config.seed)
+    if all(bool(numbered_split(graph, run.dataset.split, run.seed).val.any()) for run in config.single_runs()):
         return
     listeners = {"trainer.patience": config.trainer.patience, "optimizer.schedule": config.optimizer.schedule}
     for key, value in listeners.items():

@@ -71,6 +71,19 @@ def test_words_of_pandas_categories(tmp_path: Path) -> None:
     assert grouping(tmp_path, column, ".parquet").code.tolist() == [0, 1, 0] * (N // 3)
 
 
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_times_are_shown_as_short_as_they_can_be(tmp_path: Path, unit: str) -> None:
+    times = pd.Series(pd.to_datetime(["2017-01-02 10:30:00", *["2017-01-01 00:00:00"] * (N - 1)])).astype(f"datetime64[{unit}]")
+    found = grouping(tmp_path, times, ".parquet")
+    assert found.ordered and found.values.take(np.arange(2)).tolist() == ["2017-01-01", "2017-01-02 10:30:00"]
+
+
+@pytest.mark.parametrize("column", [[b"\xff"] * N, [[1.0]] * N, [{"a": 1}] * N])
+def test_a_column_of_another_type_is_refused(tmp_path: Path, column: Any) -> None:
+    with pytest.raises(UserError, match=r"column 'by' \(dataset.split_by\) holds values of type"):
+        grouping(tmp_path, column, ".parquet")
+
+
 def test_an_ignored_column_may_divide(tmp_path: Path) -> None:
     folder = write_tables(tmp_path, table(COLUMNS["days"][0]), edges_frame(IDS))
     found = load(folder, split_by="by", make_split="order", columns=IGNORED)
