@@ -101,3 +101,13 @@ def test_what_listens_to_the_validation_metric_needs_validation_nodes(mine: Mine
     with pytest.raises(UserError, match=message):
         prepare_training(config, graph=without)
     prepare_training(mine.config(optimizer__schedule="cosine"), graph=without)
+
+
+def test_only_the_splits_that_are_trained_on_count(mine: Mine) -> None:
+    graph = replace(mine.graph, splits=(*mine.graph.splits, *without_validation(mine.graph).splits))
+    config = mine.config(trainer__patience=3)
+    prepare_training(replace(config, seed=0), graph=graph)
+    prepare_training(replace(config, seed=1, dataset=replace(config.dataset, split=0)), graph=graph)
+    for other in (replace(config, seed=1), replace(config, seed=0, runs=2)):
+        with pytest.raises(UserError, match=r"trainer.patience=3 needs validation nodes"):
+            prepare_training(other, graph=graph)
