@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gas_cli.config.compose import compose_config, load_config
-from gas_cli.config.dataset import GIVEN, DatasetConfig, FolderConfig, UnlabelledConfig
+from gas_cli.config.dataset import GIVEN, SPLIT_SETTINGS, DatasetConfig, FolderConfig, UnlabelledConfig
 from gas_cli.config.partitioner import PartsOfSize
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
@@ -47,7 +47,9 @@ def with_data(config: Config, path: Path, settings: Sequence[str], state: Mappin
     if isinstance(dataset, FolderConfig):
         schema = trained_on(state).schema
         words = [column.name for column in (*schema.features, *schema.edge_attributes) if column.kind == "words"]
-        dataset = UnlabelledConfig(**{field.name: getattr(dataset, field.name) for field in fields(dataset)}, words=words)
+        kept = {field.name: getattr(dataset, field.name) for field in fields(dataset) if field.name not in SPLIT_SETTINGS}
+        left_out = [name for name in (dataset.split_by, *dataset.columns.ignore) if name is not None]
+        dataset = UnlabelledConfig(**kept | {"columns": replace(dataset.columns, ignore=left_out)}, words=words)
     return replace(config, dataset=dataset)
 
 

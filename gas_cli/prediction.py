@@ -235,8 +235,8 @@ def _opened(run: Path, mode: str, checkpoint: str, device: str, graph: Graph | N
 def config_of(run: Path) -> Config:
     """The settings of a single run. Raises UserError for a folder that holds several."""
     config = load_config(run / "config.yaml")
-    if config.runs > 1:
-        raise UserError(f"run={run} holds {config.runs} runs: choose one, such as run={run / run_folder(0)}.")
+    if (runs := len(config.single_runs())) > 1:
+        raise UserError(f"run={run} holds {runs} runs: choose one, such as run={run / run_folder(0)}.")
     return config
 
 

@@ -18,11 +18,12 @@ from gas_cli.config.model import ModelConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import NotStarted, UserError
 from gas_cli.graph.graph import Graph
+from gas_cli.graph.splits import numbered_split
 from gas_cli.lock import claimed
 from gas_cli.measure.memory import RESIDENT, StagePeaks
 from gas_cli.method.make import method_class
 from gas_cli.model.registry import build_model, model_class
-from gas_cli.prepared.prepare import Reduce, everything, prepare_files, prepare_loaded
+from gas_cli.prepared.prepare import Looked, Reduce, everything, prepare_files, prepare_loaded
 from gas_cli.prepared.problem import Problem
 from gas_cli.report.curves import plot_curves
 from gas_cli.report.journal import Recorded, recorded_before
@@ -45,8 +46,9 @@ log = logging.getLogger(__name__)
 def run(config: Config, folder: Path, graph: Graph | None = None) -> dict[str, Any]:
     """Train what `config` describes, or on `graph`, and leave everything in `folder`; the summary that is also in its summary.json.
 
-    With `config.runs` > 1, run r has seed `config.seed` + r and its own folder `runs/r`. Raises UserError, Interrupted; the summary on the
-    disk then says `failed` or `interrupted` and why. Raises NotStarted where another process trains in `folder`.
+    With `config.runs` > 1, run r has seed `config.seed` + r and its own folder `runs/r`; so has each of `config.dataset.folds`, with one
+    seed for all. Raises UserError, Interrupted; the summary on the disk then says `failed` or `interrupted` and why. Raises NotStarted
+    where another process trains in `folder`.
     """
     with claimed(folder):
         if has_checkpoint(folder):
@@ -63,14 +65,17 @@ def resume(folder: Path, config: Config, graph: Graph | None = None) -> dict[str
         return _run_all(config, folder, graph)
 
 
-def prepare(config: Config, progress: bool = False, graph: Graph | None = None, reduce: Reduce = everything) -> Problem:
+def prepare(
+    config: Config, progress: bool = False, graph: Graph | None = None, reduce: Reduce = everything, check: Looked = lambda graph: None
+) -> Problem:
     """Load, partition, permute and normalise, or map what an earlier start has kept of that: what every run of `config` shares.
 
-    With a `graph`, which is valid (`Graph.validate`), `config.dataset` is only a name.
+    With a `graph`, which is valid (`Graph.validate`), `config.dataset` says only how it is called and divided. `check` may refuse it.
     """
     reads_attributes = model_class(config.model).takes_edge_attr(config.model)
 
     def look(graph: Graph) -> None:
+        check(graph)
         for line in remarks(graph, config.dataset, config.model):
             log.info("%s", line)
 
@@ -81,7 +86,20 @@ def prepare(config: Config, progress: bool = False, graph: Graph | None = None, 
 
 def prepare_training(config: Config, progress: bool = False, graph: Graph | None = None) -> Problem:
     """The same with as much of the features as training and its evaluations read."""
-    return prepare(config, progress, graph, lambda problem: _with_what_is_read(config, problem))
+    return prepare(config, progress, graph, lambda problem: _with_what_is_read(config, problem), lambda graph: _check_splits(config, graph))
+
+
+def _check_splits(config: Config, graph: Graph) -> None:
+    """Raise UserError where there is no split, or no validation nodes for what listens to their metric."""
+    if all(bool(numbered_split(graph, run.dataset.split, run.seed).val.any()) for run in config.single_runs()):
+        return
+    listeners = {"trainer.patience": config.trainer.patience, "optimizer.schedule": config.optimizer.schedule}
+    for key, value in listeners.items():
+        if value is not None and (key == "trainer.patience" or value == "plateau"):
+            raise UserError(
+                f"{key}={value} needs validation nodes, and {graph.name} has a split without any. Type {key}=null, or make a split "
+                "that has some (dataset.make_split=random)."
+            )
 
 
 def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dict[str, Any]:
@@ -133,14 +151,17 @@ def _check_epochs(epochs: int, progress: Progress) -> None:
 
 
 def _run_all(config: Config, folder: Path, graph: Graph | None) -> dict[str, Any]:
+    if graph is not None and graph.num_classes == 0:
+        raise UserError(f"{graph.name} has no labels, so there is nothing to train on: make it with y, one label per node.")
     pick_device(config.device)  # before minutes of loading, not after
     _check_model(config.model, config.trainer.edge_dropout)  # likewise
     with termination_as_ctrl_c(), _determinism(config.deterministic):
         problem = prepare_training(config, progress=True, graph=graph)
         _log_problem(problem)
-        if config.runs == 1:
+        runs = config.single_runs()
+        if len(runs) == 1:
             return train_once(config, problem, folder, config.seed)
-        return _run_many(config, problem, folder)
+        return _run_many(config, runs, problem, folder)
 
 
 def _check_model(config: ModelConfig, edge_dropout: float) -> None:
@@ -167,26 +188,29 @@ def _with_what_is_read(config: Config, problem: Problem) -> Problem:
     return summed
 
 
-def _run_many(config: Config, problem: Problem, folder: Path) -> dict[str, Any]:
+def _run_many(config: Config, runs: list[Config], problem: Problem, folder: Path) -> dict[str, Any]:
+    """The `runs` of `config`, which has several seeds or folds."""
     summaries: list[dict[str, Any]] = []
     shared = named(config.dataset, config.model, config.method, problem.graph, config.seed)
-    begun = _begun(config, problem, folder)
+    shared |= {} if config.dataset.folds is None else {"folds": config.dataset.folds}
+    begun = _begun(runs, problem, folder)
+    what = "Run" if config.dataset.folds is None else "Fold"
     with summarized(folder, shared, lambda: combine(summaries)) as combined:
-        for number in range(config.runs):
-            log.info("Run %d of %d", number + 1, config.runs)
-            summaries.append(_one_of_many(config, problem, folder / run_folder(number), config.seed + number, begun.get(number)))
+        for number, one in enumerate(runs):
+            log.info("%s %d of %d", what, number + 1, len(runs))
+            summaries.append(_one_of_many(one, problem, folder / run_folder(number), begun.get(number)))
             save_config(config, folder / "config.yaml")
             write_summary(folder / "summary.json", combine(summaries) | {"status": "running"})
     return combined
 
 
-def _begun(config: Config, problem: Problem, folder: Path) -> dict[int, Best]:
+def _begun(runs: list[Config], problem: Problem, folder: Path) -> dict[int, Best]:
     """What the runs that have begun have reached. Raises UserError, before anything is written, where one cannot be continued."""
     reached: dict[int, Best] = {}
-    for number in range(config.runs):
+    for number, config in enumerate(runs):
         one = folder / run_folder(number)
         if (one / "checkpoints" / "last.pt").exists():
-            reached[number] = _started(config, problem, one, config.seed + number)[0].progress.best
+            reached[number] = _started(config, problem, one, config.seed)[0].progress.best
     return reached
 
 
@@ -195,7 +219,7 @@ def run_folder(number: int) -> Path:
     return Path("runs") / f"{number:02d}"
 
 
-def _one_of_many(config: Config, problem: Problem, folder: Path, seed: int, reached: Best | None) -> dict[str, Any]:
+def _one_of_many(config: Config, problem: Problem, folder: Path, reached: Best | None) -> dict[str, Any]:
     """One of several runs, in a folder like that of a single one; a finished one of a resumed set is trained again only to train longer.
     A summary that is damaged, or does not say what the checkpoint has `reached`, is made anew from the checkpoint."""
     with contextlib.suppress(UserError):
@@ -204,7 +228,7 @@ def _one_of_many(config: Config, problem: Problem, folder: Path, seed: int, reac
         if finished and reached is not None and is_result_of(done, reached, problem.graph.class_names):
             return done
     with claimed(folder):
-        return train_once(config, problem, folder, seed)
+        return train_once(config, problem, folder, config.seed)
 
 
 def _write_first(config: Config, folder: Path) -> None:

@@ -47,7 +47,7 @@ examples
   gas-data clean older=30d
 
 {exit_codes}"""
-CHECKED = ("encode", "undirected", "num_classes", "metric", "header", "index")
+CHECKED = ("encode", "undirected", "num_classes", "metric", "header", "index", "make_split", "split_by")
 
 
 def main() -> None:
@@ -94,10 +94,11 @@ def _run(argv: list[str]) -> None:
     settings, model = parse(argv)
     from gas_cli.graph.describe import describe
     from gas_cli.graph.load import load_graph
+    from gas_cli.graph.make_splits import with_splits
     from gas_cli.report.remarks import remarks
 
     with logged_as_notes():
-        graph = load_graph(settings, progress=True)
+        graph = with_splits(load_graph(settings, progress=True), settings)
     for line in remarks(graph, settings, model):
         print(f"{NOTE}{line}")
     print(describe(graph))

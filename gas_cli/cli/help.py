@@ -33,6 +33,8 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         ("GAS_DATA", "Environment variable: the default of dataset.root."),
         "dataset.path",
         "dataset.split",
+        "dataset.make_split",
+        "dataset.folds",
     ),
     "choose model and method": (
         "model",

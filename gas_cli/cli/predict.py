@@ -29,15 +29,15 @@ usage: gas-predict run=RUN_DIR [SETTING=VALUE ...]
 settings and their defaults
 {settings}
 
-examples
-  gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn mode=exact out=predictions.csv
-  gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn dataset.path=new_nodes out=predictions.csv
-  gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn what=embeddings layer=1 out=embeddings.parquet
-  gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn export=model.pt
-
 other data
-  dataset.path=DIR, or any other setting of the run's dataset, predicts on another graph with the same columns; labels and splits of a
-  folder are not read. dataset=NAME with its settings takes another dataset.
+  dataset.path=DIR, or any other setting of the run's dataset, predicts on another graph with the same columns; labels and splits
+  of a folder are not read. dataset=NAME with its settings takes another dataset.
+
+examples
+  gas-predict run=runs/cora-gcn mode=exact out=predictions.csv
+  gas-predict run=runs/cora-gcn dataset.path=new_nodes out=predictions.csv
+  gas-predict run=runs/cora-gcn what=embeddings layer=1 out=embeddings.parquet
+  gas-predict run=runs/cora-gcn export=model.pt
 
 {exit_codes}"""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from gas_cli.config.checks import require, require_between, require_name, require_non_negative, require_positive
+from gas_cli.config.checks import MAX_SEED, require, require_between, require_name, require_non_negative, require_positive, require_whole
 from gas_cli.config.setting import setting
 
 ENCODINGS = ("onehot",)
@@ -15,6 +16,13 @@ ANSWERS = ("auto", "true", "false")
 GIVEN = "given"
 """`dataset.name` of a run whose graph a program has given: no file of it is known."""
 GRAPH_SEED = "Seed of the graph, independent of `seed`."
+SPLITS = ("random", "stratified", "order", "groups")
+BY_COLUMN = ("order", "groups")
+"""Those that read `dataset.split_by`."""
+SHARES = (0.6, 0.2, 0.2)
+MAX_FOLDS = 10_000
+SPLIT_SETTINGS = ("split", "make_split", "shares", "split_by", "split_seed", "folds")
+"""What a graph that a program gives is divided by; the other settings of a dataset are about files."""
 MAX_CLASSES = 1_000_000
 """Bound of `dataset.num_classes`: an output layer of more classes is a mistake, or ends without memory."""
 
@@ -26,12 +34,53 @@ class DatasetConfig:
     implementation: ClassVar[Any] = ""
     name: str = setting("???", "Which graph; decided by the file chosen for the group.")
     root: str = setting("data", "Folder that holds or receives the raw files.")
-    split: int = setting(-1, "Published split to use; -1: number `seed` modulo how many there are.")
+    split: int = setting(-1, "Published split to use; -1: number `seed` modulo how many there are. With `folds`: train on this fold only.")
+    make_split: str | None = setting(
+        None,
+        "[Divide the labelled nodes](own-graph.md#splits), whatever the dataset's split is. `random`; `stratified`: each class alike; "
+        "`order`: the lowest values of the column `split_by` train, the highest test; `groups`: nodes with the same value stay together.",
+        SPLITS,
+    )
+    shares: list[float] = setting([*SHARES], "Shares of train, val and test in a split that is made; what is left is in none.")
+    split_by: str | None = setting(None, "Column of `nodes` for `order` (numbers, dates) and `groups`; it is no feature.")
+    split_seed: int = setting(0, "Seed of the split that is made, independent of `seed`.")
+    folds: int | None = setting(
+        None,
+        "K-fold cross-validation: K runs, in each of which another fold tests and the next one validates; the summary holds mean and std.",
+    )
     download: bool = setting(True, "Fetch missing files where the network allows.")
 
     def __post_init__(self) -> None:
         require_name("dataset.name", self.name)
         require(self.split >= -1, "dataset.split", self.split, "-1 (follow the seed) or the number of a split")
+        require_whole("dataset.split_seed", self.split_seed, 0, MAX_SEED)
+        self._check_made_split()
+        self._check_folds()
+
+    def _check_made_split(self) -> None:
+        made, key = self.make_split, "dataset.make_split"
+        require(made in (None, *SPLITS), key, made, "null or one of " + ", ".join(SPLITS))
+        fits = len(self.shares) == 3 and all(0 <= share <= 1 for share in self.shares)  # nan is not
+        wanted = "three shares from 0 to 1, of train, val and test, that add up to at most 1, that of train above 0"
+        require(fits and self.shares[0] > 0 and math.fsum(self.shares) <= 1 + 1e-9, "dataset.shares", self.shares, wanted)
+        by = f"{' or '.join(f'{key}={name}' for name in BY_COLUMN)} with it"
+        require(self.split_by is None or made in BY_COLUMN, "dataset.split_by", self.split_by, by)
+        require(
+            self.split_by is not None or made not in BY_COLUMN, key, made, "dataset.split_by=COLUMN with it, a column of the node table"
+        )
+        if made is None and self.folds is None:
+            unread = "dataset.make_split=random with it, or another way to make a split"
+            require(tuple(self.shares) == SHARES, "dataset.shares", self.shares, unread)
+            require(self.split_seed == 0, "dataset.split_seed", self.split_seed, unread)
+
+    def _check_folds(self) -> None:
+        if self.folds is None:
+            return
+        require_whole("dataset.folds", self.folds, 2, MAX_FOLDS)
+        require(self.split < self.folds, "dataset.split", self.split, f"-1 (all folds) or a fold from 0 to {self.folds - 1}")
+        alike = "random, stratified or groups with dataset.folds: in folds, later nodes would train for earlier ones"
+        require(self.make_split != "order", "dataset.make_split", self.make_split, alike)
+        require(tuple(self.shares) == SHARES, "dataset.shares", self.shares, f"no shares with dataset.folds={self.folds}: folds are equal")
 
 
 @dataclass

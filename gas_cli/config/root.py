@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gas_cli.config.checks import MAX_SEED, require, require_whole
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
@@ -52,6 +52,8 @@ class Config:
 
     def __post_init__(self) -> None:
         require_whole("runs", self.runs, 1, MAX_RUNS)
+        folds = self.dataset.folds
+        require(self.runs == 1 or folds is None, "runs", self.runs, f"1 with dataset.folds={folds}, which makes {folds} runs")
         require_whole("seed", self.seed, 0, MAX_SEED - (self.runs - 1))
         require(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
         require(self.precision in PRECISIONS, "precision", self.precision, "one of " + ", ".join(PRECISIONS))
@@ -63,3 +65,9 @@ class Config:
             self.trainer.lipschitz.weight,
             f"0 with model.num_layers={self.model.num_layers}: it regularises the hidden layers after the first, so it needs three layers",
         )
+
+    def single_runs(self) -> list[Config]:
+        """The settings of each run: of every fold, of every seed, or these."""
+        if self.dataset.folds is not None and self.dataset.split < 0:
+            return [replace(self, dataset=replace(self.dataset, split=fold)) for fold in range(self.dataset.folds)]
+        return [replace(self, runs=1, seed=self.seed + number) for number in range(self.runs)]

@@ -138,6 +138,8 @@ def _labels(graph: Graph) -> list[tuple[str, str]]:
 
 
 def _splits(graph: Graph) -> list[tuple[str, str]]:
+    if not graph.splits:
+        return [("splits", "none: dataset.make_split=random makes one")]
     rows = [("splits" if number == 0 else "", _sizes(split)) for number, split in enumerate(graph.splits[:SHOWN_SPLITS])]
     if len(graph.splits) > 1:
         rows[0] = ("splits", f"{len(graph.splits)}: {rows[0][1]}")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gas_cli.errors import UserError
+from gas_cli.graph.grouping import Grouping
 from gas_cli.graph.node_ids import NodeIds
 from gas_cli.graph.schema import Schema
 from gas_cli.ops.csr import CSR
@@ -43,7 +44,7 @@ class Graph:
     x            float32 [N, F] or CSR [N, F]
     adj          CSR [N, N] by target, without self-loops and duplicates; values are edge weights (1 where the source has none)
     y            int64 [N] (one class per node) or float32 [N, C] (multi-label)
-    splits       one or several `Split`s
+    splits       one or several `Split`s, or none: `dataset.make_split` makes one for training
     num_classes  C; 0 for a graph without labels, which can only be predicted on
     metric       `accuracy` | `ogb:<dataset name>` | `micro_f1` | `roc_auc`
     symmetric    whether adj equals its transpose, values included
@@ -55,6 +56,7 @@ class Graph:
     class_names  what the source calls the C classes, in their order; () where class c is label c (or its column)
     node_ids     what the source calls node i; None where it is i. Partitions do not change this order
     schema       what the columns of features and edge attributes are
+    groups       the column `dataset.split_by`, until a split was made by it
     """
 
     name: str
@@ -71,6 +73,7 @@ class Graph:
     class_names: tuple[str, ...] = ()
     node_ids: NodeIds | None = None
     schema: Schema = field(default_factory=Schema)
+    groups: Grouping | None = None
 
     @classmethod
     def from_edges(
@@ -95,7 +98,8 @@ class Graph:
         x                 numbers [N, F], or a sparse matrix of scipy
         y                 [N] whole numbers (-1 or NaN unknown) or texts (empty unknown), one class per node; or [N, C] of 0 and 1;
                           None for a graph to predict on
-        train, val, test  masks bool [N], or ids of nodes; no node in two of them
+        train, val, test  masks bool [N], or ids of nodes; no node in two of them. val and test are empty where they are left out; without
+                          any of the three the graph has no split, and `dataset.make_split` makes one for training
         edge_weight       numbers [E], 1 where None
         edge_attr         numbers [E, D], or None
         undirected        whether to add the reverse of every edge
@@ -113,8 +117,8 @@ class Graph:
     def from_pyg(
         cls, data: Any, *, name: str = "graph", undirected: bool = False, metric: str = "auto", num_classes: int | None = None
     ) -> Graph:
-        """A graph of a `torch_geometric.data.Data` with edge_index, x, y, train_mask, val_mask and test_mask ([N], or [N, S] for S
-        splits); edge_weight and edge_attr, if there are any. The options are those of `from_edges`. Raises UserError."""
+        """A graph of a `torch_geometric.data.Data` with edge_index, x, y; train_mask, val_mask and test_mask ([N], or [N, S] for S
+        splits), edge_weight and edge_attr, if there are any. The options are those of `from_edges`. Raises UserError."""
         from gas_cli.graph.sources.in_memory import Options, of_data
 
         return of_data(data, Options(name, undirected, metric, num_classes))
@@ -221,10 +225,13 @@ class Graph:
             "features": _digest(*features),
             "edge attributes": _digest(*attributes),
             "labels": _digest(self.y),
-            "masks": _digest(*(mask for split in self.splits for mask in (split.train, split.val, split.test))),
+            "masks": self.masks_digest(),
             **({"ids": self.node_ids.digest()} if self.node_ids is not None else {}),
             **({"columns": self.schema.as_text()} if self.schema.as_text() else {}),
         }
+
+    def masks_digest(self) -> str:
+        return _digest(*(mask for split in self.splits for mask in (split.train, split.val, split.test)))
 
     def _named_classes(self) -> str:
         """The names of the classes, for people where they are few: another file of labels may bring as many others."""
@@ -257,6 +264,7 @@ class Graph:
             overlap = (split.train & split.val) | (split.train & split.test) | (split.val & split.test)
             self._check(not bool(overlap.any()), f"has node {_first(overlap)} in two masks of split {i}", "disjoint masks")
         if self.inductive:
+            self._check(bool(self.splits), "is inductive and has no split", "at least one train/val/test split")
             self._check_inductive()
         return self
 

@@ -10,7 +10,7 @@ from gas_cli.config.dataset import GIVEN, DatasetConfig, GeneratedConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources import cluster, folder, graphsaint, npz, ogb, papers100m, planetoid, ppi, reddit, wikics
-from gas_cli.graph.splits import numbered_split
+from gas_cli.graph.splits import check_number
 from gas_cli.measure.seconds import timed
 from gas_cli.user_code import blaming, named, place_of
 
@@ -62,10 +62,8 @@ def load_graph(config: DatasetConfig, progress: bool = False) -> Graph:
             f"Dataset {config.name!r} in {where} needs more memory than this machine has, or a damaged file in it claims too large a size. "
             "A features.npy in float32 is not read into memory as a whole (docs/own-graph.md, Size)."
         ) from error
-    if graph.splits:
-        numbered_split(
-            graph, config.split, seed=0
-        )  # a split that does not exist shows here, for every command, before minutes of partitioning
+    if config.make_split is None and config.folds is None:
+        check_number(graph, config.split)
     return graph
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,41 @@ from torch import Tensor
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph, Split
 
+log = logging.getLogger(__name__)
+
+PARTS = ("train", "val", "test")
+
 
 def numbered_split(graph: Graph, number: int, seed: int) -> Split:
     """The split with this number (`dataset.split`), or with number `seed` modulo how many there are where it is -1."""
     splits = graph.splits
+    if not splits:
+        raise UserError(
+            f"{graph.name} has no split into train, val and test. Type dataset.make_split=random "
+            "(or stratified, order, groups; docs/own-graph.md), or add one to its files."
+        )
     if number >= len(splits):
         raise UserError(
             f"dataset.split={number}: {graph.name} has {len(splits)} split(s), numbered from 0. Type dataset.split=-1 to follow the seed."
         )
     return splits[seed % len(splits) if number < 0 else number]
+
+
+def check_number(graph: Graph, number: int) -> None:
+    """Raise `UserError` for the number of a split that a graph with splits does not have: before minutes of partitioning."""
+    if graph.splits:
+        numbered_split(graph, number, seed=0)
+
+
+def report_empty_parts(graph: Graph) -> None:
+    """One line where a split has no validation or no test nodes."""
+    for number, split in enumerate(graph.splits):
+        if not bool(split.val.any()):
+            log.warning("%s: split %d has no validation nodes, so the last evaluation counts as the best one.", graph.name, number)
+        if not bool(split.test.any()):
+            log.warning("%s: split %d has no test nodes, so no test metric is measured.", graph.name, number)
+        if not bool(split.val.any() and split.test.any()):
+            return  # one example tells
 
 
 def per_class_splits(

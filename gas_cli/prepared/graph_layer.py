@@ -16,12 +16,12 @@ import gas_cli
 from gas_cli.config.dataset import DatasetConfig, FolderConfig
 from gas_cli.graph.files import Listing, files_of
 from gas_cli.graph.graph import Features, Graph, Split
+from gas_cli.graph.grouping import Grouping
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.node_ids import NodeIds
 from gas_cli.graph.schema import Schema
 from gas_cli.graph.sources.npy_format import file_of
 from gas_cli.graph.sources.written import NotWritten, scratch
-from gas_cli.graph.splits import numbered_split
 from gas_cli.ops.csr import CSR
 from gas_cli.prepared.cache import Cache
 from gas_cli.prepared.entry import Arrays, Entry, Facts, about
@@ -34,8 +34,8 @@ LAYER = "graph"
 SMALL = 1 << 20
 """Bytes of a graph below which only its partition is kept: on Cora mapping the rest saves 12 milliseconds of a start (docs/log.md)."""
 
-NOT_CONTENT = ("root", "path", "split", "download")
-"""Options of a dataset that leave the graph as it is; where the files are stands in their listing."""
+NOT_CONTENT = ("root", "path", "split", "download", "make_split", "shares", "split_seed", "folds")
+"""Options of a dataset that leave the graph as it is; where the files are stands in their listing. `split_by` is a column that is read."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ class Source:
     def of(cls, graph: Graph) -> Source:
         return cls(graph, graph.fingerprints(), topology_digest(graph.adj))
 
+    def divided(self, graph: Graph) -> Source:
+        """The same with the splits of `graph`."""
+        same = graph.splits is self.graph.splits
+        return replace(self, graph=graph, fingerprints={**self.fingerprints, **({} if same else {"masks": graph.masks_digest()})})
+
     @property
     def small(self) -> bool:
         return graph_bytes(self.graph) < SMALL
@@ -73,8 +78,6 @@ def load_source(config: DatasetConfig, cache: Cache, progress: bool = False) -> 
     else:
         say_again(found.said)
         log.info("%s: the prepared graph is in %s.", found.graph.name, cache.folder / LAYER / key)
-    if found.graph.splits:
-        numbered_split(found.graph, config.split, seed=0)
     return found
 
 
@@ -132,7 +135,11 @@ def source_parts(source: Source, config: DatasetConfig, files: Listing) -> tuple
     graph = source.graph
     if source.small or graph.x_row is not None:
         return None
-    arrays: dict[str, Tensor | Path] = {"y": graph.y, "masks": _masks(graph), **matrix_arrays("adj", graph.adj)}
+    arrays: dict[str, Tensor | Path] = {"y": graph.y, **matrix_arrays("adj", graph.adj)}
+    if graph.splits:
+        arrays["masks"] = _masks(graph)
+    if graph.groups is not None:
+        arrays |= {"groups_code": graph.groups.code} | {f"groups_{name}": tensor for name, tensor in graph.groups.values.tensors.items()}
     arrays |= matrix_arrays("x", graph.x) if isinstance(graph.x, CSR) else {"x": _table(graph.x)}
     if graph.edge_attr is not None:
         arrays["edge_attr"] = _table(graph.edge_attr)
@@ -142,6 +149,7 @@ def source_parts(source: Source, config: DatasetConfig, files: Listing) -> tuple
         **{name: getattr(graph, name) for name in ("name", "num_classes", "metric", "symmetric", "inductive")},
         "class_names": list(graph.class_names),
         "schema": graph.schema.as_json(),
+        "groups": None if graph.groups is None else {"column": graph.groups.column, "ordered": graph.groups.ordered},
         "adj": matrix_facts(graph.adj),
         "x": matrix_facts(graph.x) if isinstance(graph.x, CSR) else None,
         "fingerprints": dict(source.fingerprints),
@@ -166,21 +174,27 @@ def read_source(entry: Entry) -> Source:
         x=x,
         adj=matrix_of("adj", arrays, facts["adj"]),
         y=arrays["y"],
-        splits=tuple(Split(*masks) for masks in arrays["masks"]),
+        splits=tuple(Split(*masks) for masks in arrays.get("masks", ())),
         num_classes=facts["num_classes"],
         metric=facts["metric"],
         symmetric=facts["symmetric"],
         inductive=facts["inductive"],
         edge_attr=arrays.get("edge_attr"),
         class_names=tuple(facts["class_names"]),
-        node_ids=_ids(arrays),
+        node_ids=_ids(arrays, "ids_"),
+        groups=_groups(arrays, facts["groups"]),
         schema=Schema.from_json(facts["schema"]),
     )
     return Source(graph, entry.digests, facts["topology"], [(int(level), str(line)) for level, line in facts["said"]])
 
 
-def _ids(arrays: Mapping[str, Tensor]) -> NodeIds | None:
-    stored = {name.removeprefix("ids_"): tensor for name, tensor in arrays.items() if name.startswith("ids_")}
+def _groups(arrays: Mapping[str, Tensor], facts: Mapping[str, Any] | None) -> Grouping | None:
+    values = _ids(arrays, "groups_")
+    return None if facts is None or values is None else Grouping(facts["column"], facts["ordered"], arrays["groups_code"], values)
+
+
+def _ids(arrays: Mapping[str, Tensor], prefix: str) -> NodeIds | None:
+    stored = {name.removeprefix(prefix): tensor for name, tensor in arrays.items() if name.startswith(prefix)}
     return NodeIds(stored.get("numbers"), stored.get("data"), stored.get("offsets")) if stored else None
 
 

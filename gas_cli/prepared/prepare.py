@@ -9,6 +9,7 @@ from gas_cli.config.root import Config
 from gas_cli.config.training import EvaluationConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
+from gas_cli.graph.make_splits import with_splits
 from gas_cli.measure.memory import RESIDENT, StagePeaks, release_free_memory, resident_bytes
 from gas_cli.partition.permute import order_features, permute_nodes
 from gas_cli.prepared.cache import Cache
@@ -33,7 +34,9 @@ def prepare_files(config: Config, reads_attributes: bool, look: Looked, progress
     peaks = _started_peaks()
     cache = Cache(config.partitioner.cache, config.partitioner.cache_bytes)
     with peaks.stage("load"):
-        held = [load_source(config.dataset, cache, progress)]
+        source = load_source(config.dataset, cache, progress)
+        held = [source.divided(with_splits(source.graph, config.dataset))]
+        del source
     look(held[0].graph)
     return _prepared(held, config, reads_attributes, cache, progress, peaks, reduce)
 
@@ -44,6 +47,7 @@ def prepare_loaded(
     """The same for a graph at hand; partitions and what follows from them are kept under a hash of its content."""
     peaks = _started_peaks()
     cache = Cache(config.partitioner.cache, config.partitioner.cache_bytes)
+    graph = with_splits(graph, config.dataset)
     look(graph)
     return _prepared([Source.of(graph)], config, reads_attributes, cache, progress, peaks, reduce)
 

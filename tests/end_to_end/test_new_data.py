@@ -108,6 +108,22 @@ def test_words_are_encoded_as_in_the_training(run: Path, tmp_path: Path, gas_pre
     np.testing.assert_allclose(np.load(tmp_path / "p.npz")["probabilities"], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_the_column_of_the_split_is_neither_needed_nor_a_feature(tmp_path: Path) -> None:
+    nodes, edges = tables()
+    nodes["year"] = np.arange(NODES) + 1960
+    graph = write(tmp_path / "graph", nodes.drop(columns="split"), edges)
+    train(tmp_path / "run", base=(*SMALL, f"dataset.path={graph}", "dataset.make_split=order", "dataset.split_by=year"))
+    expected = predict(tmp_path / "run").probabilities
+    without = write(tmp_path / "without", nodes.drop(columns=["year", "split", "label"]), edges)
+    for folder in (graph, without):
+        np.testing.assert_array_equal(predict(tmp_path / "run", settings=[f"dataset.path={folder}"]).probabilities, expected)
+
+
+def test_a_graph_without_labels_is_not_trained_on(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing to train on: make it with y"):
+        gas_cli.train(["model=gcn"], tmp_path / "run", by_hand(*tables()))
+
+
 def test_words_that_look_like_numbers_stay_words(tmp_path: Path) -> None:
     """Also where the setting that encodes them is not repeated."""
     nodes, edges = tables()

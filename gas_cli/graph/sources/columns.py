@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from gas_cli.config.dataset import FolderConfig
 from gas_cli.errors import UserError
+from gas_cli.graph.grouping import Grouping
+from gas_cli.graph.node_ids import NodeIds
 from gas_cli.graph.schema import Column
 from gas_cli.graph.sources.frame import Frame
 
@@ -128,6 +131,36 @@ def codes_of(texts: pa.ChunkedArray, words: Sequence[str]) -> NDArray[np.int64]:
     found = cp.index_in(texts, value_set=pa.array(words, texts.type))
     codes: NDArray[np.int64] = cp.fill_null(found, -1).to_numpy().astype(np.int64)
     return codes
+
+
+def grouping_of(frame: Frame, name: str) -> Grouping:
+    """The values of a column of numbers, dates or text. Raises `UserError` for any other type, and where every cell is empty."""
+    import pyarrow as pa
+
+    expected = "Expected a number, a date or a text for each node"
+    try:
+        kind = kind_of(frame.column(name))
+        if kind == "empty":
+            raise frame.unfit(f"column {name!r} (dataset.split_by) holds no value", expected)
+        return _grouping(frame, name, ordered=kind in ("number", "date"))
+    except pa.ArrowException as error:
+        raise frame.unfit(f"column {name!r} (dataset.split_by) holds values of type {frame.column(name).type}", expected) from error
+
+
+def _grouping(frame: Frame, name: str, ordered: bool) -> Grouping:
+    import pyarrow as pa
+    import pyarrow.compute as cp
+
+    column = frame.column(name) if ordered else cp.utf8_trim_whitespace(frame.texts(name))
+    if pa.types.is_floating(column.type) or not ordered:
+        column = cp.if_else(cp.is_nan(column) if ordered else cp.equal(column, ""), None, column)
+    distinct = cp.drop_null(cp.unique(column))
+    distinct = distinct.take(cp.sort_indices(distinct))
+    code = cp.fill_null(cp.index_in(column, value_set=distinct), -1).to_numpy().astype(np.int64)
+    texts = distinct.cast(pa.large_string())
+    if pa.types.is_timestamp(column.type):  # to be read by people: without a midnight, and without zeros after the second
+        texts = cp.replace_substring_regex(texts, r"( 00:00:00)?(\.0+)?(Z?)$", r"\3")
+    return Grouping(name, ordered, torch.from_numpy(code), NodeIds.of_texts(texts))
 
 
 def _vector(frame: Frame, name: str) -> tuple[Column, Any]:

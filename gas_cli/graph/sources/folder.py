@@ -20,7 +20,7 @@ from gas_cli.graph.sources.folder_edges import edges_of_matrix, edges_of_table, 
 from gas_cli.graph.sources.folder_splits import PARTS, read_splits, to_splits
 from gas_cli.graph.sources.folder_tables import PARTS as PART_FILES
 from gas_cli.graph.sources.folder_tables import Tables
-from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_of, read_labels, report_empty_parts
+from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_of, read_labels
 from gas_cli.graph.sources.named_files import file_role, find_named
 from gas_cli.graph.sources.names import EDGE_FILES, NODE_FILES
 from gas_cli.graph.sources.node_table import NodeTable, read_nodes
@@ -90,7 +90,7 @@ def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
         return replace(unlabelled(folder.name, x, adj, edges.attributes), schema=schema, node_ids=nodes.ids)
     splits = to_splits([nodes.parts[part] for part in PARTS]) if nodes.parts else read_splits(folder, tables, len(nodes), nodes.ids)
     graph = assemble(folder.name, folder, config, x, adj, labels, splits, edges.attributes, nodes.class_names)
-    return replace(graph, schema=schema, node_ids=nodes.ids)
+    return replace(graph, schema=schema, node_ids=nodes.ids, groups=nodes.groups)
 
 
 def _labels(folder: Path, nodes: NodeTable, tables: Tables) -> Table:
@@ -152,7 +152,6 @@ def assemble(
     classes = classes_of(labels, config, class_names)
     metric = check_metric(labels, classes, config.metric)
     check_labelled(labels, splits)
-    report_empty_parts(source, splits)
     y = torch.from_numpy(classes.y)
     return Graph(name, x, adj, y, splits, classes.num_classes, metric, adj.symmetric, edge_attr=edge_attr, class_names=classes.names)
 

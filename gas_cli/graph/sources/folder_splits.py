@@ -22,7 +22,7 @@ PARTS = ("train", "val", "test")
 
 def read_splits(folder: Path, tables: Tables, num_nodes: int, ids: NodeIds | None = None) -> tuple[Split, ...]:
     """From `<part>_mask.*` [N] or [N, S] for S splits, or the ids in `split/<part>.*`, which are those of the nodes where these have any;
-    all three parts are needed.
+    all three parts are needed, or none: a graph without a split.
 
     Raises `UserError` naming the file and row of an id that is out of range or listed twice, and of a mask's entry that is
     neither 0 nor 1; and the first node in two parts.
@@ -32,6 +32,8 @@ def read_splits(folder: Path, tables: Tables, num_nodes: int, ids: NodeIds | Non
     if masks and lists:
         raise UserError(f"{folder} has both masks and lists of ids in split/. Remove one of the two.")
     found = masks or lists
+    if not found:
+        return ()
     if missing := [part for part in PARTS if part not in found]:
         names = " or ".join(f"{pattern}{'|'.join(SUFFIXES)}" for pattern in (f"{missing[0]}_mask", f"split/{missing[0]}"))
         raise UserError(

@@ -60,7 +60,11 @@ class Frame:
         return rows
 
     def column(self, name: str) -> pa.ChunkedArray:
-        return self.table.column(name)
+        """The column; categories of pandas as the values that they stand for."""
+        import pyarrow as pa
+
+        column = self.table.column(name)
+        return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
     def texts(self, name: str) -> pa.ChunkedArray:
         """The column as text, missing cells as null."""

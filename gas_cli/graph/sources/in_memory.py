@@ -51,9 +51,14 @@ def of_values(values: Mapping[str, Any], options: Options) -> Graph:
 
 
 def of_edges(edge_index: Any, x: Any, y: Any, parts: Mapping[str, Any], edge_weight: Any, edge_attr: Any, options: Options) -> Graph:
-    """See `Graph.from_edges`; `parts` are masks or ids by `train`, `val`, `test`."""
+    """See `Graph.from_edges`; `parts` are masks or ids, or None, by `train`, `val`, `test`."""
     num_nodes = x.shape[0] if y is None and hasattr(x, "shape") else len(x if y is None else y)
-    masks = {f"{part}_mask": _mask(parts[part], part, num_nodes) for part in PARTS} if y is not None else {}
+    given = {part: value for part, value in parts.items() if value is not None and y is not None}
+    if given and "train" not in given:
+        raise UserError(
+            f"There are {' and '.join(given)} nodes and no train nodes: give them, or none of the three for a graph without split."
+        )
+    masks = {f"{part}_mask": _mask(given.get(part, np.zeros(num_nodes, bool)), part, num_nodes) for part in PARTS if given}
     values = {"edge_index": edge_index, "x": x, "y": y, "edge_weight": edge_weight, "edge_attr": edge_attr, **masks}
     return of_values(values, options)
 
@@ -122,13 +127,15 @@ def _features(nodes: list[Any], rows: list[Any], key: str) -> NDArray[np.float64
         raise UserError(f"The attribute {key!r} of the nodes does not hold numbers only ({error}): encode it, one number each.") from error
 
 
-def _parts(graph: Any, nodes: list[Any], key: str) -> dict[str, NDArray[np.bool_]]:
+def _parts(graph: Any, nodes: list[Any], key: str) -> dict[str, NDArray[np.bool_] | None]:
     """Masks of the attribute `key`, which says train, val or test; nodes with another value, or without, are in no part."""
     said = [graph.nodes[node].get(key) for node in nodes]
     wrong = next((row for row, value in enumerate(said) if value is not None and value not in SPLIT_NAMES), None)
     if wrong is not None:
         raise UserError(f"Node {nodes[wrong]!r} has {key}={said[wrong]!r}: expected train, val, test, or no such attribute.")
     if all(value is None for value in said):
+        if nodes and key == "split":
+            return dict.fromkeys(PARTS)  # nobody has named it: a graph without a split
         raise UserError(f"No node has the attribute {key!r}: set it to train, val or test, for the nodes of each part.")
     return {part: np.array([SPLIT_NAMES.get(value or "") == part for value in said]) for part in PARTS}
 

@@ -179,14 +179,3 @@ def check_metric(labels: Table, classes: Classes, metric: str) -> str:
     if metric != "roc_auc" and several != (metric == "micro_f1"):
         raise labels.unfit(f"dataset.metric={metric} does not fit {'several labels' if several else 'one label'} per node", "Use auto")
     return metric
-
-
-def report_empty_parts(source: object, splits: tuple[Split, ...]) -> None:
-    """One line where a split has no validation or no test nodes."""
-    for number, split in enumerate(splits):
-        if not bool(split.val.any()):
-            log.warning("%s: split %d has no validation nodes, so the last evaluation counts as the best one.", source, number)
-        if not bool(split.test.any()):
-            log.warning("%s: split %d has no test nodes, so no test metric is measured.", source, number)
-        if not bool(split.val.any() and split.test.any()):
-            return  # one example tells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import logging
 from collections.abc import Mapping
@@ -13,9 +14,10 @@ import numpy as np
 
 from gas_cli.config.dataset import FolderConfig
 from gas_cli.errors import UserError
+from gas_cli.graph.grouping import Grouping
 from gas_cli.graph.node_ids import NodeIds, Repeated
 from gas_cli.graph.schema import Column
-from gas_cli.graph.sources.columns import Numbers, codes_of, numbers_of
+from gas_cli.graph.sources.columns import Numbers, codes_of, grouping_of, numbers_of
 from gas_cli.graph.sources.frame import Frame, column_names, read_frame
 from gas_cli.graph.sources.names import INDEX_NAMES, NODE_COLUMNS, PARTS, columns_of
 from gas_cli.graph.sources.table import Table
@@ -43,6 +45,7 @@ class NodeTable:
     class_names: tuple[str, ...]
     parts: Mapping[str, Table] | None
     features: Numbers | None
+    groups: Grouping | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -53,13 +56,17 @@ def read_nodes(path: Path, config: FolderConfig) -> NodeTable:
     roles = roles_of(path, config)
     types = {roles["id"]: "string"} if "id" in roles else {}  # so that 007 stays 007, and 20 digits stay exact
     types |= {name: "string" for name in (roles.get("split"), *config.words) if name is not None}
-    frame = without_index(read_frame(path, types, [name for name in column_names(path) if name not in config.columns.ignore]), roles)
+    by, names = config.split_by, column_names(path)
+    if by is not None and by not in names:
+        near = difflib.get_close_matches(by, names, n=3, cutoff=0.5)
+        raise UserError(f"{path}: it has no column {by!r} (dataset.split_by). Expected one of {_listed(near or names)}.")
+    frame = without_index(read_frame(path, types, [name for name in names if name == by or name not in config.columns.ignore]), roles)
     ids = _ids(frame, roles["id"]) if "id" in roles else None
-    labels, names = _labels(frame, roles["label"]) if "label" in roles and config.labelled else (None, ())
+    labels, classes = _labels(frame, roles["label"]) if "label" in roles and config.labelled else (None, ())
     parts = _parts(frame, roles) if config.labelled else None
-    others = [name for name in frame.names if name not in roles.values()]
+    others = [name for name in frame.names if name not in roles.values() and name != by]
     features = numbers_of(frame, others, config, "features") if others else None
-    nodes = NodeTable(frame, ids, labels, names, parts, features)
+    nodes = NodeTable(frame, ids, labels, classes, parts, features, None if by is None else grouping_of(frame, by))
     _say(nodes, roles)
     return nodes
 
@@ -80,7 +87,7 @@ def roles_of(path: Path, config: FolderConfig) -> dict[str, str]:
     """The column of each role that the table has. Raises `UserError` where several may be meant, or the named one is missing."""
     names, columns = column_names(path), config.columns
     for name in columns.ignore:
-        if name not in names:
+        if name not in names and config.labelled:
             log.warning("%s has no column %r, which dataset.columns.ignore names.", path.name, name)
     asked = dict(vars(columns))
     if not config.labelled:  # these columns need not be there; where they are, they are no features
@@ -209,6 +216,9 @@ def _say(nodes: NodeTable, roles: Mapping[str, str]) -> None:
     rows = [(role, name, _meaning(nodes, role)) for role, name in roles.items()]
     if nodes.features is not None:
         rows += _feature_rows(nodes.features.columns)
+    if nodes.groups is not None and nodes.groups.column not in roles.values():
+        kind = "in order" if nodes.groups.ordered else "text"
+        rows.append(("split_by", nodes.groups.column, f"{len(nodes.groups.values):,} values, {kind}; no feature"))
     if nodes.ids is None:
         rows.insert(0, ("id", "-", "no column: a node's id is its row, from 0"))
     log.info("%s: %s nodes.\n%s", nodes.frame.path, f"{len(nodes):,}", table_of(rows))

@@ -24,7 +24,7 @@ from gas_cli.graph.sources.saved_file import load_values
 from gas_cli.graph.sources.table import Table
 
 MASKS = tuple(f"{part}_mask" for part in PARTS)
-NEEDED = ("edge_index", "x", "y", *MASKS)
+NEEDED = ("edge_index", "x", "y")
 
 
 def load_saved(path: Path, config: FolderConfig) -> Graph:
@@ -39,9 +39,10 @@ def graph_of_values(path: Path, values: Mapping[str, Any], config: FolderConfig)
     """The graph of these tensors, arrays and matrices; `path` is where they are from, for names and messages."""
     saved = _Saved(path, values)
     needed = NEEDED if config.labelled else NEEDED[:2]
-    if missing := [key for key in needed if saved.values.get(key) is None]:
-        split = " torch_geometric.transforms.RandomNodeSplit()(data) makes masks." if set(missing) & set(MASKS) else ""
-        raise UserError(f"{path}: it has no tensor {', '.join(missing)}. Expected {', '.join(needed)}: set them first.{split}")
+    masks = MASKS if config.labelled and any(saved.has(key) for key in MASKS) else ()  # without any, it is a graph without a split
+    if missing := [key for key in (*needed, *masks) if not saved.has(key)]:
+        split = " Without any mask, dataset.make_split=random makes a split." if set(missing) & set(MASKS) else ""
+        raise UserError(f"{path}: it has no tensor {', '.join(missing)}. Expected {', '.join((*needed, *masks))}: set them first.{split}")
     if not config.labelled:
         num_nodes = len(saved.values["x"]) if isinstance(saved.values["x"], np.ndarray) else int(saved.values["x"].shape[0])
         edges, edge_attr = _edges(saved)
@@ -50,7 +51,7 @@ def graph_of_values(path: Path, values: Mapping[str, Any], config: FolderConfig)
     num_nodes = len(labels.values)
     edges, edge_attr = _edges(saved)
     adj = edges.adjacency(num_nodes, config.undirected)
-    splits = to_splits([_mask(saved, key, num_nodes) for key in MASKS])
+    splits = to_splits([_mask(saved, key, num_nodes) for key in masks]) if masks else ()
     return assemble(path.stem, path, config, _features(saved, num_nodes), adj, labels, splits, edge_attr)
 
 

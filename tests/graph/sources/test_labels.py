@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from gas_cli.config.compose import compose_config
+from gas_cli.config.dataset import FolderConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.describe import describe
+from gas_cli.graph.make_splits import with_splits
 from tests.graph.sources.own_folder import C, N, Write, arrays, assert_equal, load
 
 USERS = np.array([7, 1_000_000_000, 2_000_000_000])
@@ -123,9 +125,9 @@ def test_a_single_class_is_said(write: Write, label: int, caplog: pytest.LogCapt
 
 
 def test_no_validation_and_no_test_nodes_are_said(write: Write, caplog: pytest.LogCaptureFixture) -> None:
-    load(write(val_mask=np.zeros(N, bool)))
+    with_splits(load(write(val_mask=np.zeros(N, bool))), FolderConfig())
     assert "split 0 has no validation nodes, so the last evaluation counts as the best one" in caplog.text
-    load(write(test_mask=np.zeros(N, bool)))
+    with_splits(load(write(test_mask=np.zeros(N, bool))), FolderConfig())
     assert "split 0 has no test nodes" in caplog.text
 
 

@@ -327,7 +327,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "two splits": ({"nodes": lambda f: f.assign(train_mask=1, val_mask=0, test_mask=0)}, r"both say the split"),
     "no part": ({"nodes": lambda f: f.assign(split=["trian", *f["split"][1:]])}, r"row 0 \(line 2\): 'trian' is no part of a split"),
     "no label": ({"nodes": lambda f: f.drop(columns="label")}, r"has no column of labels .* dataset.columns.label=NAME"),
-    "no split": ({"nodes": lambda f: f.drop(columns="split")}, r"no split for train"),
     "no header": ({"edges": lambda f: f.rename(columns={"source": "ann", "target": "bob"})}, r"'ann,bob' may be a header or an edge"),
     "one column twice": ({"nodes": lambda f: f.rename(columns={"f1": "f0"})}, r"several columns are called 'f0'"),
     "regression": ({"nodes": lambda f: f.assign(label=f["f0"])}, r"regression target"),
