@@ -111,7 +111,7 @@ class ColumnsConfig:
 
 @dataclass
 class FolderConfig(DatasetConfig):
-    """The user's graph (docs/own-graph.md): a folder of tables, or a .pt file with a PyG `Data`."""
+    """The user's graph (docs/own-graph.md): a folder of tables, or one file (.pt, .npz, .mat)."""
 
     name: str = "folder"
     path: str = setting("", "Folder of [tables](own-graph.md), or one file that holds all.")

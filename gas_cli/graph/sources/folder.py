@@ -28,20 +28,25 @@ from gas_cli.graph.sources.scipy_matrix import merged, read_matrix
 from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, find, need, read_table
 from gas_cli.ops.csr import CSR
 
+ONE_FILE = (".pt", ".npz", ".mat")
+"""Files that hold a whole graph."""
+
 
 def load(config: DatasetConfig, progress: bool) -> Graph:
     """The graph in `config.path`. Raises `UserError` that says file, row, reason and remedy for whatever does not fit."""
     if not isinstance(config, FolderConfig) or not config.path:
         raise UserError("dataset=folder needs the folder of your graph: type dataset.path=DIR (docs/own-graph.md lists the files).")
     path = Path(config.path).expanduser()
-    if path.suffix == ".pt" and path.is_file():
+    if path.suffix in ONE_FILE and path.is_file():
         from gas_cli.graph.sources.saved_data import load_saved
 
         return load_saved(path, config)
     if path.is_file() and file_role(path):  # edges.csv next to nodes.csv
         path = path.parent
     if not path.is_dir():
-        raise UserError(f"dataset.path={path} is not a folder: expected one with edges, features, labels and splits, or a .pt file.")
+        raise UserError(
+            f"dataset.path={path} is not a folder: expected one with edges, features, labels and splits, or a file {' or '.join(ONE_FILE)}."
+        )
     if (nodes := find_named(path, NODE_FILES)) is not None:
         return load_named(path, nodes, config)
     needed = {"labels": need(path, "labels", SUFFIXES), "features": need(path, "features", MATRIX), "edges": need(path, "edges", MATRIX)}
@@ -102,7 +107,7 @@ def _named_edges(folder: Path, config: FolderConfig, nodes: NodeTable) -> EdgeTa
         there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8])
         raise UserError(f"{folder} has no edges: expected edges.csv, edges.parquet, edges.npy or edges.npz. It holds {there}.")
     if array.suffix == ".npz":
-        return EdgeTable(edges_of_matrix(array, len(nodes)), None)
+        return EdgeTable(edges_of_matrix(array, read_matrix(array), len(nodes)), None)
     edges = edges_of_table(read_table(array))
     if nodes.ids is None:
         return EdgeTable(edges, None)
