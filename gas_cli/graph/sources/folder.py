@@ -22,7 +22,6 @@ from gas_cli.graph.sources.folder_tables import PARTS as PART_FILES
 from gas_cli.graph.sources.folder_tables import Tables
 from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_of, read_labels, report_empty_parts
 from gas_cli.graph.sources.named_files import file_role, find_named
-from gas_cli.graph.sources.names import EDGE_FILES, NODE_FILES
 from gas_cli.graph.sources.node_table import NodeTable, read_nodes
 from gas_cli.graph.sources.scipy_matrix import merged, read_matrix
 from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, find, need, read_table
@@ -47,14 +46,14 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
         raise UserError(
             f"dataset.path={path} is not a folder: expected one with edges, features, labels and splits, or a file {' or '.join(ONE_FILE)}."
         )
-    if (nodes := find_named(path, NODE_FILES)) is not None:
+    if (nodes := find_named(path, "nodes")) is not None:
         return load_named(path, nodes, config)
     needed = {"labels": need(path, "labels", SUFFIXES), "features": need(path, "features", MATRIX), "edges": need(path, "edges", MATRIX)}
     tables = Tables(path, config)
     labels = read_labels(tables.read(needed["labels"]))
     x = read_features(tables, needed["features"], labels)
     adj, edge_attr = read_adjacency(path, tables, len(labels.values), config.undirected)
-    return assemble(path.name, path, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr)
+    return assemble(path.name, path, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr, tables.class_names)
 
 
 def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
@@ -84,7 +83,7 @@ def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
     schema = Schema(
         () if nodes.features is None else nodes.features.columns, edges.columns, "rows" if nodes.ids is None else nodes.ids.kind
     )
-    graph = assemble(folder.name, folder, config, x, adj, labels, splits, edges.attributes, nodes.class_names)
+    graph = assemble(folder.name, folder, config, x, adj, labels, splits, edges.attributes, nodes.class_names or tables.class_names)
     return replace(graph, schema=schema, node_ids=nodes.ids)
 
 
@@ -99,7 +98,7 @@ def _other_file(folder: Path, nodes: NodeTable, stem: str, suffixes: tuple[str, 
 
 def _named_edges(folder: Path, config: FolderConfig, nodes: NodeTable) -> EdgeTable:
     """From a table, whose ends are ids of the nodes where these have any; an array of integers likewise; a matrix goes by rows."""
-    path = find_named(folder, EDGE_FILES)
+    path = find_named(folder, "edges")
     if path is not None:
         return read_edges(path, config, nodes.ids)
     array = find(folder, "edges", (".npy", ".npz"))
