@@ -161,7 +161,7 @@ class ColumnsConfig:
 
 @dataclass
 class FolderConfig(DatasetConfig):
-    """The user's graph (docs/own-graph.md): a folder of tables, or one file that holds all.
+    """The user's graph (docs/own-graph.md): a folder of tables, or one file (.pt, .npz, .mat).
 
     labelled  whether labels and splits are read
     words     columns that are encoded as words, whatever their cells look like

@@ -22,11 +22,13 @@ from gas_cli.graph.sources.folder_tables import PARTS as PART_FILES
 from gas_cli.graph.sources.folder_tables import Tables
 from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_of, read_labels
 from gas_cli.graph.sources.named_files import file_role, find_named
-from gas_cli.graph.sources.names import EDGE_FILES, NODE_FILES
 from gas_cli.graph.sources.node_table import NodeTable, read_nodes
 from gas_cli.graph.sources.scipy_matrix import merged, read_matrix
 from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, find, need, read_table
 from gas_cli.ops.csr import CSR
+
+ONE_FILE = (".pt", ".npz", ".mat")
+"""Files that hold a whole graph."""
 
 
 def load(config: DatasetConfig, progress: bool) -> Graph:
@@ -34,15 +36,17 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     if not isinstance(config, FolderConfig) or not config.path:
         raise UserError("dataset=folder needs the folder of your graph: type dataset.path=DIR (docs/own-graph.md lists the files).")
     path = Path(config.path).expanduser()
-    if path.suffix == ".pt" and path.is_file():
+    if path.suffix in ONE_FILE and path.is_file():
         from gas_cli.graph.sources.saved_data import load_saved
 
         return load_saved(path, config)
     if path.is_file() and file_role(path):  # edges.csv next to nodes.csv
         path = path.parent
     if not path.is_dir():
-        raise UserError(f"dataset.path={path} is not a folder: expected one with edges, features, labels and splits, or a .pt file.")
-    if (nodes := find_named(path, NODE_FILES)) is not None:
+        raise UserError(
+            f"dataset.path={path} is not a folder: expected one with edges, features, labels and splits, or a file {' or '.join(ONE_FILE)}."
+        )
+    if (nodes := find_named(path, "nodes")) is not None:
         return load_named(path, nodes, config)
     if not config.labelled:
         return _unlabelled(path, config)
@@ -51,7 +55,7 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     labels = read_labels(tables.read(needed["labels"]))
     x = read_features(tables, needed["features"], labels)
     adj, edge_attr = read_adjacency(path, tables, len(labels.values), config.undirected)
-    return assemble(path.name, path, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr)
+    return assemble(path.name, path, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr, tables.class_names)
 
 
 def _unlabelled(path: Path, config: FolderConfig) -> Graph:
@@ -89,7 +93,7 @@ def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
     if labels is None:
         return replace(unlabelled(folder.name, x, adj, edges.attributes), schema=schema, node_ids=nodes.ids)
     splits = to_splits([nodes.parts[part] for part in PARTS]) if nodes.parts else read_splits(folder, tables, len(nodes), nodes.ids)
-    graph = assemble(folder.name, folder, config, x, adj, labels, splits, edges.attributes, nodes.class_names)
+    graph = assemble(folder.name, folder, config, x, adj, labels, splits, edges.attributes, nodes.class_names or tables.class_names)
     return replace(graph, schema=schema, node_ids=nodes.ids, groups=nodes.groups)
 
 
@@ -113,7 +117,7 @@ def _other_file(folder: Path, nodes: NodeTable, stem: str, suffixes: tuple[str, 
 
 def _named_edges(folder: Path, config: FolderConfig, nodes: NodeTable) -> EdgeTable:
     """From a table, whose ends are ids of the nodes where these have any; an array of integers likewise; a matrix goes by rows."""
-    path = find_named(folder, EDGE_FILES)
+    path = find_named(folder, "edges")
     if path is not None:
         return read_edges(path, config, nodes.ids)
     array = find(folder, "edges", (".npy", ".npz"))
@@ -121,7 +125,7 @@ def _named_edges(folder: Path, config: FolderConfig, nodes: NodeTable) -> EdgeTa
         there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8])
         raise UserError(f"{folder} has no edges: expected edges.csv, edges.parquet, edges.npy or edges.npz. It holds {there}.")
     if array.suffix == ".npz":
-        return EdgeTable(edges_of_matrix(array, len(nodes)), None)
+        return EdgeTable(edges_of_matrix(array, read_matrix(array), len(nodes)), None)
     edges = edges_of_table(read_table(array))
     if nodes.ids is None:
         return EdgeTable(edges, None)

@@ -19,6 +19,7 @@ from gas_cli.config.dataset import FolderConfig, UnlabelledConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources.folder_splits import PARTS, node_mask
+from gas_cli.graph.sources.labels import named_classes
 from gas_cli.graph.sources.saved_data import graph_of_values
 from gas_cli.graph.sources.table import Table
 
@@ -43,7 +44,7 @@ class Options:
 def of_values(values: Mapping[str, Any], options: Options) -> Graph:
     """The validated graph of tensors under the names that PyG's `Data` gives them; labels that are texts are names of classes."""
     labelled = values.get("y") is not None
-    y, names = _named_classes(values["y"]) if labelled else (None, ())
+    y, names = named_classes(values["y"]) if labelled else (None, ())
     x = values["x"]
     x = sp.csr_array(x, copy=True) if sp.issparse(x) else x  # its entries are sorted and added up in place
     graph = graph_of_values(Path(options.name), dict(values) | {"x": x, "y": y}, options.config(labelled))
@@ -163,17 +164,3 @@ def _mask(value: Any, part: str, num_nodes: int) -> NDArray[np.bool_]:
     if array.shape == (num_nodes,) and array.max() <= 1:
         raise UserError(f"{part} holds zeros and ones for {num_nodes} nodes and may be a mask or ids: make it a mask with astype(bool).")
     return node_mask(Table(Path(part), array), num_nodes)
-
-
-def _named_classes(y: Any) -> tuple[Any, tuple[str, ...]]:
-    """Labels that are texts as the number of their class in alphabetical order, -1 for an empty one; others as they are."""
-    array = y if isinstance(y, Tensor) else np.asarray(y)
-    if isinstance(array, Tensor) or array.dtype.kind not in "UO":
-        return array, ()
-    given = array.tolist() if isinstance(y, np.ndarray) else list(y)  # numpy has made texts of all of them
-    texts = np.array(["" if label is None else label for label in given], dtype=object)
-    if not all(isinstance(label, str) for label in texts):
-        raise UserError("y holds labels of several types: expected whole numbers, or texts.")
-    names = sorted(set(texts) - {""})
-    number = {name: c for c, name in enumerate(names)} | {"": -1}
-    return np.array([number[label] for label in texts]), tuple(names)

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gas_cli.config.dataset import MAX_CLASSES, FolderConfig
+from gas_cli.errors import UserError
 from gas_cli.graph.graph import Split
 from gas_cli.graph.sources.table import Table
 
@@ -75,6 +77,20 @@ def _zeros_and_ones(table: Table) -> Table:
             "Expected 0 or 1 in each of several columns, or one column of classes, where -1 is unknown",
         )
     return replace(table, values=np.ascontiguousarray(table.values.astype(np.int64)))
+
+
+def named_classes(y: Any) -> tuple[Any, tuple[str, ...]]:
+    """Labels that are texts as the number of their class in alphabetical order, -1 for an empty one; others as they are."""
+    array = y if isinstance(y, Tensor) else np.asarray(y)
+    if isinstance(array, Tensor) or array.dtype.kind not in "UO":
+        return array, ()
+    given = array.tolist() if isinstance(y, np.ndarray) else list(y)  # numpy has made texts of all of them
+    texts = np.array(["" if label is None else label for label in given], dtype=object)
+    if not all(isinstance(label, str) for label in texts):
+        raise UserError("y holds labels of several types: expected whole numbers, or texts.")
+    names = sorted(set(texts) - {""})
+    number = {name: c for c, name in enumerate(names)} | {"": -1}
+    return np.array([number[label] for label in texts]), tuple(names)
 
 
 def classes_of(labels: Table, config: FolderConfig, names: tuple[str, ...] = ()) -> Classes:
