@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from gas_cli.config.checks import require, require_between, require_name, require_non_negative, require_positive
+from gas_cli.config.metrics import METRICS
 from gas_cli.config.setting import setting
 
 ENCODINGS = ("onehot",)
-FOLDER_METRICS = ("auto", "accuracy", "micro_f1", "roc_auc")
+FOLDER_METRICS = ("auto", *METRICS)
 ANSWERS = ("auto", "true", "false")
 GIVEN = "given"
 """`dataset.name` of a run whose graph a program has given: no file of it is known."""

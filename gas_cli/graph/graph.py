@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gas_cli.config.metrics import BINARY, MULTI_CLASS, MULTI_LABEL, OGB, fitting, metric_kind
 from gas_cli.errors import UserError
 from gas_cli.graph.node_ids import NodeIds
 from gas_cli.graph.schema import Schema
@@ -45,7 +46,7 @@ class Graph:
     y            int64 [N] (one class per node) or float32 [N, C] (multi-label)
     splits       one or several `Split`s
     num_classes  C
-    metric       `accuracy` | `ogb:<dataset name>` | `micro_f1` | `roc_auc`
+    metric       a name of `config/metrics.py` that fits `task`, or `ogb:<dataset name>`
     symmetric    whether adj equals its transpose, values included
     inductive    whether training sees its own nodes alone: the others are graphs apart, met for the first time in evaluation
     edge_attr    float32 [R, D] or None: attributes of the edges, possibly memory-mapped. Entry e of adj has row `adj.attr_row[e]`, so that
@@ -98,7 +99,8 @@ class Graph:
         edge_weight       numbers [E], 1 where None
         edge_attr         numbers [E, D], or None
         undirected        whether to add the reverse of every edge
-        metric            auto (accuracy, or micro-F1 for several labels), accuracy, micro_f1, roc_auc
+        metric            auto (accuracy, or micro-F1 for several labels), accuracy, balanced_accuracy, macro_f1, micro_f1; for two classes
+                          or several labels also average_precision, roc_auc
         num_classes       C, where y does not show all of them
 
         Self-loops and repeated edges are dropped, which the log reports. Raises UserError naming the first entry that does not fit.
@@ -169,6 +171,13 @@ class Graph:
         shown += [f"edge_dim={self.edge_dim}"] * bool(self.edge_dim) + [f"num_classes={self.num_classes}", f"metric={self.metric!r}"]
         shown += [f"splits={len(self.splits)}"] * (len(self.splits) != 1) + ["inductive"] * self.inductive
         return f"Graph({self.name!r}, {', '.join(shown)})"
+
+    @property
+    def task(self) -> str:
+        """`binary` (two classes), `multi-class` or `multi-label`."""
+        if self.y.dim() == 2:
+            return MULTI_LABEL
+        return BINARY if self.num_classes == 2 else MULTI_CLASS
 
     @property
     def num_nodes(self) -> int:
@@ -291,10 +300,8 @@ class Graph:
         self._check(entry is None, f"has a NaN or infinite edge attribute in row {entry}", "finite attributes (clean or impute them first)")
 
     def _check_labels(self) -> None:
-        binary = self.y.dim() == 2 or self.num_classes == 2
-        self._check(
-            self.metric != "roc_auc" or binary, f"has {self.num_classes} classes and metric roc_auc", "two classes, or label columns"
-        )
+        fits = self.metric.startswith(OGB) or self.task in metric_kind(self.metric).tasks
+        self._check(fits, f"has a {self.task} task and metric {self.metric}", f"one of {fitting(self.task)}")
         named = len(self.class_names)
         self._check(named in (0, self.num_classes), f"has {named} class names", f"{self.num_classes} names, or none")
         if self.y.dim() == 2:
