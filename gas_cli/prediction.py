@@ -26,7 +26,7 @@ from gas_cli.model.model import Model
 from gas_cli.passes.evaluator import Evaluator
 from gas_cli.passes.loss import probabilities
 from gas_cli.prepared.problem import Problem
-from gas_cli.report.prediction_table import FORMS, write_table
+from gas_cli.report.prediction_table import FORMS, target_names, write_table
 from gas_cli.run import prepare, run_folder
 from gas_cli.tables.histories import Histories
 from gas_cli.training.assemble import make_model, pick_device
@@ -46,16 +46,25 @@ class Predictions:
     probabilities  float32 [n, C]: each row adds up to 1 with one class per node, and is C separate probabilities with several
     classes        the dataset's label of each column, as text
     several        whether a node may have several of them
+    regression     whether the columns of `probabilities` are the predicted numbers (`values`), and `classes` the names of these columns
     """
 
     nodes: NDArray[Any]
     probabilities: NDArray[np.float32]
     classes: tuple[str, ...]
     several: bool = False
+    regression: bool = False
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The predicted numbers of a regression, [n, T]."""
+        return self.probabilities
 
     @property
     def labels(self) -> NDArray[np.str_]:
-        """The most likely class of each node, as text [n]."""
+        """The most likely class of each node, as text [n]. Raises UserError for a regression, which has `values`."""
+        if self.regression:
+            raise UserError("A regression has no classes: the predicted numbers are in `values`.")
         names: NDArray[np.str_] = np.array(self.classes)
         chosen: NDArray[np.str_] = names[self.probabilities.argmax(1)]
         return chosen
@@ -66,12 +75,19 @@ class Predictions:
         done."""
         out = Path(path)
         out = out if out.suffix in (".npz", *FORMS) else out.with_name(out.name + ".npz")
+        if top is not None and self.regression:
+            raise UserError(f"top={top} is not valid for a regression, which has no classes. Leave it out.")
         if top is not None and not 1 <= top <= len(self.classes):
             raise UserError(f"top={top} is not valid: expected a number of classes from 1 to {len(self.classes)}.")
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             with replaced(out) as file:
-                if out.suffix in FORMS:
+                if self.regression and out.suffix not in FORMS:
+                    nodes = self.nodes if self.nodes.dtype.kind == "i" else self.nodes.astype(str)
+                    np.savez(file, nodes=nodes, predictions=self.values)
+                elif self.regression:
+                    write_table(file, out.suffix, self.nodes, self.values, self.classes, several=False, numbers=True)
+                elif out.suffix in FORMS:
                     write_table(file, out.suffix, self.nodes, self.probabilities, self.classes, self.several, top)
                 else:
                     nodes = self.nodes if self.nodes.dtype.kind == "i" else self.nodes.astype(str)  # no pickled objects
@@ -84,6 +100,8 @@ class Predictions:
         return len(self.nodes)
 
     def __repr__(self) -> str:
+        if self.regression:
+            return f"Predictions({len(self)} nodes, {', '.join(self.classes[:SHOWN_CLASSES])})"
         shown = ", ".join(self.classes[:SHOWN_CLASSES]) + ", …" * (len(self.classes) > SHOWN_CLASSES)
         return f"Predictions({len(self)} nodes, {len(self.classes)} classes: {shown})"
 
@@ -117,7 +135,8 @@ def predict(
     scores = _scores(config, problem, model, histories, pick_device(device))
     original = torch.empty_like(scores)
     original[problem.partition.node_perm] = scores  # back into the dataset's order
-    values = probabilities(original[torch.from_numpy(wanted)], problem.multilabel)
+    scores = original[torch.from_numpy(wanted)]
+    values = scores.float() if problem.graph.regression else probabilities(scores, problem.multilabel)
     bad = torch.isfinite(values).all(1).logical_not().nonzero()
     if bad.numel():
         node = _named(problem.graph, int(wanted[int(bad[0])]))
@@ -127,7 +146,10 @@ def predict(
         )
     ids = problem.graph.node_ids
     names = problem.graph.class_names or tuple(str(c) for c in range(values.shape[1]))
-    return Predictions(wanted if ids is None else ids.take(wanted), values.numpy(), names, problem.multilabel)
+    if problem.graph.regression:
+        names = target_names(values.shape[1])
+    taken = wanted if ids is None else ids.take(wanted)
+    return Predictions(taken, values.numpy(), names, problem.multilabel, problem.graph.regression)
 
 
 def config_of(run: Path) -> Config:

@@ -21,6 +21,7 @@ from gas_cli.config.setting import as_typed, setting
 SCHEDULES = ("cosine", "step", "plateau")
 LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
 BALANCED = "balanced"
+LOSSES = ("mse", "mae", "huber")
 CHECKPOINTS = ("best", "last")
 EVALUATION_MODES = ("exact", "history")
 GRAPH_PLACEMENTS = ("auto", "device", "host")
@@ -94,6 +95,12 @@ class TrainerConfig:
         "`full_batch`: each batch weighs by its share of the training nodes (unbiased); `batch_mean`: all weigh alike (as published).",
         LOSS_WEIGHTINGS,
     )
+    loss: str | None = setting(
+        None,
+        "Loss of a [regression](own-graph.md#regression); `null`: `mse`. `huber` is quadratic up to an error of 1 and linear beyond. "
+        "Classes have cross entropy.",
+        LOSSES,
+    )
     class_weights: Any = setting(
         None,
         "Weights of the classes in the loss: `balanced` (rare ones weigh more), or a list of C numbers; `null` for none "
@@ -119,6 +126,7 @@ class TrainerConfig:
         require(
             self.loss_weighting in LOSS_WEIGHTINGS, "trainer.loss_weighting", self.loss_weighting, "one of " + ", ".join(LOSS_WEIGHTINGS)
         )
+        require(self.loss in (None, *LOSSES), "trainer.loss", self.loss, "null or one of " + ", ".join(LOSSES))
         self._check_class_weights()
         require(0 <= self.label_smoothing < 1, "trainer.label_smoothing", self.label_smoothing, "at least 0 and less than 1")
         require(self.graph_on in GRAPH_PLACEMENTS, "trainer.graph_on", self.graph_on, "one of " + ", ".join(GRAPH_PLACEMENTS))

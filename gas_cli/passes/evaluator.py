@@ -69,11 +69,13 @@ class Evaluator:
 
     def _measured(self, metric: Metric, scores: Tensor, split: Split) -> dict[str, float]:
         masks = {"train": split.train, "val": split.val, "test": split.test}
+        if self.graph.regression:
+            scores = scores.reshape(self.graph.y.shape)
         return {name: metric(scores[mask], self.graph.y[mask]) for name, mask in masks.items()}
 
-    def count(self, scores: Tensor, mask: Tensor) -> ClassCounts:
-        """Of the nodes in `mask` bool [N]: how many are of each class, how many were predicted to be."""
-        return count_classes(scores[mask], self.graph.y[mask])
+    def count(self, scores: Tensor, mask: Tensor) -> ClassCounts | None:
+        """Of the nodes in `mask` bool [N]: how many are of each class, how many were predicted to be. None without classes."""
+        return None if self.graph.regression else count_classes(scores[mask], self.graph.y[mask])
 
     def batches(self, inputs: bool) -> Iterator[Batch]:
         """All nodes once, on the device, in the same batches every time; without `inputs` their features need not be there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +14,12 @@ from gas_cli.config.training import BALANCED, TrainerConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 
+ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
+
 
 @dataclass(frozen=True)
 class Loss:
-    """Cross entropy (one class per node) or binary cross entropy (multi-label), weighed per batch.
+    """Cross entropy (one class per node), binary cross entropy (multi-label) or an error of numbers (regression), weighed per batch.
 
     full_batch   (n_b / n) · M · mean over the batch's n_b training nodes, with n training nodes and M batches per epoch: the mean over an
                  epoch's batches is the full-batch loss, so the estimate is unbiased
@@ -25,6 +28,7 @@ class Loss:
     class_weights   float32 [C] or None. One class per node: the mean is weighted by the node's class, and n_b and n are sums of these
                     weights. Multi-label: weights of the labels' positive nodes
     total_weight    sum of the weights of all training nodes, by their classes; the one denominator of `full_batch`
+    error           `mse`, `mae` or `huber` of a regression: the mean over nodes and targets; None for classes
     smoothing       s: a share s of each node's target is spread evenly over the classes; a label y becomes y (1 - s) + s / 2
     """
 
@@ -33,6 +37,7 @@ class Loss:
     class_weights: Tensor | None = None
     total_weight: float = 0.0
     smoothing: float = 0.0
+    error: str | None = None
 
     def __call__(self, scores: Tensor, batch: Batch, num_batches: int) -> Tensor:
         """Scalar loss of scores [B, C]; 0 for a batch without training nodes."""
@@ -42,8 +47,14 @@ class Loss:
         whole = self.weighting == "full_batch"
         if y.dim() == 1 and self.class_weights is not None and whole:
             return self._cross_entropy(scores, y, "sum") * (num_batches / self.total_weight)
-        mean = self._cross_entropy(scores, y, "mean") if y.dim() == 1 else self._of_labels(scores, y)
+        mean = self._mean(scores, y)
         return mean * (batch.num_train / self.num_train * num_batches) if whole else mean
+
+    def _mean(self, scores: Tensor, y: Tensor) -> Tensor:
+        """Over the training nodes of a batch."""
+        if self.error is not None:
+            return ERRORS[self.error](scores.reshape(y.shape), y)
+        return self._cross_entropy(scores, y, "mean") if y.dim() == 1 else self._of_labels(scores, y)
 
     def _cross_entropy(self, scores: Tensor, y: Tensor, reduction: str) -> Tensor:
         return F.cross_entropy(scores, y, self.class_weights, label_smoothing=self.smoothing, reduction=reduction)
@@ -54,12 +65,25 @@ class Loss:
 
 
 def make_loss(config: TrainerConfig, graph: Graph, train: Tensor, device: torch.device) -> Loss:
-    """The loss of the configuration for the training nodes `train` bool [N]. Raises UserError where the weights do not fit the graph."""
+    """The loss of the configuration for the training nodes `train` bool [N]. Raises UserError where the settings do not fit the task."""
+    _check_task(config, graph)
+    if graph.regression:
+        return Loss(config.loss_weighting, int(train.sum()), error=config.loss or "mse")
     y, num_train = graph.y[train], int(train.sum())
     weights = _class_weights(config, graph, y)
     total = float(weights.double()[y].sum()) if weights is not None and y.dim() == 1 else 0.0
     weights = None if weights is None else weights.to(device)
     return Loss(config.loss_weighting, num_train, weights, total, config.label_smoothing)
+
+
+def _check_task(config: TrainerConfig, graph: Graph) -> None:
+    """A regression has no classes, and classes have no errors of numbers."""
+    if not graph.regression and config.loss is not None:
+        raise UserError(f"trainer.loss={config.loss} is not valid for a {graph.task} task: it has cross entropy. Use trainer.loss=null.")
+    if graph.regression and config.class_weights is not None:
+        raise UserError("trainer.class_weights is not valid for a regression, which has no classes. Use trainer.class_weights=null.")
+    if graph.regression and config.label_smoothing > 0:
+        raise UserError("trainer.label_smoothing is not valid for a regression, which has no classes. Use trainer.label_smoothing=0.")
 
 
 def _class_weights(config: TrainerConfig, graph: Graph, y: Tensor) -> Tensor | None:

@@ -22,16 +22,18 @@ def write_table(
     classes: Sequence[str],
     several: bool,
     top: int | None = None,
+    numbers: bool = False,
 ) -> None:
     """Write `id`, `class` and `probability_CLASS` for each class; or, with `top`, `class_1`, `probability_1`, … of the most likely classes.
 
-    Of `several` labels per node `class` holds all that are predicted, with `;` between them. Blocks of rows are written one after another,
-    so that the table is never in memory as a whole. Raises `OSError`.
+    The columns of a regression (`numbers`) are written as they are, under the names `classes`. Of `several` labels per node `class` holds
+    all that are predicted, with `;` between them. Blocks of rows are written one after another, so that the table is never in memory as a
+    whole. Raises `OSError`.
     """
     import pyarrow.csv as pc
     import pyarrow.parquet as pq
 
-    columns = _top_columns if top is not None else _all_columns
+    columns = _number_columns if numbers else _top_columns if top is not None else _all_columns
     blocks = _blocks(nodes, probabilities, classes, several, top, columns)
     first = next(blocks)
     with pc.CSVWriter(file, first.schema) if form == ".csv" else pq.ParquetWriter(file, first.schema) as writer:
@@ -58,6 +60,17 @@ def _all_columns(probabilities: NDArray[np.float32], classes: Sequence[str], sev
     chosen = [";".join(names[row > LIKELY]) for row in probabilities] if several else names[probabilities.argmax(1)].tolist()
     columns = {f"probability_{name}": pa.array(probabilities[:, c], pa.float32()) for c, name in enumerate(classes)}
     return {"class": pa.array(chosen, pa.string()), **columns}
+
+
+def target_names(count: int) -> tuple[str, ...]:
+    """The columns of a regression's predictions."""
+    return ("prediction",) if count == 1 else tuple(f"prediction_{target}" for target in range(count))
+
+
+def _number_columns(values: NDArray[np.float32], names: Sequence[str], _: bool, __: int | None) -> dict[str, Any]:
+    import pyarrow as pa
+
+    return {name: pa.array(values[:, t], pa.float32()) for t, name in enumerate(names)}
 
 
 def _top_columns(probabilities: NDArray[np.float32], classes: Sequence[str], _: bool, top: int | None) -> dict[str, Any]:

@@ -75,6 +75,9 @@ def graph_changes(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str
 def check_applicable(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     """Raise UserError where a trained model cannot be applied to this graph: other feature columns, or other classes."""
     before, now = saved["graph"].get("class names"), ours["graph"]["class names"]
+    if saved["graph"].get("task") != ours["graph"].get("task"):
+        kinds = [graph.get("task", "classification") for graph in (ours["graph"], saved["graph"])]
+        raise UserError(f"the graph's task is {kinds[0]}; in training it was {kinds[1]}. Restore the dataset's files and settings.")
     check_columns(saved["graph"].get("columns", ""), ours["graph"].get("columns", ""))
     for key in SHAPING:
         if saved["graph"].get(key) != ours["graph"][key]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def problem(seed: int, multilabel: bool) -> tuple[torch.Tensor, torch.Tensor, to
 
 
 def loss_of(y: torch.Tensor, train: torch.Tensor, **settings: object) -> Loss:
-    return make_loss(TrainerConfig(**settings), SimpleNamespace(y=y, num_classes=3), train, CPU)  # type: ignore[arg-type]
+    return make_loss(TrainerConfig(**settings), SimpleNamespace(y=y, num_classes=3, regression=False, task="multi-class"), train, CPU)  # type: ignore[arg-type]
 
 
 def batch(rows: list[int], y: torch.Tensor, train: torch.Tensor) -> SimpleNamespace:
@@ -84,6 +85,36 @@ def test_only_training_nodes_are_counted():
     loss = loss_of(y, torch.tensor([True, True, False, False]), class_weights="balanced")
     assert loss.class_weights is not None and loss.class_weights.tolist() == [1.0, 1.0, 0.0] and loss.total_weight == 2
     assert loss(scores, batch([0, 1, 2, 3], y, torch.tensor([True, True, False, False])), 1) == pytest.approx(np.log(3))
+
+
+@given(st.integers(0, 999), st.sampled_from(["mse", "mae", "huber"]), st.sampled_from([1, 2]), st.integers(1, 5))
+def test_the_loss_of_numbers_is_torchs_and_its_batches_average_to_it(seed, name, targets, num_batches):
+    rng = np.random.default_rng(seed)
+    y = torch.from_numpy(rng.standard_normal((20, targets) if targets > 1 else 20)).float() * 3
+    train = torch.from_numpy(rng.random(20) < 0.6)
+    train[0], y[~train] = True, torch.nan  # what is unknown is not read
+    scores = torch.from_numpy(rng.standard_normal((20, targets))).float()
+    loss = make_loss(TrainerConfig(loss=name), numbers(y), train, CPU)
+    parts = [rows.tolist() for rows in torch.randperm(20, generator=torch.Generator().manual_seed(seed)).chunk(num_batches)]
+    mean = torch.stack([loss(scores[rows], batch(rows, y, train), len(parts)) for rows in parts]).mean()
+    theirs = {"mse": torch.nn.MSELoss(), "mae": torch.nn.L1Loss(), "huber": torch.nn.HuberLoss()}[name]
+    expected = theirs(scores[train] if targets > 1 else scores[train][:, 0], y[train])
+    torch.testing.assert_close(mean, expected)
+    if name == "mse":
+        assert make_loss(TrainerConfig(), numbers(y), train, CPU).error == "mse"
+
+
+def numbers(y: torch.Tensor) -> Any:
+    return SimpleNamespace(y=y, num_classes=1 if y.dim() == 1 else y.shape[1], regression=True, task="regression")
+
+
+@pytest.mark.parametrize("setting", [{"class_weights": "balanced"}, {"label_smoothing": 0.1}, {"loss": "mse"}])
+def test_settings_of_the_other_task_are_refused(setting):
+    (name,) = setting
+    y, train = torch.tensor([0, 1, 2]), torch.ones(3, dtype=torch.bool)
+    graph = SimpleNamespace(regression=False, task="multi-class") if name == "loss" else numbers(y.float())
+    with pytest.raises(UserError, match=rf"trainer.{name}.* is not valid for a .*Use trainer.{name}="):
+        make_loss(TrainerConfig(**setting), graph, train, CPU)
 
 
 @pytest.mark.parametrize("given", ["equal", 3, [], [1.0, -1.0], [1, 0], ["a"], [True, 1.0], [1.0, float("inf")], {"a": 1}, float("nan")])

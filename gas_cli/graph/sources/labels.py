@@ -64,7 +64,8 @@ def _check_whole(labels: Table) -> None:
         raise labels.wrong(
             row,
             f"{values[row]:g} is not a class: this looks like a regression target",
-            f"Expected whole numbers: gas-train only classifies. Divide the target into classes, such as quantiles. {UNKNOWN}",
+            f"Expected whole numbers, which are classes. To predict the numbers type dataset.task=regression; or divide them into classes, "
+            f"such as quantiles. {UNKNOWN}",
         )
 
 
@@ -144,7 +145,7 @@ def _distinct(labels: Table) -> Classes:
 
 def _remedy(num_classes: int) -> str:
     classes = f"; if these are classes, type dataset.num_classes={num_classes}" if num_classes <= MAX_CLASSES else ""
-    return f"Divide the target into fewer classes, such as quantiles{classes}"
+    return f"To predict the numbers type dataset.task=regression; or divide the target into fewer classes, such as quantiles{classes}"
 
 
 def _told(labels: Table, classes: Classes) -> Classes:

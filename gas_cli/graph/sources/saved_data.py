@@ -19,9 +19,9 @@ from gas_cli.graph.graph import Features, Graph
 from gas_cli.graph.sources.folder import assemble, sparse_features
 from gas_cli.graph.sources.folder_edges import Edges, attribute_rows
 from gas_cli.graph.sources.folder_splits import PARTS, read_mask, to_splits
-from gas_cli.graph.sources.labels import read_labels
 from gas_cli.graph.sources.saved_file import load_values
 from gas_cli.graph.sources.table import Table
+from gas_cli.graph.sources.targets import read_y
 
 MASKS = tuple(f"{part}_mask" for part in PARTS)
 NEEDED = ("edge_index", "x", "y", *MASKS)
@@ -41,7 +41,7 @@ def graph_of_values(path: Path, values: Mapping[str, Any], config: FolderConfig)
     if missing := [key for key in NEEDED if saved.values.get(key) is None]:
         split = " torch_geometric.transforms.RandomNodeSplit()(data) makes masks." if set(missing) & set(MASKS) else ""
         raise UserError(f"{path}: it has no tensor {', '.join(missing)}. Expected {', '.join(NEEDED)}: set them first.{split}")
-    labels = read_labels(saved.table("y"))
+    labels = read_y(saved.table("y"), config)
     num_nodes = len(labels.values)
     edges, edge_attr = _edges(saved)
     adj = edges.adjacency(num_nodes, config.undirected)
