@@ -117,7 +117,7 @@ def predict(
     device: str = "auto",
     graph: Graph | None = None,
 ) -> Predictions:
-    """Class probabilities of a trained model.
+    """Class probabilities of a trained model, or the predicted numbers (`values`) of a regression.
 
     run         the run, or its folder
     nodes       ids [n] as in the dataset; None for all N

@@ -12,6 +12,7 @@ from sklearn.metrics import mean_absolute_error, r2_score
 from gas_cli.api import predict
 from gas_cli.errors import UserError
 from gas_cli.export import export_model
+from gas_cli.training.identity import check_applicable
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.runs import assert_refused, lines, summary
 
@@ -115,3 +116,21 @@ def test_the_loss_of_numbers_is_refused_for_classes(folder: Path, gas_train: Com
     settings = [*SMALL, f"dataset.path={folder}", "hydra.run.dir=run", "dataset.task=auto"]
     assert_refused(gas_train(*settings, "trainer.loss=mae"), "trainer.loss=mae is not valid for a multi-class task")
     assert gas_train(*settings, "trainer.epochs=1").code == 0
+
+
+def test_a_graph_of_another_task_is_not_predicted() -> None:
+    saved = {"graph": {"class names": "labels from 0 on", "feature columns": "3", "classes": "1"}}
+    ours = {"graph": saved["graph"] | {"task": "regression"}}
+    check_applicable(ours, ours)
+    check_applicable(saved, saved)
+    with pytest.raises(UserError, match="the graph's task is regression; in training it was classification"):
+        check_applicable(saved, ours)
+
+
+@pytest.mark.parametrize("settings", [["evaluation.monitor=1"], ["method=cluster_gcn"], ["precision=bfloat16", "evaluation.mode=history"]])
+def test_what_the_loss_and_the_scores_go_through_takes_numbers(
+    settings: list[str], folder: Path, tmp_path: Path, gas_train: Command
+) -> None:
+    train(gas_train, folder, "run", "trainer.epochs=2", "trainer.loss=huber", *settings)
+    record = lines(tmp_path / "run")[-1]
+    assert record["val"] > 0 and ("monitor" not in record or record["monitor"]["gradient"]["total"] > 0)
