@@ -122,7 +122,7 @@ def predict(
     graph: Graph | None = None,
     settings: Sequence[str] = (),
 ) -> Predictions:
-    """Class probabilities of a trained model.
+    """Class probabilities of a trained model, or the predicted numbers (`values`) of a regression.
 
     run         the run, or its folder
     nodes       ids [n] as in the dataset; None for all N

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gas_cli.config.compose import compose_config, load_config
 from gas_cli.config.dataset import GIVEN, SPLIT_SETTINGS, DatasetConfig, FolderConfig, UnlabelledConfig
@@ -22,7 +23,7 @@ from gas_cli.prepared.problem import Problem
 
 log = logging.getLogger(__name__)
 
-LABELLED = ("labels", "masks", "classes", "class names")
+LABELLED = ("labels", "masks", "classes", "class names", "task")
 """Fingerprints of what predictions on other data do not read."""
 
 
@@ -69,15 +70,23 @@ class TrainedOn:
     schema: Schema
     num_classes: int
     class_names: tuple[str, ...]
-    several_labels: bool
+    columns_of_y: int
+    regression: bool
+
+    def unknown(self, num_nodes: int) -> Tensor:
+        """y of so many nodes, none of which has a label."""
+        size = (num_nodes, self.columns_of_y) if self.columns_of_y else (num_nodes,)
+        if self.regression:
+            return torch.full(size, float("nan"))
+        return torch.zeros(size) if self.columns_of_y else torch.full(size, -1)
 
 
 def trained_on(state: Mapping[str, Any]) -> TrainedOn:
     """Raises UserError where the checkpoint does not say it."""
     try:
         stored = state["schema"]
-        names, several = tuple(map(str, stored["class_names"])), bool(stored["several_labels"])
-        return TrainedOn(Schema.from_json(stored), int(stored["num_classes"]), names, several)
+        names, columns = tuple(map(str, stored["class_names"])), int(stored["columns_of_y"])
+        return TrainedOn(Schema.from_json(stored), int(stored["num_classes"]), names, columns, bool(stored["regression"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"it does not say what the model was trained on ({error!r}): it is damaged, or of an earlier version of gas-train. "
@@ -97,6 +106,6 @@ def as_trained(problem: Problem, state: Mapping[str, Any], dataset: DatasetConfi
     trained = trained_on(state)
     graph = fit_columns(problem.graph, trained.schema, source_of(dataset, problem.graph))
     if graph.num_classes == 0:
-        y = torch.zeros(graph.num_nodes, trained.num_classes) if trained.several_labels else torch.full((graph.num_nodes,), -1)
-        graph = replace(graph, y=y, num_classes=trained.num_classes, class_names=trained.class_names)
+        y, classes = trained.unknown(graph.num_nodes), trained.num_classes
+        graph = replace(graph, y=y, num_classes=classes, class_names=trained.class_names, regression=trained.regression)
     return replace(problem, graph=graph)

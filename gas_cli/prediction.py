@@ -29,7 +29,7 @@ from gas_cli.new_data import LABELLED, as_trained, of_any_size, with_data
 from gas_cli.passes.evaluator import Evaluator
 from gas_cli.passes.loss import probabilities
 from gas_cli.prepared.problem import Problem
-from gas_cli.report.prediction_table import FORMS, write_embeddings, write_table
+from gas_cli.report.prediction_table import FORMS, target_names, write_embeddings, write_table
 from gas_cli.run import prepare, run_folder
 from gas_cli.tables.histories import Histories
 from gas_cli.training.assemble import make_model, pick_device
@@ -49,16 +49,25 @@ class Predictions:
     probabilities  float32 [n, C]: each row adds up to 1 with one class per node, and is C separate probabilities with several
     classes        the dataset's label of each column, as text
     several        whether a node may have several of them
+    regression     whether the columns of `probabilities` are the predicted numbers (`values`), and `classes` the names of these columns
     """
 
     nodes: NDArray[Any]
     probabilities: NDArray[np.float32]
     classes: tuple[str, ...]
     several: bool = False
+    regression: bool = False
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The predicted numbers of a regression, [n, T]."""
+        return self.probabilities
 
     @property
     def labels(self) -> NDArray[np.str_]:
-        """The most likely class of each node, as text [n]."""
+        """The most likely class of each node, as text [n]. Raises UserError for a regression, which has `values`."""
+        if self.regression:
+            raise UserError("A regression has no classes: the predicted numbers are in `values`.")
         names: NDArray[np.str_] = np.array(self.classes)
         chosen: NDArray[np.str_] = names[self.probabilities.argmax(1)]
         return chosen
@@ -67,18 +76,24 @@ class Predictions:
         """Write the file `path`, whole or not at all: a table by id (.csv, .parquet; of the `top` most likely classes, if given), or the
         arrays `nodes`, `probabilities` and `classes` (.npz, which is appended to any other name). Raises UserError where that cannot be
         done."""
+        if top is not None and self.regression:
+            raise UserError(f"top={top} is not valid for a regression, which has no classes. Leave it out.")
         if top is not None and not 1 <= top <= len(self.classes):
             raise UserError(f"top={top} is not valid: expected a number of classes from 1 to {len(self.classes)}.")
 
         def write(file: IO[bytes], form: str) -> None:
-            write_table(file, form, self.nodes, self.probabilities, self.classes, self.several, top)
+            write_table(file, form, self.nodes, self.probabilities, self.classes, self.several, top, self.regression)
 
+        if self.regression:
+            return _saved(Path(path), write, nodes=self.nodes, predictions=self.values)
         return _saved(Path(path), write, nodes=self.nodes, probabilities=self.probabilities, classes=np.array(self.classes))
 
     def __len__(self) -> int:
         return len(self.nodes)
 
     def __repr__(self) -> str:
+        if self.regression:
+            return f"Predictions({len(self)} nodes, {', '.join(self.classes[:SHOWN_CLASSES])})"
         shown = ", ".join(self.classes[:SHOWN_CLASSES]) + ", …" * (len(self.classes) > SHOWN_CLASSES)
         return f"Predictions({len(self)} nodes, {len(self.classes)} classes: {shown})"
 
@@ -143,10 +158,12 @@ def predict(
     `nodes`. Raises UserError for a folder, checkpoint, graph or node that does not fit."""
     trained = _opened(run, mode, checkpoint, device, graph, settings)
     wanted = _rows_of(nodes, trained.graph, source)
-    values = probabilities(trained.of_nodes(trained.scores(), wanted), trained.problem.multilabel)
-    trained.check_finite(values, wanted, "probabilities")
-    names = trained.graph.class_names or tuple(str(c) for c in range(values.shape[1]))
-    return Predictions(trained.ids(wanted), values.numpy(), names, trained.problem.multilabel)
+    scores, regression = trained.of_nodes(trained.scores(), wanted), trained.graph.regression
+    values = scores.float() if regression else probabilities(scores, trained.problem.multilabel)
+    trained.check_finite(values, wanted, "predictions" if regression else "probabilities")
+    count = values.shape[1]
+    names = target_names(count) if regression else trained.graph.class_names or tuple(map(str, range(count)))
+    return Predictions(trained.ids(wanted), values.numpy(), names, trained.problem.multilabel, regression)
 
 
 def embed(

@@ -22,13 +22,15 @@ def write_table(
     classes: Sequence[str],
     several: bool,
     top: int | None = None,
+    numbers: bool = False,
 ) -> None:
     """Write `id`, `class` and `probability_CLASS` for each class; or, with `top`, `class_1`, `probability_1`, … of the most likely classes.
 
-    Of `several` labels per node `class` holds all that are predicted, with `;` between them. Blocks of rows are written one after another,
-    so that the table is never in memory as a whole. Raises `OSError`.
+    The columns of a regression (`numbers`) are written as they are, under the names `classes`. Of `several` labels per node `class` holds
+    all that are predicted, with `;` between them. Blocks of rows are written one after another, so that the table is never in memory as a
+    whole. Raises `OSError`.
     """
-    columns = _top_columns if top is not None else _all_columns
+    columns = _number_columns if numbers else _top_columns if top is not None else _all_columns
     _write(file, form, _blocks(nodes, lambda rows: columns(probabilities[rows], classes, several, top)))
 
 
@@ -69,6 +71,17 @@ def _all_columns(probabilities: NDArray[np.float32], classes: Sequence[str], sev
     chosen = [";".join(names[row > LIKELY]) for row in probabilities] if several else names[probabilities.argmax(1)].tolist()
     columns = {f"probability_{name}": pa.array(probabilities[:, c], pa.float32()) for c, name in enumerate(classes)}
     return {"class": pa.array(chosen, pa.string()), **columns}
+
+
+def target_names(count: int) -> tuple[str, ...]:
+    """The columns of a regression's predictions."""
+    return ("prediction",) if count == 1 else tuple(f"prediction_{target}" for target in range(count))
+
+
+def _number_columns(values: NDArray[np.float32], names: Sequence[str], _: bool, __: int | None) -> dict[str, Any]:
+    import pyarrow as pa
+
+    return {name: pa.array(values[:, t], pa.float32()) for t, name in enumerate(names)}
 
 
 def _top_columns(probabilities: NDArray[np.float32], classes: Sequence[str], _: bool, top: int | None) -> dict[str, Any]:

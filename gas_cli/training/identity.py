@@ -11,7 +11,7 @@ from typing import Any
 from gas_cli.config.continued import fixed_settings
 from gas_cli.config.method import MethodConfig
 from gas_cli.config.model import CustomConfig, ModelConfig
-from gas_cli.config.removed import renamed
+from gas_cli.config.removed import ADDED, renamed
 from gas_cli.config.root import Config
 from gas_cli.config.setting import as_typed
 from gas_cli.errors import UserError
@@ -47,7 +47,8 @@ def check_same_run(saved: Any, ours: Mapping[str, Any]) -> None:
 def check_same_settings(saved: Any, ours: Mapping[str, Any]) -> None:
     """Raise UserError with the first setting that differs, or where the code of the user's model does."""
     _check_form(saved, ours)
-    before, here = renamed(saved["settings"]), ours["settings"]
+    here = ours["settings"]
+    before = {key: repr(value) for key, value in ADDED.items() if key in here} | renamed(saved["settings"])
     for key in sorted(before.keys() | here.keys(), key=lambda key: (key != "seed", key)):
         if before.get(key) != here.get(key):
             there, now = (as_typed(value.get(key, "not set").strip("'")) or "''" for value in (before, here))
@@ -73,8 +74,11 @@ def graph_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str
 
 def check_applicable(saved: Mapping[str, Any], graph: Mapping[str, str], labelled: bool) -> None:
     """Raise UserError where a trained model cannot be applied to the graph with these fingerprints: other feature columns, or, where its
-    labels were read, other classes."""
+    labels were read, another task or other classes."""
     before = saved["graph"]
+    if labelled and before.get("task") != graph.get("task"):
+        kinds = [of.get("task", "classification") for of in (graph, before)]
+        raise UserError(f"the graph's task is {kinds[0]}; in training it was {kinds[1]}. Restore the dataset's files and settings.")
     for key in SHAPING if labelled else SHAPING[:1]:
         if before.get(key) != graph[key]:
             raise UserError(

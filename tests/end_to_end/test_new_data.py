@@ -201,6 +201,21 @@ def test_arrays_and_saved_tensors_without_labels(tmp_path: Path, several: bool) 
         assert found.several == several and found.classes == expected.classes
 
 
+@pytest.mark.parametrize("targets", [1, 2])
+def test_a_regression_needs_no_targets(tmp_path: Path, targets: int) -> None:
+    whole = arrays()
+    y = np.random.default_rng(1).random((NODES, targets))
+    for folder, keys in (("whole", [*whole]), ("part", ["edges", "features"])):
+        (tmp_path / folder).mkdir()
+        for name in keys:
+            np.save(tmp_path / folder / f"{name}.npy", y if name == "labels" else whole[name])
+    train(tmp_path / "run", base=(*SMALL, f"dataset.path={tmp_path / 'whole'}", "dataset.task=regression"))
+    expected = predict(tmp_path / "run")
+    found = predict(tmp_path / "run", settings=[f"dataset.path={tmp_path / 'part'}"])
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-5)
+    assert found.regression and found.classes == expected.classes and found.values.shape == (NODES, targets)
+
+
 def test_a_graph_of_a_program_takes_other_data_from_files(tmp_path: Path) -> None:
     graph = by_hand(*tables())
     mask = np.arange(NODES) % 2 == 0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gas_cli.config.dataset import DatasetConfig, FolderConfig
+from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.features import compact
 from gas_cli.graph.graph import Features, Graph, Split
@@ -20,11 +21,12 @@ from gas_cli.graph.sources.folder_edges import edges_of_matrix, edges_of_table, 
 from gas_cli.graph.sources.folder_splits import PARTS, read_splits, to_splits
 from gas_cli.graph.sources.folder_tables import PARTS as PART_FILES
 from gas_cli.graph.sources.folder_tables import Tables
-from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_of, read_labels
+from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_of
 from gas_cli.graph.sources.named_files import file_role, find_named
 from gas_cli.graph.sources.node_table import NodeTable, read_nodes
 from gas_cli.graph.sources.scipy_matrix import merged, read_matrix
 from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, find, need, read_table
+from gas_cli.graph.sources.targets import check_targets, metric_of_targets, read_y
 from gas_cli.ops.csr import CSR
 
 ONE_FILE = (".pt", ".npz", ".mat")
@@ -52,7 +54,7 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
         return _unlabelled(path, config)
     needed = {"labels": need(path, "labels", SUFFIXES), "features": need(path, "features", MATRIX), "edges": need(path, "edges", MATRIX)}
     tables = Tables(path, config)
-    labels = read_labels(tables.read(needed["labels"]))
+    labels = read_y(tables.read(needed["labels"]), config)
     x = read_features(tables, needed["features"], labels)
     adj, edge_attr = read_adjacency(path, tables, len(labels.values), config.undirected)
     return assemble(path.name, path, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr, tables.class_names)
@@ -72,7 +74,7 @@ def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
     the table gives."""
     nodes = read_nodes(path, config)
     tables = Tables(folder, config, leave_out=("edges", "edge_weight", "edge_attr", *(f"split/{part}" for part in PART_FILES)))
-    labels = _labels(folder, nodes, tables) if config.labelled else None
+    labels = _labels(folder, nodes, tables, config) if config.labelled else None
     features = find(folder, "features", MATRIX)
     if nodes.features is not None and features is not None:
         names = ", ".join(column.name for column in nodes.features.columns[:8])
@@ -97,9 +99,9 @@ def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
     return replace(graph, schema=schema, node_ids=nodes.ids, groups=nodes.groups)
 
 
-def _labels(folder: Path, nodes: NodeTable, tables: Tables) -> Table:
+def _labels(folder: Path, nodes: NodeTable, tables: Tables, config: FolderConfig) -> Table:
     labels = nodes.labels if nodes.labels is not None else tables.read(_other_file(folder, nodes, "labels", SUFFIXES, "label"))
-    labels = labels if nodes.class_names else read_labels(labels)
+    labels = labels if nodes.class_names else read_y(labels, config)
     if len(labels.values) != len(nodes):
         found = f"it has {len(labels.values)} rows where {nodes.frame.path.name} has {len(nodes)}"
         raise labels.unfit(found, "Expected one row per node in both")
@@ -153,6 +155,11 @@ def assemble(
 
     class_names  of labels that are codes into them; () where labels are numbers of their own
     """
+    if config.task == REGRESSION:
+        check_targets(labels, splits)
+        y, width = torch.from_numpy(labels.values), 1 if labels.values.ndim == 1 else labels.values.shape[1]
+        metric = metric_of_targets(config.metric)
+        return Graph(name, x, adj, y, splits, width, metric, adj.symmetric, edge_attr=edge_attr, regression=True)
     classes = classes_of(labels, config, class_names)
     metric = check_metric(labels, classes, config.metric)
     check_labelled(labels, splits)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gas_cli.config.dataset import FolderConfig, UnlabelledConfig
+from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources.folder_splits import PARTS, node_mask
@@ -35,16 +36,19 @@ class Options:
     undirected: bool = False
     metric: str = "auto"
     num_classes: int | None = None
+    task: str = "auto"
 
     def config(self, labelled: bool) -> FolderConfig:
         kind = FolderConfig if labelled else UnlabelledConfig
-        return kind(undirected=self.undirected, metric=self.metric, num_classes=self.num_classes or 0)
+        return kind(undirected=self.undirected, metric=self.metric, num_classes=self.num_classes or 0, task=self.task)
 
 
 def of_values(values: Mapping[str, Any], options: Options) -> Graph:
     """The validated graph of tensors under the names that PyG's `Data` gives them; labels that are texts are names of classes."""
     labelled = values.get("y") is not None
     y, names = named_classes(values["y"]) if labelled else (None, ())
+    if names and options.task == REGRESSION:
+        raise UserError(f"y holds texts such as {names[0]!r}: expected numbers with task=regression.")
     x = values["x"]
     x = sp.csr_array(x, copy=True) if sp.issparse(x) else x  # its entries are sorted and added up in place
     graph = graph_of_values(Path(options.name), dict(values) | {"x": x, "y": y}, options.config(labelled))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gas_cli.config.dataset import FolderConfig
+from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.grouping import Grouping
 from gas_cli.graph.node_ids import NodeIds, Repeated
@@ -62,7 +63,7 @@ def read_nodes(path: Path, config: FolderConfig) -> NodeTable:
         raise UserError(f"{path}: it has no column {by!r} (dataset.split_by). Expected one of {_listed(near or names)}.")
     frame = without_index(read_frame(path, types, [name for name in names if name == by or name not in config.columns.ignore]), roles)
     ids = _ids(frame, roles["id"]) if "id" in roles else None
-    labels, classes = _labels(frame, roles["label"]) if "label" in roles and config.labelled else (None, ())
+    labels, classes = _labels(frame, roles["label"], config.task) if "label" in roles and config.labelled else (None, ())
     parts = _parts(frame, roles) if config.labelled else None
     others = [name for name in frame.names if name not in roles.values() and name != by]
     features = numbers_of(frame, others, config, "features") if others else None
@@ -150,19 +151,23 @@ def _typed_ids(texts: Any) -> NodeIds:
 # -- labels ----------------------------------------------------------------------------------------------------------------------------
 
 
-def _labels(frame: Frame, name: str) -> tuple[Table, tuple[str, ...]]:
-    """Numbers as they are, or codes and the names of classes, in alphabetical order."""
+def _labels(frame: Frame, name: str, task: str) -> tuple[Table, tuple[str, ...]]:
+    """Numbers as they are, or codes and the names of classes, in alphabetical order. An empty cell among whole numbers is -1, or nan among
+    targets of a regression, which have no words. Raises `UserError`."""
     import pyarrow as pa
     import pyarrow.compute as cp
 
     column = frame.column(name)
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type):
-        if column.null_count and pa.types.is_integer(column.type):
+        if column.null_count and pa.types.is_integer(column.type) and task != REGRESSION:
             column = cp.fill_null(column, -1)
         return frame.values(name, column.to_numpy()), ()
     if pa.types.is_temporal(column.type):
         raise frame.unfit(f"column {name!r}, read as the label, holds dates", "Name another one: dataset.columns.label=NAME")
     texts = cp.utf8_trim_whitespace(frame.texts(name))
+    if task == REGRESSION:
+        remedy = "Expected a column of numbers with dataset.task=regression. Name another one: dataset.columns.label=NAME"
+        raise frame.unfit(f"column {name!r}, read as the target, holds words", remedy)
     words = tuple(sorted(word for word in cp.unique(texts).to_pylist() if word is not None and word not in UNKNOWN_TEXTS))
     return frame.values(name, codes_of(texts, words)), words
 

@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gas_cli.config.dataset import MAX_CLASSES, FolderConfig
+from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Features, Graph
 from gas_cli.graph.sources.folder import assemble, sparse_features, unlabelled
 from gas_cli.graph.sources.folder_edges import Edges, attribute_rows, edges_of_matrix
 from gas_cli.graph.sources.folder_splits import PARTS, node_mask, read_mask, to_splits
-from gas_cli.graph.sources.labels import named_classes, read_labels
+from gas_cli.graph.sources.labels import named_classes
 from gas_cli.graph.sources.names import EDGE_LISTS, IDS, KEYS, plain
 from gas_cli.graph.sources.one_file import Stored, listed, recognise, stored_mat, stored_npz
 from gas_cli.graph.sources.saved_file import load_values
 from gas_cli.graph.sources.scipy_matrix import merged
 from gas_cli.graph.sources.table import Table
+from gas_cli.graph.sources.targets import read_y
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +68,13 @@ def graph_of_values(
         num_nodes = len(saved.values["x"]) if isinstance(saved.values["x"], np.ndarray) else int(saved.values["x"].shape[0])
         edges, edge_attr = _edges(saved, num_nodes)
         return unlabelled(path.stem, _features(saved, num_nodes), edges.adjacency(num_nodes, config.undirected), edge_attr)
-    labels, names = _labels(saved)
+    labels, names = _labels(saved, config)
     num_nodes = len(labels.values)
     edges, edge_attr = _edges(saved, num_nodes)
     adj = edges.adjacency(num_nodes, config.undirected)
     splits = to_splits([_mask(saved, part, num_nodes) for part in PARTS]) if masks else ()
     graph = assemble(path.stem, path, config, _features(saved, num_nodes), adj, labels, splits, edge_attr, names)
-    return graph if names else _named(path, graph, values.get("class_names"))
+    return graph if names or graph.regression else _named(path, graph, values.get("class_names"))
 
 
 def _missing(path: Path, missing: Sequence[str], needed: Sequence[str], present: Sequence[str]) -> UserError:
@@ -135,10 +137,10 @@ def _array(tensor: Tensor) -> NDArray[Any] | None:
     return array
 
 
-def _labels(saved: _Saved) -> tuple[Table, tuple[str, ...]]:
-    """What `read_labels` gives, or codes and the names of classes where labels are texts."""
+def _labels(saved: _Saved, config: FolderConfig) -> tuple[Table, tuple[str, ...]]:
+    """What `read_y` gives, or codes and the names of classes where labels are texts."""
     y = saved.values["y"]
-    if isinstance(y, np.ndarray) and y.dtype.kind == "U":
+    if isinstance(y, np.ndarray) and y.dtype.kind == "U" and config.task != REGRESSION:
         codes, names = named_classes(np.char.strip(y.ravel()))
         return Table(saved.path, codes, f"{saved.key('y')}, row"), names
     if sp.issparse(y):
@@ -149,7 +151,7 @@ def _labels(saved: _Saved) -> tuple[Table, tuple[str, ...]]:
         y = merged(y, saved.path).toarray()
     table = replace(saved, values={"y": y}).table("y")
     row = table.values.ndim == 2 and table.values.shape[0] == 1  # as MATLAB stores a list
-    return read_labels(replace(table, values=table.values[0]) if row else table), ()
+    return read_y(replace(table, values=table.values[0]) if row else table, config), ()
 
 
 def _named(path: Path, graph: Graph, given: Any) -> Graph:
