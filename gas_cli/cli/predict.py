@@ -30,8 +30,8 @@ settings and their defaults
 {settings}
 
 other data
-  dataset.path=DIR, or any other setting of the run's dataset, predicts on another graph with the same columns; labels and
-  splits of a folder are not read. dataset=NAME with its settings takes another dataset.
+  dataset.path=DIR, or any other setting of the run's dataset, predicts on another graph with the
+  same columns. Labels and splits of a folder are not read. dataset=NAME takes another dataset.
 
 examples
   gas-predict run=runs/cora-gcn mode=exact out=predictions.csv

@@ -121,10 +121,10 @@ def test_the_loss_of_numbers_is_refused_for_classes(folder: Path, gas_train: Com
 def test_a_graph_of_another_task_is_not_predicted() -> None:
     saved = {"graph": {"class names": "labels from 0 on", "feature columns": "3", "classes": "1"}}
     ours = {"graph": saved["graph"] | {"task": "regression"}}
-    check_applicable(ours, ours)
-    check_applicable(saved, saved)
+    check_applicable(ours, ours["graph"], labelled=True)
+    check_applicable(saved, saved["graph"], labelled=True)
     with pytest.raises(UserError, match="the graph's task is regression; in training it was classification"):
-        check_applicable(saved, ours)
+        check_applicable(saved, ours["graph"], labelled=True)
 
 
 @pytest.mark.parametrize("settings", [["evaluation.monitor=1"], ["method=cluster_gcn"], ["precision=bfloat16", "evaluation.mode=history"]])
