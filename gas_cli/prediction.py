@@ -172,7 +172,7 @@ def _restored(config: Config, problem: Problem, state: dict[str, Any], mode: str
 def _scores(config: Config, problem: Problem, model: Model, histories: Histories | None, device: torch.device) -> Tensor:
     split = numbered_split(problem.graph, config.dataset.split, config.seed)
     builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split, model.num_layers)
-    groups = problem.evaluation_groups(min(config.trainer.batch_parts, problem.train_parts))
+    groups = problem.evaluation_groups(min(config.trainer.parts_per_step, problem.train_parts))
     loader = BatchLoader(builder, config.trainer.prefetch)
     evaluator = Evaluator(model, problem.graph, loader, groups, device, config.precision, lambda: None)
     return evaluator.exact() if histories is None else evaluator.from_history(histories)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gas_cli.config.checks import MAX_COUNT, require, require_name, require_whole
+from gas_cli.config.checks import AUTO, MAX_COUNT, count_or_auto, decided, require, require_name, require_whole
 from gas_cli.config.setting import setting
 from gas_cli.config.sizes import parse_size
 
@@ -16,7 +16,12 @@ class PartitionerConfig:
     """How the nodes are divided into parts, and where the outcome is kept."""
 
     name: str = setting("metis", "How nodes are divided; decided by the file chosen for the group.", METHODS)
-    num_parts: int = setting(40, "Parts P that the graph is divided into; those that come out empty are dropped with a notice.")
+    num_parts: int | str = setting(
+        AUTO,
+        "Parts P that the graph is divided into; those that come out empty are dropped with a notice. `auto`: one if a step on the whole "
+        "graph fits into half of the memory, else as many as fit ([how](own-graph.md#when-gas-is-the-right-method)). The run's config.yaml "
+        "has the number.",
+    )
     seed: int = setting(0, "Seed of METIS and of `random`.")
     file: str = setting("", "For `partitioner=file`: an .npy or text file with one part id per node.")
     cache: str | None = setting(
@@ -33,7 +38,7 @@ class PartitionerConfig:
     def __post_init__(self) -> None:
         require_name("partitioner.name", self.name)
         require(self.name in METHODS, "partitioner", self.name, "one of " + ", ".join(METHODS))
-        require_whole("partitioner.num_parts", self.num_parts, 1, MAX_COUNT)
+        self.num_parts = count_or_auto("partitioner.num_parts", self.num_parts)
         require_whole("partitioner.seed", self.seed, 0, MAX_COUNT)  # METIS takes 32 bits
         require(self.cache != "", "partitioner.cache", "''", "a folder, or null to keep nothing")
         require(
@@ -43,6 +48,11 @@ class PartitionerConfig:
             "a size such as 50GiB, or null for no limit",
         )
         require(self.name != "file" or bool(self.file), "partitioner.file", repr(self.file), "a path to an .npy or .txt file of part ids")
+
+    @property
+    def parts(self) -> int:
+        """`num_parts`, which is decided."""
+        return decided("partitioner.num_parts", self.num_parts)
 
     @property
     def cache_bytes(self) -> int | None:
