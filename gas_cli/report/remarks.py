@@ -11,7 +11,6 @@ from gas_cli.graph.graph import Graph
 from gas_cli.graph.normalize import check_weights
 from gas_cli.model.unread import unread
 
-
 MOST_HALO = 3.0
 """Nodes of the halo per node of a part. The graphs of the published pairs have less; where there is more, most of what a step reads is
 stale (docs/own-graph.md)."""

@@ -65,7 +65,7 @@ def test_a_halo_has_no_more_nodes_than_there_are_others_or_messages() -> None:
 
 
 def test_a_step_takes_no_more_parts_than_there_are() -> None:
-    with pytest.raises(UserError, match="trainer.batch_parts=50 is not valid: expected at most partitioner.num_parts=40"):
+    with pytest.raises(UserError, match=r"trainer\.batch_parts=50 is not valid: expected at most partitioner\.num_parts=40"):
         compose_config(["partitioner.num_parts=40", "trainer.batch_parts=50"])
     config = compose_config(["trainer.batch_parts=50"]).with_parts(1, 1)
     assert (config.partitioner.parts, config.trainer.parts_per_step) == (1, 1)
