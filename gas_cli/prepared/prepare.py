@@ -67,7 +67,7 @@ def _prepared(
     source = held.pop()
     _check_evaluation(config.evaluation, source.graph)
     memory = Preparation(peaks.peaks["resident"])
-    partitioner = config.method.partitioner(config.partitioner)
+    partitioner = config.method.partitioner(config.partitioner).fitted(source.graph.num_nodes)
     one = partitioner.num_parts == 1 and (partitioner.name == "range" or (partitioner.name != "file" and not source.graph.inductive))
     if one:  # however it is made
         partitioner = replace(partitioner, name="range")
