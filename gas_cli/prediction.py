@@ -297,7 +297,7 @@ def _no_split(problem: Problem) -> Split:
 
 def _evaluator(config: Config, problem: Problem, model: Model, device: torch.device) -> Evaluator:
     builder = BatchBuilder(problem.graph, problem.adj, problem.partition, _no_split(problem), model.num_layers)
-    groups = problem.evaluation_groups(min(config.trainer.batch_parts, problem.train_parts))
+    groups = problem.evaluation_groups(min(config.trainer.parts_per_step, problem.train_parts))
     loader = BatchLoader(builder, config.trainer.prefetch)
     return Evaluator(model, problem.graph, loader, groups, device, config.precision, lambda: None)
 

@@ -70,7 +70,7 @@ def trial(model: str, dataset: str, variant: str, seed: int) -> Trial:
 def batch_parts(settings: tuple[str, ...]) -> int:
     from gas_cli.config.compose import compose_config
 
-    return compose_config(settings).trainer.batch_parts
+    return compose_config(settings).trainer.parts_per_step
 
 
 def curve(folder: Path, test: float) -> Curve:
