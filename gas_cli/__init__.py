@@ -16,6 +16,7 @@ prepare_torch()
 
 if TYPE_CHECKING:
     from gas_cli.api import Run as Run
+    from gas_cli.api import embed as embed
     from gas_cli.api import predict as predict
     from gas_cli.api import register_dataset as register_dataset
     from gas_cli.api import register_method as register_method
@@ -37,12 +38,14 @@ if TYPE_CHECKING:
     from gas_cli.model.model import Model as Model
     from gas_cli.model.model import propagate as propagate
     from gas_cli.model.model import transform as transform
+    from gas_cli.prediction import Embeddings as Embeddings
     from gas_cli.prediction import Predictions as Predictions
 
 _PLACES = {
     "Config": "config.root",
     "DatasetConfig": "config.dataset",
     "Drop": "model.model",
+    "Embeddings": "prediction",
     "Graph": "graph.graph",
     "Interrupted": "errors",
     "Link": "method.method",
@@ -55,6 +58,7 @@ _PLACES = {
     "Split": "graph.graph",
     "UserError": "errors",
     "compose_config": "config.compose",
+    "embed": "api",
     "predict": "api",
     "propagate": "model.model",
     "register_dataset": "api",

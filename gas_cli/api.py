@@ -22,7 +22,7 @@ from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import SOURCES
 from gas_cli.method.method import Method
 from gas_cli.model.model import Model
-from gas_cli.prediction import Predictions
+from gas_cli.prediction import Embeddings, Predictions
 from gas_cli.process import report_late
 from gas_cli.report.recorder import read_metrics
 from gas_cli.report.results import results_table
@@ -67,6 +67,10 @@ class Run:
     def predict(self, nodes: Any = None, **options: Any) -> Predictions:
         """`gas_cli.predict` of this run."""
         return predict(self.folder, nodes, **options)
+
+    def embed(self, nodes: Any = None, **options: Any) -> Embeddings:
+        """`gas_cli.embed` of this run."""
+        return embed(self.folder, nodes, **options)
 
     def __repr__(self) -> str:
         try:
@@ -116,8 +120,9 @@ def predict(
     checkpoint: str = "best",
     device: str = "auto",
     graph: Graph | None = None,
+    settings: Sequence[str] = (),
 ) -> Predictions:
-    """Class probabilities of a trained model.
+    """Class probabilities of a trained model, or the predicted numbers (`values`) of a regression.
 
     run         the run, or its folder
     nodes       ids [n] as in the dataset; None for all N
@@ -125,17 +130,47 @@ def predict(
     checkpoint  best (by the validation metric) or last
     device      auto, cpu or cuda
     graph       the graph that `train` was given, if it was; with mode=exact it may have other nodes and edges than in training
+    settings    of other data with the same columns: `["dataset.path=DIR"]`; labels and splits of a folder are not read then
 
     Raises UserError for a folder, checkpoint, graph or node that does not fit.
     """
-    report_late()
     require(mode in EVALUATION_MODES, "mode", mode, "one of " + ", ".join(EVALUATION_MODES))
+    options = _checked_options(checkpoint, device, graph, settings)
+    return prediction.predict(_folder_of(run), nodes, mode=mode, **options)
+
+
+def embed(
+    run: Place | Run,
+    nodes: NDArray[np.int64] | Sequence[int] | None = None,
+    *,
+    layer: int | None = None,
+    checkpoint: str = "best",
+    device: str = "auto",
+    graph: Graph | None = None,
+    settings: Sequence[str] = (),
+) -> Embeddings:
+    """What layer `layer` of a trained model gives: h_l [n, width] of the n nodes, computed exactly.
+
+    layer  1 to L, the model's number of layers; None takes L-1 (1 of a model with one layer), which the last layer reads
+
+    The other arguments and errors are those of `predict`.
+    """
+    options = _checked_options(checkpoint, device, graph, settings)
+    return prediction.embed(_folder_of(run), nodes, layer=layer, **options)
+
+
+def _checked_options(checkpoint: str, device: str, graph: Graph | None, settings: Sequence[str]) -> dict[str, Any]:
+    report_late()
     require(checkpoint in CHECKPOINTS, "checkpoint", checkpoint, "one of " + ", ".join(CHECKPOINTS))
     require(device in DEVICES, "device", device, "one of " + ", ".join(DEVICES))
-    path = _existing(run.folder if isinstance(run, Run) else run)
     if graph is not None:
         graph.validate()
-    return prediction.predict(path, nodes, mode=mode, checkpoint=checkpoint, device=device, graph=graph)
+        require(not settings, "settings", list(settings), "no settings where a graph is given")
+    return {"checkpoint": checkpoint, "device": device, "graph": graph, "settings": _listed(settings)}
+
+
+def _folder_of(run: Place | Run) -> Path:
+    return _existing(run.folder if isinstance(run, Run) else run)
 
 
 def register_dataset(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gas_cli.config.checks import MAX_COUNT
+from gas_cli.config.metrics import REGRESSION
 from gas_cli.config.model import (
     APPNPConfig,
     GATConfig,
@@ -99,6 +100,8 @@ def export_model(run: Path, out: Path, checkpoint: str = "best") -> Path:
         check_same_settings(state.get("fingerprint"), without_graph(config, config.seed))
         if checkpoint == "best":
             check_best(state.get("progress"))
+        if state["fingerprint"]["graph"].get("task") == REGRESSION:
+            raise UserError("a regression cannot be exported: the module for PyG classifies. gas-predict out=FILE writes its predictions.")
         content = _content(kind, config, state)
     content["class_names"] = _class_names(run, content["settings"]["out_channels"])
     file = io.BytesIO()

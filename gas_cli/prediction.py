@@ -1,12 +1,13 @@
-"""Class probabilities from a run's folder."""
+"""Class probabilities and embeddings from a run's folder."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -15,24 +16,26 @@ from torch import Tensor
 
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.batch.loader import BatchLoader
+from gas_cli.config.checks import require
 from gas_cli.config.compose import load_config
+from gas_cli.config.dataset import UnlabelledConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.files import replaced
-from gas_cli.graph.graph import SHOWN_CLASSES, Graph
-from gas_cli.graph.splits import numbered_split
+from gas_cli.graph.graph import SHOWN_CLASSES, Graph, Split
 from gas_cli.method.make import make_method
 from gas_cli.model.model import Model
+from gas_cli.new_data import LABELLED, as_trained, of_any_size, with_data
 from gas_cli.passes.evaluator import Evaluator
 from gas_cli.passes.loss import probabilities
 from gas_cli.prepared.problem import Problem
-from gas_cli.report.prediction_table import FORMS, write_table
+from gas_cli.report.prediction_table import FORMS, target_names, write_embeddings, write_table
 from gas_cli.run import prepare, run_folder
 from gas_cli.tables.histories import Histories
 from gas_cli.training.assemble import make_model, pick_device
 from gas_cli.training.checked import check_weights
 from gas_cli.training.checkpoint import load_checkpoint, naming
-from gas_cli.training.identity import check_applicable, check_same_settings, graph_changes, identity_of
+from gas_cli.training.identity import check_applicable, check_same_settings, graph_changes, without_graph
 from gas_cli.training.progress import check_best
 
 log = logging.getLogger(__name__)
@@ -46,16 +49,25 @@ class Predictions:
     probabilities  float32 [n, C]: each row adds up to 1 with one class per node, and is C separate probabilities with several
     classes        the dataset's label of each column, as text
     several        whether a node may have several of them
+    regression     whether the columns of `probabilities` are the predicted numbers (`values`), and `classes` the names of these columns
     """
 
     nodes: NDArray[Any]
     probabilities: NDArray[np.float32]
     classes: tuple[str, ...]
     several: bool = False
+    regression: bool = False
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The predicted numbers of a regression, [n, T]."""
+        return self.probabilities
 
     @property
     def labels(self) -> NDArray[np.str_]:
-        """The most likely class of each node, as text [n]."""
+        """The most likely class of each node, as text [n]. Raises UserError for a regression, which has `values`."""
+        if self.regression:
+            raise UserError("A regression has no classes: the predicted numbers are in `values`.")
         names: NDArray[np.str_] = np.array(self.classes)
         chosen: NDArray[np.str_] = names[self.probabilities.argmax(1)]
         return chosen
@@ -64,28 +76,71 @@ class Predictions:
         """Write the file `path`, whole or not at all: a table by id (.csv, .parquet; of the `top` most likely classes, if given), or the
         arrays `nodes`, `probabilities` and `classes` (.npz, which is appended to any other name). Raises UserError where that cannot be
         done."""
-        out = Path(path)
-        out = out if out.suffix in (".npz", *FORMS) else out.with_name(out.name + ".npz")
+        if top is not None and self.regression:
+            raise UserError(f"top={top} is not valid for a regression, which has no classes. Leave it out.")
         if top is not None and not 1 <= top <= len(self.classes):
             raise UserError(f"top={top} is not valid: expected a number of classes from 1 to {len(self.classes)}.")
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with replaced(out) as file:
-                if out.suffix in FORMS:
-                    write_table(file, out.suffix, self.nodes, self.probabilities, self.classes, self.several, top)
-                else:
-                    nodes = self.nodes if self.nodes.dtype.kind == "i" else self.nodes.astype(str)  # no pickled objects
-                    np.savez(file, nodes=nodes, probabilities=self.probabilities, classes=np.array(self.classes))
-        except OSError as error:
-            raise UserError(f"out={out} cannot be written: {error.strerror}. Choose another path.") from error
-        return out
+
+        def write(file: IO[bytes], form: str) -> None:
+            write_table(file, form, self.nodes, self.probabilities, self.classes, self.several, top, self.regression)
+
+        if self.regression:
+            return _saved(Path(path), write, nodes=self.nodes, predictions=self.values)
+        return _saved(Path(path), write, nodes=self.nodes, probabilities=self.probabilities, classes=np.array(self.classes))
 
     def __len__(self) -> int:
         return len(self.nodes)
 
     def __repr__(self) -> str:
+        if self.regression:
+            return f"Predictions({len(self)} nodes, {', '.join(self.classes[:SHOWN_CLASSES])})"
         shown = ", ".join(self.classes[:SHOWN_CLASSES]) + ", …" * (len(self.classes) > SHOWN_CLASSES)
         return f"Predictions({len(self)} nodes, {len(self.classes)} classes: {shown})"
+
+
+@dataclass(frozen=True, repr=False)
+class Embeddings:
+    """What a layer of the model gives for n nodes.
+
+    nodes   [n], ids as in the dataset: int64, or texts
+    values  float32 [n, width]
+    layer   1 to the number of layers
+    """
+
+    nodes: NDArray[Any]
+    values: NDArray[np.float32]
+    layer: int
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the file `path`, whole or not at all: a table with `id` and `embedding_0`, … (.csv, .parquet), or the arrays `nodes` and
+        `embeddings` (.npz, which is appended to any other name). Raises UserError where that cannot be done."""
+
+        def write(file: IO[bytes], form: str) -> None:
+            write_embeddings(file, form, self.nodes, self.values)
+
+        return _saved(Path(path), write, nodes=self.nodes, embeddings=self.values)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __repr__(self) -> str:
+        return f"Embeddings({len(self)} nodes, {self.values.shape[1]} columns, layer {self.layer})"
+
+
+def _saved(path: Path, write: Callable[[IO[bytes], str], None], **arrays: NDArray[Any]) -> Path:
+    """Write a table by `write(file, form)`, or the arrays; the path that was written. Raises UserError."""
+    out = path if path.suffix in (".npz", *FORMS) else path.with_name(path.name + ".npz")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(out) as file:
+            if out.suffix in FORMS:
+                write(file, out.suffix)
+            else:  # texts in arrays of objects would be pickled
+                plain: dict[str, Any] = {name: a.astype(str) if a.dtype.kind == "O" else a for name, a in arrays.items()}
+                np.savez(file, **plain)
+    except OSError as error:
+        raise UserError(f"out={out} cannot be written: {error.strerror}. Choose another path.") from error
+    return out
 
 
 def predict(
@@ -96,38 +151,102 @@ def predict(
     checkpoint: str = "best",
     device: str = "auto",
     graph: Graph | None = None,
+    settings: Sequence[str] = (),
     source: str = "nodes",
 ) -> Predictions:
     """The probabilities of `nodes` (ids as in the dataset), or of all; `gas_cli.predict` documents the rest. `source` is what messages call
     `nodes`. Raises UserError for a folder, checkpoint, graph or node that does not fit."""
+    trained = _opened(run, mode, checkpoint, device, graph, settings)
+    wanted = _rows_of(nodes, trained.graph, source)
+    scores, regression = trained.of_nodes(trained.scores(), wanted), trained.graph.regression
+    values = scores.float() if regression else probabilities(scores, trained.problem.multilabel)
+    trained.check_finite(values, wanted, "predictions" if regression else "probabilities")
+    count = values.shape[1]
+    names = target_names(count) if regression else trained.graph.class_names or tuple(map(str, range(count)))
+    return Predictions(trained.ids(wanted), values.numpy(), names, trained.problem.multilabel, regression)
+
+
+def embed(
+    run: Path,
+    nodes: ArrayLike | None = None,
+    *,
+    layer: int | None = None,
+    checkpoint: str = "best",
+    device: str = "auto",
+    graph: Graph | None = None,
+    settings: Sequence[str] = (),
+    source: str = "nodes",
+) -> Embeddings:
+    """What layer `layer` gives for `nodes`; `gas_cli.embed` documents it. Raises UserError."""
+    layers = config_of(run).model.num_layers
+    layer = max(1, layers - 1) if layer is None else layer
+    require(1 <= layer <= layers, "layer", layer, f"a layer from 1 to {layers}, those of the model")
+    trained = _opened(run, "exact", checkpoint, device, graph, settings)
+    wanted = _rows_of(nodes, trained.graph, source)
+    values = trained.of_nodes(trained.evaluator.embeddings(layer), wanted)
+    trained.check_finite(values, wanted, f"outputs of layer {layer}")
+    return Embeddings(trained.ids(wanted), values.numpy(), layer)
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A run's model on a graph. Tables of all N nodes are in the order of the partition."""
+
+    run: Path
+    problem: Problem
+    evaluator: Evaluator
+    histories: Histories | None
+
+    @property
+    def graph(self) -> Graph:
+        return self.problem.graph
+
+    def scores(self) -> Tensor:
+        """Class scores [N, C]."""
+        return self.evaluator.exact() if self.histories is None else self.evaluator.from_history(self.histories)
+
+    def of_nodes(self, table: Tensor, wanted: NDArray[np.int64]) -> Tensor:
+        """The rows of these nodes, which are numbered as in the dataset."""
+        position = torch.empty_like(self.problem.partition.node_perm)
+        position[self.problem.partition.node_perm] = torch.arange(len(position))
+        return table[position[torch.from_numpy(wanted)]]
+
+    def ids(self, wanted: NDArray[np.int64]) -> NDArray[Any]:
+        return wanted if self.graph.node_ids is None else self.graph.node_ids.take(wanted)
+
+    def check_finite(self, values: Tensor, wanted: NDArray[np.int64], what: str) -> None:
+        """Raise UserError naming the first node with a NaN or an infinite value."""
+        bad = torch.isfinite(values).all(1).logical_not().nonzero()
+        if bad.numel():
+            node = self.ids(wanted[int(bad[0]) : int(bad[0]) + 1])[0]
+            raise UserError(
+                f"{self.run}: the {what} of node {node} are NaN or infinite: the model's numbers overflow, so nothing was written. "
+                "Check this node's features and those of its neighbours: they are much larger than in the training."
+            )
+
+
+def _opened(run: Path, mode: str, checkpoint: str, device: str, graph: Graph | None, settings: Sequence[str]) -> _Trained:
+    """The model of `checkpoint` on the run's graph, on `graph`, or on the data of `settings`; with its histories in mode `history`."""
     config = config_of(run)
     path = run / "checkpoints" / f"{checkpoint}.pt"
     state = load_checkpoint(path)
     if mode == "history":
         config.method.require_histories("mode", mode, "exact")
-    problem = prepare(config, progress=True, graph=graph)
+    with naming(path):
+        check_same_settings(state.get("fingerprint"), without_graph(config, config.seed))
+        here = with_data(config, run / "config.yaml", settings, state) if settings else config
+    if mode == "exact":
+        here = of_any_size(here, state)
+    problem = prepare(here, progress=True, graph=graph)
     if mode == "history" and problem.graph.inductive:
         raise UserError(f"mode=history: {problem.graph.name} is inductive, and only its training nodes have histories. Use mode=exact.")
-    wanted = _rows_of(nodes, problem.graph, source)
     with naming(path):
-        _check_run(config, problem, state, mode)
+        problem = as_trained(problem, state, here.dataset)
+        _check_graph(state, problem, here, mode)
         if checkpoint == "best":
             check_best(state.get("progress"))
-        model, histories = _restored(config, problem, state, mode, pick_device(device))
-    scores = _scores(config, problem, model, histories, pick_device(device))
-    original = torch.empty_like(scores)
-    original[problem.partition.node_perm] = scores  # back into the dataset's order
-    values = probabilities(original[torch.from_numpy(wanted)], problem.multilabel)
-    bad = torch.isfinite(values).all(1).logical_not().nonzero()
-    if bad.numel():
-        node = _named(problem.graph, int(wanted[int(bad[0])]))
-        raise UserError(
-            f"{run}: the probabilities of node {node} are NaN: its class scores overflow, so nothing was written. "
-            "Check this node's features and those of its neighbours: they are much larger than in the training."
-        )
-    ids = problem.graph.node_ids
-    names = problem.graph.class_names or tuple(str(c) for c in range(values.shape[1]))
-    return Predictions(wanted if ids is None else ids.take(wanted), values.numpy(), names, problem.multilabel)
+        model, histories = _restored(here, problem, state, mode, pick_device(device))
+    return _Trained(run, problem, _evaluator(here, problem, model, pick_device(device)), histories)
 
 
 def config_of(run: Path) -> Config:
@@ -138,15 +257,15 @@ def config_of(run: Path) -> Config:
     return config
 
 
-def _check_run(config: Config, problem: Problem, state: dict[str, Any], mode: str) -> None:
-    """Raise UserError where the checkpoint is of another run, or cannot be applied to this graph; say in one line how the graph differs.
+def _check_graph(state: dict[str, Any], problem: Problem, config: Config, mode: str) -> None:
+    """Raise UserError where the checkpoint cannot be applied to this graph; say in one line how the graph differs.
 
     Exact predictions need the weights only, so that nodes may have come since; histories are those of the nodes of the training.
     """
-    saved, ours = state.get("fingerprint"), identity_of(config, problem, config.seed)
-    check_same_settings(saved, ours)
-    check_applicable(saved, ours)  # type: ignore[arg-type]  # its form was checked
-    changes = graph_changes(saved, ours)  # type: ignore[arg-type]
+    labelled = not isinstance(config.dataset, UnlabelledConfig) and problem.fingerprints["classes"] != "0"
+    ours = problem.fingerprints | {"feature columns": str(problem.graph.num_features)}
+    check_applicable(state["fingerprint"], ours, labelled)
+    changes = graph_changes(state["fingerprint"]["graph"], {key: ours[key] for key in ours if labelled or key not in LABELLED})
     if changes and mode == "history":
         raise UserError(
             f"mode=history: the graph or its partition has changed since the training ({', '.join(changes)}), so the histories do "
@@ -163,19 +282,23 @@ def _restored(config: Config, problem: Problem, state: dict[str, Any], mode: str
     model.load_state_dict(state["model"])
     if mode == "exact":
         return model, None
-    method = make_method(config, problem, numbered_split(problem.graph, config.dataset.split, config.seed), model, device)
+    method = make_method(config, problem, _no_split(problem), model, device)
     method.check(state.get("method"))
     method.load_state_dict(state["method"])
     return model, method.histories
 
 
-def _scores(config: Config, problem: Problem, model: Model, histories: Histories | None, device: torch.device) -> Tensor:
-    split = numbered_split(problem.graph, config.dataset.split, config.seed)
-    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, split, model.num_layers)
+def _no_split(problem: Problem) -> Split:
+    """For batches and methods, which carry masks: predictions read none, and other data have none."""
+    none = torch.zeros(problem.graph.num_nodes, dtype=torch.bool)
+    return Split(none, none, none)
+
+
+def _evaluator(config: Config, problem: Problem, model: Model, device: torch.device) -> Evaluator:
+    builder = BatchBuilder(problem.graph, problem.adj, problem.partition, _no_split(problem), model.num_layers)
     groups = problem.evaluation_groups(min(config.trainer.batch_parts, problem.train_parts))
     loader = BatchLoader(builder, config.trainer.prefetch)
-    evaluator = Evaluator(model, problem.graph, loader, groups, device, config.precision, lambda: None)
-    return evaluator.exact() if histories is None else evaluator.from_history(histories)
+    return Evaluator(model, problem.graph, loader, groups, device, config.precision, lambda: None)
 
 
 def _numbers_or_texts(lines: list[str]) -> NDArray[Any]:
@@ -188,11 +311,6 @@ def _numbers_or_texts(lines: list[str]) -> NDArray[Any]:
         if kind is np.float64 or values.astype(str).tolist() == lines:
             return values
     return np.array(lines, dtype=object)
-
-
-def _named(graph: Graph, row: int) -> Any:
-    """What the dataset calls the node."""
-    return row if graph.node_ids is None else graph.node_ids.take(np.array([row]))[0]
 
 
 def _rows_of(nodes: ArrayLike | None, graph: Graph, source: str) -> NDArray[np.int64]:

@@ -151,11 +151,13 @@ def _check_epochs(epochs: int, progress: Progress) -> None:
 
 
 def _run_all(config: Config, folder: Path, graph: Graph | None) -> dict[str, Any]:
+    if graph is not None and graph.num_classes == 0:
+        raise UserError(f"{graph.name} has no labels, so there is nothing to train on: make it with y, one label per node.")
     pick_device(config.device)  # before minutes of loading, not after
     _check_model(config.model, config.trainer.edge_dropout)  # likewise
     with termination_as_ctrl_c(), _determinism(config.deterministic):
         problem = prepare_training(config, progress=True, graph=graph)
-        _log_problem(problem)
+        _log_problem(problem, config.evaluation.select)
         runs = config.single_runs()
         if len(runs) == 1:
             return train_once(config, problem, folder, config.seed)
@@ -262,13 +264,17 @@ def _recorder(journal: JsonlRecorder, epochs: int, logger: str | None, folder: P
     return Recorders(recorders)
 
 
-def _log_problem(problem: Problem) -> None:
+def _log_problem(problem: Problem, select: str | None) -> None:
     graph, partition = problem.graph, problem.partition
     log.info(
-        "%s: %d nodes, %d edges, %d features, %d classes; %d parts, edge cut %.1f %%, halo ratio %.2f",
-        graph.name, graph.num_nodes, graph.num_edges, graph.num_features, graph.num_classes,
+        "%s: %d nodes, %d edges, %d features, %d %s; %d parts, edge cut %.1f %%, halo ratio %.2f",
+        graph.name, graph.num_nodes, graph.num_edges, graph.num_features, graph.num_classes, "targets" if graph.regression else "classes",
         partition.num_parts, 100 * partition.quality.edge_cut, partition.quality.halo_ratio,
     )  # fmt: skip
+    best = "" if select in (None, graph.metric) else f"; best epoch by {select}"
+    outputs = "target" if graph.regression else "label" if problem.multilabel else "class"
+    several = "" if graph.num_classes == 1 else "es" if outputs == "class" else "s"
+    log.info("Task: %s (%d %s%s), %s%s", graph.task, graph.num_classes, outputs, several, graph.metric, best)
     if graph.inductive:
         log.info("Inductive: training sees only %d parts with %d nodes.", problem.train_parts, problem.num_seen)
 

@@ -47,7 +47,7 @@ examples
   gas-data clean older=30d
 
 {exit_codes}"""
-CHECKED = ("encode", "undirected", "num_classes", "metric", "header", "index", "make_split", "split_by")
+CHECKED = ("encode", "undirected", "task", "num_classes", "metric", "header", "index", "make_split", "split_by")
 
 
 def main() -> None:

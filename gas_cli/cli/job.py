@@ -31,7 +31,7 @@ class JobFailed(Exception):
 
 
 def run_job(make_config: Callable[[], Config], folder: Path) -> float:
-    """Run one job of the command line and return its best validation metric.
+    """Run one job of the command line and return its best validation metric, that of `evaluation.select`.
 
     Raises `UserError`, `JobFailed`, or `KeyboardInterrupt` (also for `Interrupted`: that ends a sweep, an `Exception` would not).
     """
@@ -64,11 +64,11 @@ def guarded(folder: Path, work: Callable[[], dict[str, Any]], fresh: bool = True
         raise JobFailed(f"failed unexpectedly ({told(error)}). The traceback is in {_shown(folder / LOG_NAME)}") from error
     finally:
         _release_memory()
-    from gas_cli.report.results import results_table
+    from gas_cli.report.results import chosen_by, results_table
 
     log.info("%sRun folder: %s", results_table(summary), _shown(folder))
-    value = summary.get("val")
-    return float("nan") if value is None else float(value)
+    value = chosen_by(summary)
+    return float("nan") if value is None else value
 
 
 def _start_or_continue(config: Config, folder: Path) -> dict[str, Any]:

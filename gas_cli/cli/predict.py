@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import gas_cli
 from gas_cli.cli.environment import prepare_process
@@ -28,11 +29,21 @@ usage: gas-predict run=RUN_DIR [SETTING=VALUE ...]
 settings and their defaults
 {settings}
 
+other data
+  dataset.path=DIR, or any other setting of the run's dataset, predicts on another graph with the
+  same columns. Labels and splits of a folder are not read. dataset=NAME takes another dataset.
+
 examples
-  gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn mode=exact out=predictions.csv
-  gas-predict run=runs/2026-11-22_10-00-00.000000-cora-gcn export=model.pt
+  gas-predict run=runs/cora-gcn mode=exact out=predictions.csv
+  gas-predict run=runs/cora-gcn dataset.path=new_nodes out=predictions.csv
+  gas-predict run=runs/cora-gcn what=embeddings layer=1 out=embeddings.parquet
+  gas-predict run=runs/cora-gcn export=model.pt
 
 {exit_codes}"""
+
+
+DATA = ("dataset=", "dataset.")
+WHAT = ("classes", "embeddings")
 
 
 @dataclass
@@ -40,6 +51,8 @@ class PredictConfig:
     """The settings of `gas-predict`; `nodes` empty means all nodes."""
 
     run: str = setting("", "Folder of a run of gas-train.")
+    what: str = setting("classes", "`classes`: class and probabilities; `embeddings`: what a layer gives.", WHAT)
+    layer: int | None = setting(None, "With `what=embeddings`: the layer, from 1; `null` takes the last but one.")
     mode: str = setting("exact", "`exact`: recompute all layers; `history`: the last one, on histories.", EVALUATION_MODES)
     out: str = setting("predictions.npz", "File to write: .csv or .parquet, a row per node with its id, class and probabilities; or .npz.")
     top: int | None = setting(None, "Only this many classes of each node, the most likely first (.csv, .parquet).")
@@ -60,6 +73,12 @@ class PredictConfig:
         require(form in (".npz", ".csv", ".parquet"), "out", self.out, "a file name that ends in .csv, .parquet or .npz")
         require(self.top is None or self.top >= 1, "top", self.top, "a number of classes from 1")
         require(self.top is None or form != ".npz", "top", self.top, "out=FILE.csv or out=FILE.parquet with it")
+        require(self.what in WHAT, "what", self.what, "one of " + ", ".join(WHAT))
+        if self.what == "embeddings":
+            require(self.mode == "exact", "mode", self.mode, "exact, with what=embeddings")
+            require(self.top is None, "top", self.top, "no such setting with what=embeddings, which has no classes")
+        else:
+            require(self.layer is None, "layer", self.layer, "what=embeddings with it")
         if self.export:
             self._check_export()
 
@@ -94,23 +113,29 @@ def _run(argv: list[str]) -> None:
     if "--version" in argv:
         print(f"gas-predict {gas_cli.__version__}")
         return
-    settings = parse_settings(PredictConfig, argv)
+    data = [argument for argument in argv if argument.startswith(DATA)]
+    settings = parse_settings(PredictConfig, [argument for argument in argv if argument not in data])
     if settings.export:
+        if data:
+            raise UserError(f"{data[0]} is not valid with export={settings.export}, which reads no graph. Leave one out.")
         _export(settings)
         return
     _check_writable("out", Path(settings.out))
-    from gas_cli.prediction import predict, read_nodes
+    print(f"Wrote {_predicted(settings, data)}")
 
+
+def _predicted(settings: PredictConfig, data: list[str]) -> Path:
+    """Predict, or compute embeddings, and write the file."""
+    from gas_cli.prediction import embed, predict, read_nodes
+
+    nodes = read_nodes(Path(settings.nodes)) if settings.nodes else None
+    shared: dict[str, Any] = {"checkpoint": settings.checkpoint, "device": settings.device, "settings": data}
     with logged_as_notes():
-        found = predict(
-            Path(settings.run),
-            read_nodes(Path(settings.nodes)) if settings.nodes else None,
-            mode=settings.mode,
-            checkpoint=settings.checkpoint,
-            device=settings.device,
-            source=f"nodes={settings.nodes}",
-        )
-    print(f"Wrote {found.save(settings.out, settings.top)}")
+        if settings.what == "embeddings":
+            found = embed(Path(settings.run), nodes, layer=settings.layer, **shared, source=f"nodes={settings.nodes}")
+            return found.save(settings.out)
+        classes = predict(Path(settings.run), nodes, mode=settings.mode, **shared, source=f"nodes={settings.nodes}")
+        return classes.save(settings.out, settings.top)
 
 
 def _export(settings: PredictConfig) -> None:

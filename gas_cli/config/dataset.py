@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from gas_cli.config.checks import MAX_SEED, require, require_between, require_name, require_non_negative, require_positive, require_whole
+from gas_cli.config.metrics import METRICS, REGRESSION, fitting
 from gas_cli.config.setting import setting
 
 ENCODINGS = ("onehot",)
-FOLDER_METRICS = ("auto", "accuracy", "micro_f1", "roc_auc")
+FOLDER_METRICS = ("auto", *METRICS)
+TASKS = ("auto", REGRESSION)
 ANSWERS = ("auto", "true", "false")
 GIVEN = "given"
 """`dataset.name` of a run whose graph a program has given: no file of it is known."""
@@ -160,15 +163,22 @@ class ColumnsConfig:
 
 @dataclass
 class FolderConfig(DatasetConfig):
-    """The user's graph (docs/own-graph.md): a folder of tables, or a .pt file with a PyG `Data`."""
+    """The user's graph (docs/own-graph.md): a folder of tables, or one file (.pt, .npz, .mat).
 
+    labelled  whether labels and splits are read
+    words     columns that are encoded as words, whatever their cells look like
+    """
+
+    labelled: ClassVar[bool] = True
+    words: ClassVar[Sequence[str]] = ()
     name: str = "folder"
     path: str = setting("", "Folder of [tables](own-graph.md), or one file that holds all.")
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     encode: str | None = setting(None, "`onehot`: columns of words become a column of 0 and 1 per word; null: they are refused.", ENCODINGS)
     undirected: bool = setting(False, "Add the reverse of every edge.")
+    task: str = setting("auto", "`regression`: labels are [numbers to predict](own-graph.md#regression); `auto`: they are classes.", TASKS)
     num_classes: int = setting(0, "Classes C, labels 0 to C-1; 0 takes the distinct labels as classes.")
-    metric: str = setting("auto", "`auto`: accuracy for one label per node, micro-F1 for several.", FOLDER_METRICS)
+    metric: str = setting("auto", "`auto`: accuracy for one label per node, micro-F1 for several, MAE for regression.", FOLDER_METRICS)
     header: str = setting(
         "auto",
         "A first row 0, 1, 2… of a .csv numbers its columns; `auto` decides by all files together.",
@@ -193,3 +203,22 @@ class FolderConfig(DatasetConfig):
         require(self.header in ANSWERS, "dataset.header", self.header, "one of " + ", ".join(ANSWERS))
         require(self.index in ANSWERS, "dataset.index", self.index, "one of " + ", ".join(ANSWERS))
         require(self.metric in FOLDER_METRICS, "dataset.metric", self.metric, "one of " + ", ".join(FOLDER_METRICS))
+        require(self.task in TASKS, "dataset.task", self.task, "one of " + ", ".join(TASKS))
+        self._check_task()
+
+    def _check_task(self) -> None:
+        of_numbers = self.metric in METRICS and REGRESSION in METRICS[self.metric].tasks
+        if self.task == REGRESSION:
+            fits = self.metric == "auto" or of_numbers
+            require(fits, "dataset.metric", self.metric, f"one of {fitting(REGRESSION)} with dataset.task=regression")
+            require(self.num_classes == 0, "dataset.num_classes", self.num_classes, "0 with dataset.task=regression, which has no classes")
+        else:
+            require(not of_numbers, "dataset.metric", self.metric, "a metric of classes, or dataset.task=regression with it")
+
+
+@dataclass
+class UnlabelledConfig(FolderConfig):
+    """A user's graph to predict on: labels and splits are not read, if there are any; `words` were words in the training."""
+
+    labelled: ClassVar[bool] = False
+    words: list[str] = field(default_factory=list)  # type: ignore[misc]

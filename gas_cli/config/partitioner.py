@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gas_cli.config.checks import MAX_COUNT, require, require_name, require_whole
 from gas_cli.config.setting import setting
@@ -44,7 +44,21 @@ class PartitionerConfig:
         )
         require(self.name != "file" or bool(self.file), "partitioner.file", repr(self.file), "a path to an .npy or .txt file of part ids")
 
+    def fitted(self, num_nodes: int) -> PartitionerConfig:
+        """The same for a graph of so many nodes, once that is known."""
+        return self
+
     @property
     def cache_bytes(self) -> int | None:
         """`cache_limit` in bytes; None without a limit."""
         return None if self.cache_limit is None else parse_size(self.cache_limit)
+
+
+@dataclass
+class PartsOfSize(PartitionerConfig):
+    """For a graph of another size than the one that the settings were made for, which had `nodes` nodes: parts are as large as there."""
+
+    nodes: int = 1
+
+    def fitted(self, num_nodes: int) -> PartitionerConfig:
+        return replace(self, num_parts=min(max(1, round(self.num_parts * num_nodes / self.nodes)), num_nodes))

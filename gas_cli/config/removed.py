@@ -28,6 +28,27 @@ SPELLINGS: dict[str, dict[str, Any]] = {
     "model.normalization": {"none": None},
 }
 """The value of today by the text of an earlier one."""
+ADDED: dict[str, Any] = {
+    "dataset.make_split": None,
+    "dataset.shares": [0.6, 0.2, 0.2],
+    "dataset.split_by": None,
+    "dataset.split_seed": 0,
+    "dataset.folds": None,
+    "dataset.task": "auto",
+    "dataset.encode": None,
+    "dataset.columns.source": None,
+    "dataset.columns.target": None,
+    "dataset.columns.weight": None,
+    "dataset.columns.id": None,
+    "dataset.columns.label": None,
+    "dataset.columns.split": None,
+    "dataset.columns.ignore": [],
+    "trainer.loss": None,
+    "trainer.class_weights": None,
+    "trainer.label_smoothing": 0.0,
+    "evaluation.select": None,
+}
+"""Settings that checkpoints of earlier versions do not have, with the value that means what these versions did."""
 NOT_OF_APPNP = ("model.batch_norm", "model.residual", "model.track_running_stats")
 DECISIVE = ("trainer.sum_features_once",)
 """Its checkpoints are of another computation, and stay refused."""

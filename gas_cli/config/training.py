@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from gas_cli.config.checks import (
     MAX_COUNT,
@@ -14,10 +15,13 @@ from gas_cli.config.checks import (
     require_positive,
     require_whole,
 )
-from gas_cli.config.setting import setting
+from gas_cli.config.metrics import METRICS
+from gas_cli.config.setting import as_typed, setting
 
 SCHEDULES = ("cosine", "step", "plateau")
 LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
+BALANCED = "balanced"
+LOSSES = ("mse", "mae", "huber")
 CHECKPOINTS = ("best", "last")
 EVALUATION_MODES = ("exact", "history")
 GRAPH_PLACEMENTS = ("auto", "device", "host")
@@ -91,6 +95,18 @@ class TrainerConfig:
         "`full_batch`: each batch weighs by its share of the training nodes (unbiased); `batch_mean`: all weigh alike (as published).",
         LOSS_WEIGHTINGS,
     )
+    loss: str | None = setting(
+        None,
+        "Loss of a [regression](own-graph.md#regression); `null`: `mse`. `huber` is quadratic up to an error of 1 and linear beyond. "
+        "Classes have cross entropy.",
+        LOSSES,
+    )
+    class_weights: Any = setting(
+        None,
+        "Weights of the classes in the loss: `balanced` (rare ones weigh more), or a list of C numbers; `null` for none "
+        "([details](own-graph.md#unbalanced-classes)).",
+    )
+    label_smoothing: float = setting(0.0, "Share of each target that is spread evenly over the classes.")
     checkpoint_every: int = setting(10, "Epochs between two checkpoints; one more is written at the end and on Ctrl-C.")
     prefetch: int = setting(2, "Batches built ahead on another thread, the first ones of the next epoch included.")
     graph_on: str = setting(
@@ -110,9 +126,20 @@ class TrainerConfig:
         require(
             self.loss_weighting in LOSS_WEIGHTINGS, "trainer.loss_weighting", self.loss_weighting, "one of " + ", ".join(LOSS_WEIGHTINGS)
         )
+        require(self.loss in (None, *LOSSES), "trainer.loss", self.loss, "null or one of " + ", ".join(LOSSES))
+        self._check_class_weights()
+        require(0 <= self.label_smoothing < 1, "trainer.label_smoothing", self.label_smoothing, "at least 0 and less than 1")
         require(self.graph_on in GRAPH_PLACEMENTS, "trainer.graph_on", self.graph_on, "one of " + ", ".join(GRAPH_PLACEMENTS))
         require_whole("trainer.checkpoint_every", self.checkpoint_every, 1, MAX_COUNT)
         require_whole("trainer.prefetch", self.prefetch, 0, MAX_PREFETCH)
+
+    def _check_class_weights(self) -> None:
+        given, wanted = self.class_weights, f"null, {BALANCED}, or a list of numbers above 0, one per class, such as [1,2.5]"
+        if given is None or given == BALANCED:
+            return
+        numbers = isinstance(given, list) and all(type(weight) in (int, float) for weight in given)
+        sound = numbers and len(given) > 0 and all(math.isfinite(weight) and weight > 0 for weight in given)
+        require(sound, "trainer.class_weights", as_typed(given), wanted)
 
 
 @dataclass
@@ -124,6 +151,11 @@ class EvaluationConfig:
         "`exact`: all layers on the whole graph; `history`: the last on histories.",
         EVALUATION_MODES,
     )
+    select: str | None = setting(
+        None,
+        "Metric by which the best epoch, `trainer.patience` and `plateau` decide, on the validation nodes; `null`: the dataset's metric.",
+        tuple(METRICS),
+    )
     every: int | None = setting(1, "Epochs between two evaluations; `null` for the end only.")
     monitor: int | None = setting(
         None,
@@ -133,5 +165,6 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         require(self.mode in EVALUATION_MODES, "evaluation.mode", self.mode, "one of " + ", ".join(EVALUATION_MODES))
+        require(self.select in (None, *METRICS), "evaluation.select", self.select, "null or one of " + ", ".join(METRICS))
         require_count_or_null("evaluation.every", self.every)
         require_count_or_null("evaluation.monitor", self.monitor)

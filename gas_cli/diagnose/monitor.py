@@ -8,7 +8,7 @@ dropout noise of that step besides its age. See docs/error-monitor.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -48,10 +48,10 @@ class Monitor:
     few epochs: an exact pass forward and backward, and a pass over the batches. Of an inductive graph it measures what training sees.
     """
 
-    def __init__(self, evaluator: Evaluator, histories: Histories, make_link: Callable[[Histories], Link], num_train: int) -> None:
+    def __init__(self, evaluator: Evaluator, histories: Histories, make_link: Callable[[Histories], Link], loss: Loss) -> None:
         self.evaluator, self.histories, self.make_link, self.model = evaluator, histories, make_link, evaluator.model
         self.num_nodes, self.device = histories.num_nodes, evaluator.device
-        self.loss = Loss("full_batch", num_train)  # the bias of histories alone, not that of the weighting
+        self.loss = replace(loss, weighting="full_batch")  # the bias of histories alone, not that of the weighting
         num_parts = histories.part_ptr.numel() - 1
         self._part = torch.repeat_interleave(torch.arange(num_parts), histories.part_ptr.diff())
         self._degrees = by_decile(evaluator.graph.adj.rowptr[: self.num_nodes + 1].diff())

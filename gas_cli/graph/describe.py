@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csgraph
+from torch import Tensor
 
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.topology import is_symmetric
@@ -54,7 +55,7 @@ def notes(graph: Graph) -> list[str]:
     alone = int((_degrees(graph.adj) + np.bincount(graph.adj.col.numpy(), minlength=graph.num_nodes) == 0).sum())
     if alone:
         found.append(f"{alone:,} node(s) have no edge.")
-    for number, split in enumerate(graph.splits):
+    for number, split in enumerate(() if graph.regression else graph.splits):
         untrained = np.flatnonzero((_class_counts(graph, split.train.numpy()) == 0) & (_class_counts(graph) > 0))
         if untrained.size:
             names = (graph.class_names[c] if graph.class_names else str(c) for c in untrained[:10].tolist())
@@ -120,6 +121,9 @@ def _class_counts(graph: Graph, mask: NDArray[np.bool_] | None = None) -> NDArra
 
 
 def _labels(graph: Graph) -> list[tuple[str, str]]:
+    if graph.regression:
+        columns = graph.y.reshape(graph.num_nodes, -1).unbind(1)
+        return [(f"target {t}" if len(columns) > 1 else "target", _numbers(column)) for t, column in enumerate(columns)]
     counts = _class_counts(graph)
     order = np.argsort(-counts, kind="stable")[:SHOWN_CLASSES]
     rest = f", … ({graph.num_classes - SHOWN_CLASSES} more)" if graph.num_classes > SHOWN_CLASSES else ""
@@ -135,6 +139,15 @@ def _labels(graph: Graph) -> list[tuple[str, str]]:
         ("balance", balance + rest),
         ("homophily", f"{edge_homophily(graph):.3f} of the edges join equal classes (by chance {chance:.3f})"),
     ]
+
+
+def _numbers(values: Tensor) -> str:
+    """Range, mean and standard deviation of the known ones."""
+    known = values[~values.isnan()].double()
+    if not known.numel():
+        return "all unknown"
+    spread = f"{known.min():.6g} to {known.max():.6g}, mean {known.mean():.6g}, standard deviation {known.std(correction=0):.6g}"
+    return f"{spread}; {values.numel() - known.numel():,} nodes without one"
 
 
 def _splits(graph: Graph) -> list[tuple[str, str]]:

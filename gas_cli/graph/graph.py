@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gas_cli.config.metrics import BINARY, MULTI_CLASS, MULTI_LABEL, OGB, REGRESSION, fitting, metric_kind
 from gas_cli.errors import UserError
 from gas_cli.graph.grouping import Grouping
 from gas_cli.graph.node_ids import NodeIds
@@ -37,7 +38,7 @@ class Split:
 
 @dataclass(frozen=True, repr=False)
 class Graph:
-    """A node-classification problem on one graph.
+    """A node-classification problem, or a regression, on one graph.
 
     `from_edges`, `from_pyg`, `from_scipy` and `from_networkx` make one of what a program holds; the fields are:
 
@@ -45,8 +46,8 @@ class Graph:
     adj          CSR [N, N] by target, without self-loops and duplicates; values are edge weights (1 where the source has none)
     y            int64 [N] (one class per node) or float32 [N, C] (multi-label)
     splits       one or several `Split`s, or none: `dataset.make_split` makes one for training
-    num_classes  C
-    metric       `accuracy` | `ogb:<dataset name>` | `micro_f1` | `roc_auc`
+    num_classes  C; 0 for a graph without labels, which can only be predicted on
+    metric       a name of `config/metrics.py` that fits `task`, or `ogb:<dataset name>`
     symmetric    whether adj equals its transpose, values included
     inductive    whether training sees its own nodes alone: the others are graphs apart, met for the first time in evaluation
     edge_attr    float32 [R, D] or None: attributes of the edges, possibly memory-mapped. Entry e of adj has row `adj.attr_row[e]`, so that
@@ -57,6 +58,7 @@ class Graph:
     node_ids     what the source calls node i; None where it is i. Partitions do not change this order
     schema       what the columns of features and edge attributes are
     groups       the column `dataset.split_by`, until a split was made by it
+    regression   whether y are numbers to predict: float32 [N] or [N, T], nan where unknown; `num_classes` is T then, 1 for [N]
     """
 
     name: str
@@ -74,13 +76,14 @@ class Graph:
     node_ids: NodeIds | None = None
     schema: Schema = field(default_factory=Schema)
     groups: Grouping | None = None
+    regression: bool = False
 
     @classmethod
     def from_edges(
         cls,
         edge_index: Any,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         train: Any = None,
         val: Any = None,
@@ -91,36 +94,47 @@ class Graph:
         undirected: bool = False,
         metric: str = "auto",
         num_classes: int | None = None,
+        task: str = "auto",
     ) -> Graph:
         """A graph of arrays or tensors.
 
         edge_index        integers [2, E]: row 0 the source, row 1 the target of each message
         x                 numbers [N, F], or a sparse matrix of scipy
-        y                 [N] whole numbers (-1 or NaN unknown) or texts (empty unknown), one class per node; or [N, C] of 0 and 1
+        y                 [N] whole numbers (-1 or NaN unknown) or texts (empty unknown), one class per node; or [N, C] of 0 and 1;
+                          None for a graph to predict on
         train, val, test  masks bool [N], or ids of nodes; no node in two of them. val and test are empty where they are left out; without
                           any of the three the graph has no split, and `dataset.make_split` makes one for training
         edge_weight       numbers [E], 1 where None
         edge_attr         numbers [E, D], or None
         undirected        whether to add the reverse of every edge
-        metric            auto (accuracy, or micro-F1 for several labels), accuracy, micro_f1, roc_auc
+        metric            auto (accuracy, or micro-F1 for several labels), accuracy, balanced_accuracy, macro_f1, micro_f1; for two classes
+                          or several labels also average_precision, roc_auc
         num_classes       C, where y does not show all of them
+        task              auto (y are classes), or regression: y are numbers [N] or [N, T], NaN unknown; metric mae, rmse or r2
 
         Self-loops and repeated edges are dropped, which the log reports. Raises UserError naming the first entry that does not fit.
         """
         from gas_cli.graph.sources.in_memory import Options, of_edges
 
         parts = {"train": train, "val": val, "test": test}
-        return of_edges(edge_index, x, y, parts, edge_weight, edge_attr, Options(name, undirected, metric, num_classes))
+        return of_edges(edge_index, x, y, parts, edge_weight, edge_attr, Options(name, undirected, metric, num_classes, task))
 
     @classmethod
     def from_pyg(
-        cls, data: Any, *, name: str = "graph", undirected: bool = False, metric: str = "auto", num_classes: int | None = None
+        cls,
+        data: Any,
+        *,
+        name: str = "graph",
+        undirected: bool = False,
+        metric: str = "auto",
+        num_classes: int | None = None,
+        task: str = "auto",
     ) -> Graph:
         """A graph of a `torch_geometric.data.Data` with edge_index, x, y; train_mask, val_mask and test_mask ([N], or [N, S] for S
         splits), edge_weight and edge_attr, if there are any. The options are those of `from_edges`. Raises UserError."""
         from gas_cli.graph.sources.in_memory import Options, of_data
 
-        return of_data(data, Options(name, undirected, metric, num_classes))
+        return of_data(data, Options(name, undirected, metric, num_classes, task))
 
     @classmethod
     def from_scipy(
@@ -136,13 +150,14 @@ class Graph:
         undirected: bool = False,
         metric: str = "auto",
         num_classes: int | None = None,
+        task: str = "auto",
     ) -> Graph:
         """A graph of a sparse matrix [N, N] of scipy: entry (w, v) is the weight of the edge from w to v, a stored zero is no edge.
         The other arguments are those of `from_edges`. Raises UserError."""
         from gas_cli.graph.sources.in_memory import Options, of_matrix
 
         parts = {"train": train, "val": val, "test": test}
-        return of_matrix(adjacency, x, y, parts, Options(name, undirected, metric, num_classes))
+        return of_matrix(adjacency, x, y, parts, Options(name, undirected, metric, num_classes, task))
 
     @classmethod
     def from_networkx(
@@ -156,6 +171,7 @@ class Graph:
         name: str = "graph",
         metric: str = "auto",
         num_classes: int | None = None,
+        task: str = "auto",
     ) -> Graph:
         """A graph of a NetworkX graph, its nodes numbered in the order of `list(graph)`; an undirected one has every edge in both
         directions.
@@ -165,7 +181,7 @@ class Graph:
         """
         from gas_cli.graph.sources.in_memory import Options, of_networkx
 
-        options = Options(name, False, metric, num_classes)
+        options = Options(name, False, metric, num_classes, task)
         return of_networkx(graph, {"x": x, "y": y, "split": split, "weight": weight}, options)
 
     def __repr__(self) -> str:
@@ -173,6 +189,15 @@ class Graph:
         shown += [f"edge_dim={self.edge_dim}"] * bool(self.edge_dim) + [f"num_classes={self.num_classes}", f"metric={self.metric!r}"]
         shown += [f"splits={len(self.splits)}"] * (len(self.splits) != 1) + ["inductive"] * self.inductive
         return f"Graph({self.name!r}, {', '.join(shown)})"
+
+    @property
+    def task(self) -> str:
+        """`binary` (two classes), `multi-class`, `multi-label` or `regression`."""
+        if self.regression:
+            return REGRESSION
+        if self.y.dim() == 2:
+            return MULTI_LABEL
+        return BINARY if self.num_classes == 2 else MULTI_CLASS
 
     @property
     def num_nodes(self) -> int:
@@ -200,6 +225,11 @@ class Graph:
             return self.adj
         return replace(self.adj, attr_row=torch.arange(self.adj.nnz))
 
+    def described(self) -> dict[str, Any]:
+        """What a model that is trained on this graph needs to know of other data, in values that a checkpoint can hold."""
+        y = {"columns_of_y": int(self.y.shape[1]) if self.y.dim() == 2 else 0, "regression": self.regression}
+        return {**self.schema.as_json(), "num_classes": self.num_classes, "class_names": list(self.class_names), **y}
+
     def fingerprint(self) -> str:
         """A hash of everything in `fingerprints`."""
         return hashlib.blake2b(repr(self.fingerprints()).encode(), digest_size=16).hexdigest()
@@ -213,6 +243,7 @@ class Graph:
         return {
             "nodes": str(self.num_nodes),
             "feature columns": str(self.num_features),
+            **({"task": self.task} if self.regression else {}),
             "classes": str(self.num_classes),
             "class names": self._named_classes(),
             "edges": _digest(self.adj.rowptr, self.adj.col, self.adj.value),
@@ -298,23 +329,36 @@ class Graph:
         self._check(entry is None, f"has a NaN or infinite edge attribute in row {entry}", "finite attributes (clean or impute them first)")
 
     def _check_labels(self) -> None:
-        binary = self.y.dim() == 2 or self.num_classes == 2
-        self._check(
-            self.metric != "roc_auc" or binary, f"has {self.num_classes} classes and metric roc_auc", "two classes, or label columns"
-        )
+        fits = self.metric.startswith(OGB) or self.task in metric_kind(self.metric).tasks
+        self._check(fits, f"has a {self.task} task and metric {self.metric}", f"one of {fitting(self.task)}")
         named = len(self.class_names)
         self._check(named in (0, self.num_classes), f"has {named} class names", f"{self.num_classes} names, or none")
+        if self.regression:
+            self._check_targets()
+            return
         if self.y.dim() == 2:
             columns = int(self.y.shape[1])
             self._check(columns == self.num_classes, f"has {columns} label columns", f"{self.num_classes} columns")
             return
-        labelled = torch.zeros(self.num_nodes, dtype=torch.bool)
-        for split in self.splits:
-            labelled |= split.train | split.val | split.test
-        bad = labelled & ((self.y < 0) | (self.y >= self.num_classes))
+        bad = self._in_a_split() & ((self.y < 0) | (self.y >= self.num_classes))
         if bool(bad.any()):
             node = _first(bad)
             self._check(False, f"has label {int(self.y[node])} at node {node}", f"labels from 0 to {self.num_classes - 1}")
+
+    def _check_targets(self) -> None:
+        width = 1 if self.y.dim() == 1 else int(self.y.shape[-1])
+        fits = self.y.dtype == torch.float32 and self.y.dim() in (1, 2) and width == self.num_classes
+        found = f"has targets of shape {tuple(self.y.shape)} and type {self.y.dtype}"
+        self._check(fits, found, f"float32 [N], or [N, T] with T = num_classes = {self.num_classes}")
+        bad = self._in_a_split() & ~torch.isfinite(self.y.reshape(self.num_nodes, -1)).all(1)
+        self._check(not bool(bad.any()), f"has a NaN or infinite target at node {_first(bad)}, which is in a split", "finite targets")
+
+    def _in_a_split(self) -> Tensor:
+        """bool [N]: the nodes that train, validate or test."""
+        used = torch.zeros(self.num_nodes, dtype=torch.bool)
+        for split in self.splits:
+            used |= split.train | split.val | split.test
+        return used
 
     def _check(self, holds: bool, found: str, expected: str) -> None:
         if not holds:

@@ -40,8 +40,11 @@ def forward(model: Model, batch: Batch, link: Link, noise: Noise, penalty: Penal
 
 
 @torch.no_grad()
-def layerwise(model: Model, batches: Batches, num_nodes: int, device: torch.device, histories: Histories | None = None) -> Tensor:
-    """Exact class scores [N, num_classes] of all nodes on the host, in evaluation mode: layer by layer, batch by batch.
+def layerwise(
+    model: Model, batches: Batches, num_nodes: int, device: torch.device, histories: Histories | None = None, layer: int | None = None
+) -> Tensor:
+    """Exact class scores [N, num_classes] of all nodes on the host, in evaluation mode: layer by layer, batch by batch; or h_`layer`
+    [N, width], what the first `layer` layers give.
 
     Holds the inputs and outputs of one layer (two [N, width] tables) beside one batch, whatever the depth, and what the model says it
     reads later on: h_0 (`uses_initial`) or the outputs of all layers (`joins_outputs`). Where `histories` are given, each layer's exact
@@ -49,7 +52,7 @@ def layerwise(model: Model, batches: Batches, num_nodes: int, device: torch.devi
     otherwise no history is touched.
     """
     initial, joined, inputs = ScratchTable(num_nodes, device), list[Table](), None
-    for index in range(model.num_layers):
+    for index in range(model.num_layers if layer is None else layer):
         last = index == model.num_layers - 1
         history = None if histories is None or last else histories[index + 1]
         outputs = history if history is not None and _holds(history, num_nodes) else ScratchTable(num_nodes, device)
@@ -65,7 +68,7 @@ def layerwise(model: Model, batches: Batches, num_nodes: int, device: torch.devi
                 first = initial.read(batch.ranges).wait() if model.uses_initial else rows.target
                 state = State(Noise.off(), first, [table.read(batch.ranges).wait() for table in joined])
             h = model.layer(index, rows, block, state)
-            if last:
+            if last and layer is None:
                 h = model.decode(h, block, state)
             outputs.write(batch.ranges, h.float())
             if history is not None and outputs is not history and batch.ranges[-1][1] <= history.num_rows:

@@ -11,12 +11,13 @@ from torch import Tensor
 from gas_cli.batch.batch import Batch
 from gas_cli.batch.loader import BatchLoader
 from gas_cli.batch.side_stream import arrived
+from gas_cli.config.metrics import check_metric_fits, metric_kind
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.model.model import Model
 from gas_cli.ops.low_precision import low_precision
 from gas_cli.passes.class_counts import ClassCounts, count_classes
 from gas_cli.passes.drivers import last_layer, layerwise
-from gas_cli.passes.metrics import make_metric
+from gas_cli.passes.metrics import Metric, make_metric
 from gas_cli.tables.histories import Histories
 
 
@@ -25,6 +26,7 @@ class Evaluator:
 
     `groups` are the parts of each batch; the same at every evaluation, so that the loader keeps their blocks.
     `between` is called before each batch; it may raise to stop an evaluation halfway, which changes nothing.
+    `select` is the metric by which the best epoch is chosen, where that is not the graph's. Raises UserError where it does not fit.
     """
 
     def __init__(
@@ -36,16 +38,26 @@ class Evaluator:
         device: torch.device,
         precision: str,
         between: Callable[[], None],
+        select: str | None = None,
     ) -> None:
         self.model, self.graph, self.loader, self.device = model, graph, loader, device
         self.precision, self.between = precision, between
         self.metric = make_metric(graph.metric)
+        if select is not None:
+            check_metric_fits("evaluation.select", select, graph.task)
+        self.select = None if select == graph.metric else select
+        self.chooses = metric_kind(self.select or graph.metric)
         self.groups = groups
 
     def exact(self, refresh: Histories | None = None) -> Tensor:
         """Exact scores [N, C]; with `refresh`, those histories become exact on the way."""
         with self.evaluating():
             return layerwise(self.model, self.batches, self.graph.num_nodes, self.device, refresh)
+
+    def embeddings(self, layer: int) -> Tensor:
+        """Exact h_`layer` [N, width]: what the first `layer` layers give."""
+        with self.evaluating():
+            return layerwise(self.model, self.batches, self.graph.num_nodes, self.device, layer=layer)
 
     def from_history(self, histories: Histories) -> Tensor:
         """Approximate scores [N, C] from the stored inputs of the last layer."""
@@ -54,12 +66,21 @@ class Evaluator:
 
     def measure(self, scores: Tensor, split: Split) -> dict[str, float]:
         """The graph's metric for `train`, `val` and `test`."""
-        masks = {"train": split.train, "val": split.val, "test": split.test}
-        return {name: self.metric(scores[mask], self.graph.y[mask]) for name, mask in masks.items()}
+        return self._measured(self.metric, scores, split)
 
-    def count(self, scores: Tensor, mask: Tensor) -> ClassCounts:
-        """Of the nodes in `mask` bool [N]: how many are of each class, how many were predicted to be."""
-        return count_classes(scores[mask], self.graph.y[mask])
+    def selected(self, scores: Tensor, split: Split) -> dict[str, float] | None:
+        """The same of the metric that chooses the best epoch; None where it is the graph's."""
+        return None if self.select is None else self._measured(make_metric(self.select), scores, split)
+
+    def _measured(self, metric: Metric, scores: Tensor, split: Split) -> dict[str, float]:
+        masks = {"train": split.train, "val": split.val, "test": split.test}
+        if self.graph.regression:
+            scores = scores.reshape(self.graph.y.shape)
+        return {name: metric(scores[mask], self.graph.y[mask]) for name, mask in masks.items()}
+
+    def count(self, scores: Tensor, mask: Tensor) -> ClassCounts | None:
+        """Of the nodes in `mask` bool [N]: how many are of each class, how many were predicted to be. None without classes."""
+        return None if self.graph.regression else count_classes(scores[mask], self.graph.y[mask])
 
     def batches(self, inputs: bool) -> Iterator[Batch]:
         """All nodes once, on the device, in the same batches every time; without `inputs` their features need not be there."""

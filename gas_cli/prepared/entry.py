@@ -24,7 +24,7 @@ from gas_cli.graph.sources.npy_format import map_array
 
 MANIFEST = "manifest.json"
 
-FORMAT = 3
+FORMAT = 4
 """Counts up when the meaning of an entry changes, so that older entries are no longer found (`key_of`)."""
 
 Arrays = Mapping[str, Tensor | Path]

@@ -113,7 +113,8 @@ def graph_key(config: DatasetConfig, files: Listing) -> str:
 
 
 def _options(config: DatasetConfig) -> dict[str, Any]:
-    return {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_CONTENT}
+    options = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_CONTENT}
+    return options if getattr(config, "labelled", True) else options | {"labelled": False}
 
 
 def graph_bytes(graph: Graph) -> int:
@@ -145,7 +146,7 @@ def source_parts(source: Source, config: DatasetConfig, files: Listing) -> tuple
     if graph.node_ids is not None:
         arrays |= {f"ids_{name}": tensor for name, tensor in graph.node_ids.tensors.items()}
     facts = {
-        **{name: getattr(graph, name) for name in ("name", "num_classes", "metric", "symmetric", "inductive")},
+        **{name: getattr(graph, name) for name in ("name", "num_classes", "metric", "symmetric", "inductive", "regression")},
         "class_names": list(graph.class_names),
         "schema": graph.schema.as_json(),
         "groups": None if graph.groups is None else {"column": graph.groups.column, "ordered": graph.groups.ordered},
@@ -183,6 +184,7 @@ def read_source(entry: Entry) -> Source:
         node_ids=_ids(arrays, "ids_"),
         groups=_groups(arrays, facts["groups"]),
         schema=Schema.from_json(facts["schema"]),
+        regression=facts["regression"],
     )
     return Source(graph, entry.digests, facts["topology"], [(int(level), str(line)) for level, line in facts["said"]])
 

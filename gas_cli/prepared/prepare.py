@@ -65,7 +65,7 @@ def _prepared(
     source = held.pop()
     _check_evaluation(config.evaluation, source.graph)
     memory = Preparation(peaks.peaks["resident"])
-    partitioner = config.method.partitioner(config.partitioner)
+    partitioner = config.method.partitioner(config.partitioner).fitted(source.graph.num_nodes)
     one = partitioner.name == "range" and partitioner.num_parts == 1
     kept = Cache(None) if one and source.small else cache  # one part of a small graph is made faster than read
     with peaks.stage("partition"):

@@ -54,7 +54,7 @@ class Problem:
 
     @property
     def multilabel(self) -> bool:
-        return self.graph.y.dim() == 2
+        return self.graph.y.dim() == 2 and not self.graph.regression
 
     @property
     def num_seen(self) -> int:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from gas_cli.config.metrics import METRICS
 from gas_cli.report.recorder import read_metrics
 
 log = logging.getLogger(__name__)
@@ -26,11 +27,14 @@ def plot_curves(metrics: Path, out: Path) -> bool:
     loss, metric = figure.subplots(1, 2)
     _draw(loss, records, ("loss",), "loss")
     _draw(metric, records, ("train", "val", "test"), "metric")
+    for name in METRICS:  # the one of evaluation.select
+        selected = [{"epoch": record["epoch"], f"val {name}": record[name]["val"]} for record in records if name in record]
+        _draw(metric, selected, (f"val {name}",))
     figure.savefig(out, dpi=120, format="png")
     return True
 
 
-def _draw(axes: Any, records: list[dict[str, Any]], names: tuple[str, ...], title: str) -> None:
+def _draw(axes: Any, records: list[dict[str, Any]], names: tuple[str, ...], title: str = "metric") -> None:
     """One line per name, over the epochs in which it was measured."""
     for name in names:
         points = [(record["epoch"], record[name]) for record in records if record.get(name) is not None]

@@ -19,7 +19,7 @@ from gas_cli.report.classes import class_scores, pooled_classes, without_classes
 from gas_cli.report.memory import highest, largest, memory_summary
 from gas_cli.report.phases import summarize_records
 from gas_cli.report.recorder import read_metrics
-from gas_cli.report.results import combine_last, is_last, last_evaluation
+from gas_cli.report.results import combine_last, combine_selected, is_last, last_evaluation
 from gas_cli.report.summary import aggregate_runs, plain, read_summary, write_summary
 from gas_cli.training.progress import Best
 from gas_cli.training.trainer import Trainer
@@ -80,7 +80,9 @@ def describe(problem: Problem, trainer: Trainer) -> dict[str, Any]:
     """The further part of the summary that is known before the first epoch."""
     graph, partition, histories = problem.graph, problem.partition, trainer.histories
     return {
+        "task": graph.task,
         "metric": "accuracy" if graph.metric.startswith("ogb:") else graph.metric,
+        **({"select": trainer.evaluator.select} if trainer.evaluator.select else {}),
         "device": str(trainer.device),
         "epochs": trainer.config.trainer.epochs,
         "num_nodes": graph.num_nodes,
@@ -129,7 +131,8 @@ def is_result_of(summary: dict[str, Any], best: Best, class_names: Sequence[str]
 
 
 def _measured(best: Best, class_names: Sequence[str]) -> dict[str, Any]:
-    metrics = {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
+    metrics: dict[str, Any] = {"best_epoch": best.epoch, "train": best.train, "val": best.val, "test": best.test}
+    metrics |= {} if best.selected is None else {"selected": dict(best.selected)}
     return metrics | ({"test_classes": None} if best.counts is None else class_scores(best.counts, class_names))
 
 
@@ -145,6 +148,7 @@ def combine(summaries: list[dict[str, Any]]) -> dict[str, Any]:
         **without_classes(summaries[0]),
         **pooled_classes(summaries),
         **aggregate_runs([without_classes(summary) for summary in summaries]),
+        **combine_selected([s["selected"] for s in summaries if s.get("selected")]),
         **combine_last([s["last"] for s in summaries if s.get("last")]),
         "seconds": sum(s["seconds"] for s in summaries),
         "seconds_per_epoch": {name: sum(p[name] for p in phases) / len(phases) for name in phases[0]},

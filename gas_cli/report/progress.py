@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from gas_cli.config.metrics import METRICS
 from gas_cli.report.recorder import Recorder
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -16,7 +17,8 @@ log = logging.getLogger(__name__)
 
 
 class ProgressRecorder(Recorder):
-    """Shows `loss`, `train`, `val` and `test`; a metric stays on display until it is measured again."""
+    """Shows `loss`, `train`, `val` and `test`, and `val` of the metric of `evaluation.select`; a metric stays on display until it is
+    measured again."""
 
     def __init__(self, total: int, start: int = 0, terminal: bool | None = None) -> None:
         self.total = total
@@ -25,6 +27,7 @@ class ProgressRecorder(Recorder):
         self._last_line = -SECONDS_BETWEEN_LINES
 
     def epoch(self, record: Mapping[str, Any]) -> None:
+        self._shown |= {f"{name} val": record[name]["val"] for name in METRICS if record.get(name) and record[name]["val"] is not None}
         self._shown |= {key: record[key] for key in SHOWN if record.get(key) is not None}
         text = {key: f"{value:.4f}" for key, value in self._shown.items()}
         if self._bar is not None:

@@ -34,6 +34,21 @@ def combine_last(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"last": last, "last_std": {split: std for split, (_, std) in found.items()}}
 
 
+def combine_selected(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`selected`: the mean of several runs' values of `evaluation.select` at their best epochs, `selected_std` its standard deviation."""
+    if not runs:
+        return {}
+    found = {split: mean_and_std(run.get(split) for run in runs) for split in SPLITS}
+    means, stds = ({split: values[index] for split, values in found.items()} for index in (0, 1))
+    return {"selected": means, "selected_std": stds}
+
+
+def chosen_by(summary: Mapping[str, Any]) -> float | None:
+    """The validation metric that chose the best epoch of a run, or its mean over several; None where it was not measured."""
+    value = (summary.get("selected") or summary).get("val")
+    return None if value is None else float(value)
+
+
 def results_table(summary: Mapping[str, Any]) -> str:
     """Aligned lines, each ending with a line break; empty for a run that was never evaluated. `summary` is that of summary.json."""
     last = summary.get("last")
@@ -48,7 +63,16 @@ def results_table(summary: Mapping[str, Any]) -> str:
     rows += [(split, _result(summary.get(split), std.get(split)), _result(last.get(split), last_std.get(split))) for split in SPLITS]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(lines) + "\n" + class_table(summary)
+    return "\n".join(lines) + "\n" + _selection(summary) + class_table(summary)
+
+
+def _selection(summary: Mapping[str, Any]) -> str:
+    """One line about the metric that chose the best epoch, where that is not the one of the table."""
+    selected, std = summary.get("selected"), summary.get("selected_std") or {}
+    if not selected:
+        return ""
+    values = ", ".join(f"{split} {_result(selected.get(split), std.get(split))}" for split in SPLITS)
+    return f"Best epoch by {summary.get('select')} on the validation nodes: {values}\n"
 
 
 def _result(value: float | None, std: float | None) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from gas_cli.config.compose import load_overrides
 from gas_cli.config.jobs import flat_settings
+from gas_cli.config.metrics import METRICS
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
 from gas_cli.report.plan import PLAN_NAME, STARTED, PlannedJob, read_plan
@@ -22,13 +23,16 @@ from gas_cli.report.summary import mean_and_std, read_summary
 from gas_cli.report.table import comma_separated, markdown
 
 MEASURES = ("val", "test")
+SELECTED = "selected"
+"""The validation metric of `evaluation.select`, which chose the best epochs: a column where a job has it."""
 NOT_OF_THE_JOB = ("seed", "resume")
 """Settings that do not tell a mean's jobs apart."""
 
 
 @dataclass(frozen=True)
 class JobRow:
-    """One job. `settings` by dotted name, `overrides` as typed, `std` of its own repetitions (`runs` > 1)."""
+    """One job. `settings` by dotted name, `overrides` as typed, `std` of its own repetitions (`runs` > 1), `selected` the validation
+    metric of `evaluation.select`, where that is not `metric`."""
 
     name: str
     overrides: list[str]
@@ -39,6 +43,8 @@ class JobRow:
     seconds: float | None = None
     error: str = ""
     std: dict[str, float] | None = None
+    metric: str = "accuracy"
+    selected: float | None = None
 
     def setting(self, key: str) -> Any:
         """The value of a setting, or of a group (`model`) the name in it; what was typed where the configuration does not say it."""
@@ -53,7 +59,12 @@ class JobRow:
     @property
     def scale(self) -> Any:
         """Jobs whose results can be compared share it."""
-        return self.setting("dataset")
+        return self.setting("dataset"), self.chosen_by
+
+    @property
+    def chosen_by(self) -> str:
+        """The metric that chose the best epoch."""
+        return str(self.setting("evaluation.select") or self.metric)
 
 
 def report_sweep(folder: Path) -> str:
@@ -67,9 +78,10 @@ def report_sweep(folder: Path) -> str:
     keys = columns(jobs)
     jobs.sort(key=lambda job: [_order(job.setting(key)) for key in keys] + [_order(job.name)])
     rows = _mark_best([*(_row(job, keys) for job in jobs), *seed_means(jobs, keys)])
-    table = markdown(("job", *keys, "status", *MEASURES, "seconds"), [_shown(row) for row in rows])
+    measures = MEASURES if all(row[SELECTED] is None for row in rows) else (*MEASURES, SELECTED)
+    table = markdown(("job", *keys, "status", *measures, "seconds"), [_shown(row) for row in rows])
     errors = "".join(f"- job {_called(job)} {job.status}: {' '.join(job.error.split())}\n" for job in jobs if job.error)
-    stds = [column for name in MEASURES for column in (name, f"{name}_std")]
+    stds = [column for name in measures for column in (name, f"{name}_std")]
     try:
         write_atomically(folder / "sweep.md", f"{table}\n{errors}" if errors else table)
         write_atomically(folder / "sweep.csv", comma_separated(("job", *keys, "status", "best", *stds, "seconds", "error"), rows))
@@ -122,7 +134,11 @@ def _read_job(folder: Path, name: str) -> JobRow:
     status = str(summary.get("status", "unfinished"))
     told = "" if status == "finished" else str(summary.get("error", ""))
     status = "unfinished" if status == "running" else status  # killed, or another process is at it
-    return JobRow(name, overrides, status, settings, error=told, std=summary.get("std"), **measures)
+    selected, std = summary.get("selected") or {}, summary.get("std")
+    if std is not None:
+        std = {**std, SELECTED: (summary.get("selected_std") or {}).get("val")}
+    metric, chosen = str(summary.get("metric", "accuracy")), selected.get("val")
+    return JobRow(name, overrides, status, settings, error=told, std=std, metric=metric, selected=chosen, **measures)
 
 
 def _without_a_run(folder: Path) -> list[JobRow]:
@@ -157,43 +173,52 @@ def _first_difference_unseen(jobs: Sequence[JobRow], keys: Sequence[str]) -> str
 def _row(job: JobRow, keys: Sequence[str]) -> dict[str, Any]:
     std = job.std or {}
     measured = {"val": job.val, "val_std": std.get("val"), "test": job.test, "test_std": std.get("test"), "seconds": job.seconds}
+    measured |= {SELECTED: job.selected, f"{SELECTED}_std": std.get(SELECTED)}
     described = {"job": job.name or "-", "status": job.status, "error": job.error, "finished": job.status == "finished"}
-    return {key: _text(job.setting(key)) for key in keys} | described | measured | {"scale": job.scale, "kind": job.kind}
+    compared = {"scale": job.scale, "kind": job.kind, "chosen_by": job.chosen_by}
+    return {key: _text(job.setting(key)) for key in keys} | described | measured | compared
 
 
 def _mean_row(jobs: Sequence[JobRow], keys: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = {key: _text(jobs[0].setting(key)) for key in keys if key != "seed"}
     row |= {"job": "mean", "status": f"{len(jobs)} seeds", "finished": True, "scale": jobs[0].scale, "kind": jobs[0].kind}
-    for name in MEASURES:
+    row["chosen_by"] = jobs[0].chosen_by
+    for name in (*MEASURES, SELECTED):
         row[name], row[f"{name}_std"] = mean_and_std(getattr(job, name) for job in jobs)
     row["seconds"], _ = mean_and_std(job.seconds for job in jobs)
     return row
 
 
 def _mark_best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give the rows with the highest validation metric of their dataset `best`.
+    """Give the rows with the best validation metric of their dataset `best`: of those whose best epochs the same metric has chosen.
 
     Settings are compared, not seeds: jobs that a mean stands for are left to it, unless the mean has nothing to be compared with.
     """
     means = {row["kind"] for row in rows if row["job"] == "mean"}
     for scale in {row["scale"] for row in rows}:
-        measured = [row for row in rows if row["scale"] == scale and row["finished"] and row["val"] is not None]
+        measured = [row for row in rows if row["scale"] == scale and row["finished"] and _chosen(row) is not None]
         settings = [row for row in measured if row["job"] == "mean" or row["kind"] not in means]
         compared = settings if len(settings) > 1 else [row for row in measured if row["job"] != "mean"]
-        highest = max((row["val"] for row in compared), default=math.nan)
         for row in compared:
-            row["best"] = "best" if row["val"] == highest and len(compared) > 1 else ""
+            better = METRICS.get(row["chosen_by"], METRICS["accuracy"]).better
+            beaten = any(better(_chosen(other), _chosen(row)) for other in compared)
+            row["best"] = "best" if not beaten and len(compared) > 1 else ""
     return rows
+
+
+def _chosen(row: dict[str, Any]) -> Any:
+    """The validation metric that chose the best epoch of a row."""
+    return row["val"] if row[SELECTED] is None else row[SELECTED]
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """A row for people: `0.8123 ± 0.0045` in one cell."""
     cells = dict(row)
-    for name in MEASURES:
+    for name in (*MEASURES, SELECTED):
         if row[name] is not None:
             cells[name] = f"{row[name]:.4f}" + (f" ± {row[f'{name}_std']:.4f}" if row[f"{name}_std"] is not None else "")
     if row.get("best"):
-        cells["val"] += " (best)"
+        cells["val" if row[SELECTED] is None else SELECTED] += " (best)"
     cells["seconds"] = None if row["seconds"] is None else f"{row['seconds']:.1f}"
     return cells
 

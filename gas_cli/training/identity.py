@@ -11,11 +11,10 @@ from typing import Any
 from gas_cli.config.continued import fixed_settings
 from gas_cli.config.method import MethodConfig
 from gas_cli.config.model import CustomConfig, ModelConfig
-from gas_cli.config.removed import renamed
+from gas_cli.config.removed import ADDED, renamed
 from gas_cli.config.root import Config
 from gas_cli.config.setting import as_typed
 from gas_cli.errors import UserError
-from gas_cli.graph.schema import Schema
 from gas_cli.prepared.problem import Problem
 from gas_cli.user_code import load_module, source_of
 
@@ -37,7 +36,7 @@ def without_graph(config: Config, seed: int) -> dict[str, Any]:
 def check_same_run(saved: Any, ours: Mapping[str, Any]) -> None:
     """Raise UserError with the first thing in which the run of a checkpoint differs from this one."""
     check_same_settings(saved, ours)
-    changes = graph_changes(saved, ours)
+    changes = graph_changes(saved["graph"], ours["graph"])
     if changes:
         raise UserError(
             f"the graph or its partition has changed since the checkpoint was written: {changes[0]}. "
@@ -48,7 +47,8 @@ def check_same_run(saved: Any, ours: Mapping[str, Any]) -> None:
 def check_same_settings(saved: Any, ours: Mapping[str, Any]) -> None:
     """Raise UserError with the first setting that differs, or where the code of the user's model does."""
     _check_form(saved, ours)
-    before, here = renamed(saved["settings"]), ours["settings"]
+    here = ours["settings"]
+    before = {key: repr(value) for key, value in ADDED.items() if key in here} | renamed(saved["settings"])
     for key in sorted(before.keys() | here.keys(), key=lambda key: (key != "seed", key)):
         if before.get(key) != here.get(key):
             there, now = (as_typed(value.get(key, "not set").strip("'")) or "''" for value in (before, here))
@@ -63,39 +63,33 @@ def check_same_settings(saved: Any, ours: Mapping[str, Any]) -> None:
         )
 
 
-def graph_changes(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """Everything in which the graphs differ, the most telling first; what follows from another number of nodes is left out."""
-    before, now = saved["graph"], ours["graph"]
+def graph_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Everything of the fingerprints `now` in which the graphs differ, the most telling first; what follows from another number of nodes is
+    left out."""
     sizes = [
         f"{now[key]} {key} instead of {before[key]}" for key in now if key in before and before[key] != now[key] and now[key].isdigit()
     ]
     return sizes or [f"other {key}" if key != "partition" else "another partition" for key in now if before.get(key) != now[key]]
 
 
-def check_applicable(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    """Raise UserError where a trained model cannot be applied to this graph: other feature columns, or other classes."""
-    before, now = saved["graph"].get("class names"), ours["graph"]["class names"]
-    check_columns(saved["graph"].get("columns", ""), ours["graph"].get("columns", ""))
-    for key in SHAPING:
-        if saved["graph"].get(key) != ours["graph"][key]:
+def check_applicable(saved: Mapping[str, Any], graph: Mapping[str, str], labelled: bool) -> None:
+    """Raise UserError where a trained model cannot be applied to the graph with these fingerprints: other feature columns, or, where its
+    labels were read, another task or other classes."""
+    before = saved["graph"]
+    if labelled and before.get("task") != graph.get("task"):
+        kinds = [of.get("task", "classification") for of in (graph, before)]
+        raise UserError(f"the graph's task is {kinds[0]}; in training it was {kinds[1]}. Restore the dataset's files and settings.")
+    for key in SHAPING if labelled else SHAPING[:1]:
+        if before.get(key) != graph[key]:
             raise UserError(
-                f"the graph has {ours['graph'][key]} {key}, and had {saved['graph'].get(key)} in training: the weights do not fit. "
+                f"the graph has {graph[key]} {key}, and had {before.get(key)} in training: the weights do not fit. "
                 "Restore the dataset's files."
             )
-    if before != now:
+    if labelled and before.get("class names") != graph["class names"]:
         raise UserError(
-            f"the graph's classes are the {now}; in training they were the {before}. The scores would get the wrong names. "
-            "Restore the dataset's files."
+            f"the graph's classes are the {graph['class names']}; in training they were the {before.get('class names')}. "
+            "The scores would get the wrong names. Restore the dataset's files, or type dataset.path=DIR, which reads no labels."
         )
-
-
-def check_columns(saved: str, ours: str) -> None:
-    """Raise UserError where the columns behind the features or edge attributes are not those of the training; texts of `Schema`."""
-    try:
-        before, now = Schema.from_text(saved), Schema.from_text(ours)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"the checkpoint's columns cannot be read ({error}): it is damaged. Restore an intact copy.") from error
-    before.check_same(now, "the graph")
 
 
 def _check_form(saved: Any, ours: Mapping[str, Any]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
+from gas_cli.config.metrics import METRICS, MetricKind
 from gas_cli.config.training import OptimizerConfig
 from gas_cli.model.model import Model
 
@@ -28,10 +29,10 @@ class PlainAdam(torch.optim.Adam):
 
 
 class Optimizer:
-    """Owns the parameters' updates. `step` once per batch, `epoch_end` once per epoch."""
+    """Owns the parameters' updates. `step` once per batch, `epoch_end` once per epoch; `plateau` listens to a metric."""
 
-    def __init__(self, model: Model, config: OptimizerConfig, epochs: int) -> None:
-        self.config = config
+    def __init__(self, model: Model, config: OptimizerConfig, epochs: int, metric: MetricKind = METRICS["accuracy"]) -> None:
+        self.config, self.metric = config, metric
         self._parameters: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
         regularized = {id(p) for p in model.regularized()}
         groups = [
@@ -48,7 +49,12 @@ class Optimizer:
         if c.schedule == "step":
             return lr_scheduler.StepLR(self.adam, step_size=c.step_epochs, gamma=c.gamma)
         if c.schedule == "plateau":
-            return lr_scheduler.ReduceLROnPlateau(self.adam, mode="max", factor=c.gamma, patience=c.step_epochs, min_lr=c.min_lr)
+            mode: Literal["min", "max"] = "max" if self.metric.higher else "min"
+            # torch's relative threshold supposes numbers that are not negative: below 0 it would call an equal value better
+            threshold: Literal["rel", "abs"] = "rel" if self.metric.low >= 0 else "abs"
+            return lr_scheduler.ReduceLROnPlateau(
+                self.adam, mode=mode, factor=c.gamma, patience=c.step_epochs, threshold_mode=threshold, min_lr=c.min_lr
+            )
         return lr_scheduler.ConstantLR(self.adam, factor=1.0)
 
     @property

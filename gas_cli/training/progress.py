@@ -6,14 +6,16 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from gas_cli.config.metrics import METRICS, MetricKind, metric_kind
 from gas_cli.errors import UserError
 from gas_cli.passes.class_counts import ClassCounts
 
 
 @dataclass
 class Best:
-    """The evaluation with the highest validation metric so far; `epoch` 0 before the first.
+    """The evaluation with the best validation metric so far; `epoch` 0 before the first.
 
+    `selected` has `train`, `val` and `test` of the metric that chose it (`evaluation.select`), where that is not the dataset's.
     `counts` are those of the test nodes; None in checkpoints of versions that did not count.
     """
 
@@ -22,13 +24,20 @@ class Best:
     val: float = math.nan
     test: float = math.nan
     counts: ClassCounts | None = field(default=None, compare=False)
+    selected: dict[str, float] | None = None
+
+    @property
+    def chosen_by(self) -> float:
+        """The validation metric by which evaluations are compared."""
+        return self.val if self.selected is None else self.selected["val"]
 
 
 @dataclass
 class Progress:
     """`epoch` is the one in progress (1-based), `batch` how many of its batches are done, `step` all optimizer steps so far.
 
-    `loss_sum` adds the losses of the epoch's `loss_count` batches that had training nodes; `val` is the latest validation metric.
+    `loss_sum` adds the losses of the epoch's `loss_count` batches that had training nodes; `val` is the latest validation
+    metric, the one that chooses the best epoch.
     `monitor` is this epoch's measurement of histories, once taken: a run that is stopped in the refresh after it cannot take it again.
     """
 
@@ -55,26 +64,35 @@ class Progress:
     def next_epoch(self) -> None:
         self.epoch, self.batch, self.loss_sum, self.loss_count, self.monitor = self.epoch + 1, 0, 0.0, 0, None
 
-    def offer(self, train: float, val: float, test: float) -> bool:
-        """Note an evaluation; True if it is the best so far (without validation nodes, every evaluation is)."""
-        self.val = val
-        better = self.best.epoch == 0 or math.isnan(val) or not self.best.val >= val
+    def offer(
+        self, train: float, val: float, test: float, selected: dict[str, float] | None = None, kind: MetricKind = METRICS["accuracy"]
+    ) -> bool:
+        """Note an evaluation; True if it is the best so far by the metric of `kind` (without validation nodes, every evaluation is).
+
+        `selected` are the values of that metric where it is not the dataset's.
+        """
+        offered = Best(self.epoch, train, val, test, selected=selected)
+        self.val = offered.chosen_by
+        better = self.best.epoch == 0 or math.isnan(self.val) or kind.better(self.val, self.best.chosen_by)
         if better:
-            self.best = Best(self.epoch, train, val, test)
+            self.best = offered
         return better
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_state_dict(cls, state: Any, batches: int, num_classes: int = 0) -> Progress:
-        """The progress in a checkpoint of a run with `batches` steps per epoch. Raises UserError where it contradicts itself."""
+    def from_state_dict(
+        cls, state: Any, batches: int, num_classes: int = 0, metric: str = "accuracy", select: str | None = None
+    ) -> Progress:
+        """The progress in a checkpoint of a run with `batches` steps per epoch, evaluated by `metric`, the best epoch chosen by `select`
+        where that is another one. Raises UserError where it contradicts itself."""
         _check_types("progress", state, cls())
         _check_types("best", state["best"], Best())
         counts = state["best"].get("counts")
         best = Best(**{**state["best"], "counts": None if counts is None else ClassCounts.from_state_dict(counts, num_classes)})
         progress = cls(**{**state, "best": best})
-        for holds, found, expected in progress._invariants(batches):
+        for holds, found, expected in progress._invariants(batches) + progress._possible(metric, select):
             if not holds:
                 raise UserError(
                     f"the checkpoint's counters do not agree: {found}, expected {expected}. "
@@ -85,7 +103,6 @@ class Progress:
     def _invariants(self, batches: int) -> list[tuple[bool, str, str]]:
         """What holds at every safe point: (whether it does, what was found, what was expected)."""
         best, steps = self.best, (self.epoch - 1) * batches + self.batch
-        metrics = (best.train, best.val, best.test, self.val)
         return [
             (self.epoch >= 1, f"epoch {self.epoch}", "1 or more"),
             (0 <= self.batch <= batches, f"batch {self.batch}", f"0 to {batches}, the batches of an epoch"),
@@ -94,7 +111,21 @@ class Progress:
             (math.isfinite(self.loss_sum), f"loss {self.loss_sum}", "a finite number"),
             (self.filled or self.step == 0, f"no filled histories at step {self.step}", "filled ones"),
             (0 <= best.epoch < self.epoch, f"the best epoch {best.epoch}", f"0 to {self.epoch - 1}"),
-            (all(math.isnan(m) or 0 <= m <= 1 for m in metrics), f"metrics {metrics}", "numbers from 0 to 1"),
+        ]
+
+    def _possible(self, metric: str, select: str | None) -> list[tuple[bool, str, str]]:
+        """The same of the metrics: each within its range."""
+        best, wanted = self.best, {"train", "val", "test"}
+        selected = best.selected or {}
+        sound = set(selected) == (wanted if select and best.epoch else set()) and all(type(m) in (int, float) for m in selected.values())
+        found = [(metric, (best.train, best.val, best.test)), (select or metric, (*selected.values(), self.val) if sound else (self.val,))]
+        ranges = [(name, values, metric_kind(name)) for name, values in found]
+        return [
+            (sound, f"metrics {best.selected} that chose the best epoch", f"those of {select}" if select else "none"),
+            *(
+                (all(map(kind.possible, values)), f"metrics {values}", f"numbers from {kind.low:g} to {kind.high:g} ({name})")
+                for name, values, kind in ranges
+            ),
         ]
 
 
@@ -111,9 +142,10 @@ def check_best(state: Any) -> None:
 
 
 def _check_types(name: str, state: Any, like: Best | Progress) -> None:
-    """The fields of `like`, each of its type; a whole number may stand for any number, and earlier versions wrote no counts."""
+    """The fields of `like`, each of its type; a whole number may stand for any number, and earlier versions wrote neither counts nor
+    `selected`."""
     names = [item.name for item in fields(like)]
-    if not isinstance(state, dict) or {*state, *({"counts"} & {*names})} != set(names):
+    if not isinstance(state, dict) or {*state, *({"counts", "selected"} & {*names})} != set(names):
         raise UserError(f"the checkpoint's {name} is not valid: expected {', '.join(names)}. It is damaged: restore an intact copy.")
     for key in names:
         value, wanted = state.get(key), type(getattr(like, key))

@@ -26,7 +26,7 @@ from gas_cli.ops.low_precision import low_precision
 from gas_cli.passes.drivers import forward
 from gas_cli.passes.evaluator import Evaluator
 from gas_cli.passes.lipschitz import make_penalty
-from gas_cli.passes.loss import Loss
+from gas_cli.passes.loss import make_loss
 from gas_cli.prepared.problem import Problem
 from gas_cli.tables.histories import Histories
 from gas_cli.training.checked import check_generators, check_optimizer, check_weights
@@ -72,9 +72,11 @@ class Trainer:
         self.link = self.method.link(self.histories, self.clock.phase)
         self.epochs = EpochBatches(config.trainer, self.method.loader(self.loader), problem.train_parts, seed, device, self.clock)
         groups = problem.evaluation_groups(self.epochs.batch_parts)
-        self.evaluator = Evaluator(model, problem.graph, self.loader, groups, device, config.precision, self.stop.check)
-        self.loss = Loss(config.trainer.loss_weighting, int(split.train.sum()))
-        self.optimizer = Optimizer(model, config.optimizer, config.trainer.epochs)
+        self.evaluator = Evaluator(
+            model, problem.graph, self.loader, groups, device, config.precision, self.stop.check, config.evaluation.select
+        )
+        self.loss = make_loss(config.trainer, problem.graph, split.train, device)
+        self.optimizer = Optimizer(model, config.optimizer, config.trainer.epochs, self.evaluator.chooses)
         self._monitor: Monitor | None = None  # it holds tables of all nodes: made where it is asked for
         self._losses: list[Tensor] = []  # of this epoch, not yet read from the device
         self._best_state: dict[str, Any] | None = None
@@ -204,10 +206,11 @@ class Trainer:
                 raise self._diverged("The class scores became infinite or NaN")
             with self._stage("evaluate"):
                 values = self.evaluator.measure(scores, self.split)
-                improved = progress.offer(**values)
+                selected = self.evaluator.selected(scores, self.split)
+                improved = progress.offer(**values, selected=selected, kind=self.evaluator.chooses)
                 if improved:
                     progress.best.counts = self.evaluator.count(scores, self.split.test)
-            record |= values
+            record |= values | ({} if selected is None else {str(self.evaluator.select): selected})
         self.optimizer.epoch_end(progress.val)
         progress.next_epoch()
         seconds, peaks = self.clock.take(), self.memory.take()
@@ -243,7 +246,7 @@ class Trainer:
         if progress.monitor is None:
             with self._stage("monitor"):
                 if self._monitor is None:
-                    self._monitor = Monitor(self.evaluator, self.histories, self.method.link, self.loss.num_train)
+                    self._monitor = Monitor(self.evaluator, self.histories, self.method.link, self.loss)
                 progress.monitor = self._monitor.measure(progress.step, self.epochs.all_groups(progress.epoch))
         return {"monitor": progress.monitor}
 
@@ -264,6 +267,7 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         return {
             "fingerprint": self.identity,
+            "schema": self.problem.graph.described(),
             "recorded": self._recorded(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -275,7 +279,10 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint's state. Raises UserError, with nothing changed, where it is of another run or does not fit this one."""
         check_same_run(state.get("fingerprint"), self.identity)
-        progress = Progress.from_state_dict(state.get("progress"), len(self.epochs.groups(1)), self.problem.graph.num_classes)
+        graph = self.problem.graph
+        progress = Progress.from_state_dict(
+            state.get("progress"), len(self.epochs.groups(1)), graph.num_classes, graph.metric, self.evaluator.select
+        )
         check_weights(state.get("model"), self.model.state_dict())
         check_optimizer(state.get("optimizer"), self.optimizer, progress)
         self.method.check(state.get("method"), progress.step)

@@ -26,12 +26,13 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Any, ..
                 raise failures[out]
             return out
 
-    def predict(run: Path, nodes: Any, mode: str, checkpoint: str, device: str, source: str) -> Found:
-        received.append((run, nodes, mode, checkpoint, device, source))
+    def predict(run: Path, nodes: Any, mode: str, checkpoint: str, device: str, settings: list[str], source: str) -> Found:
+        received.append((run, nodes, mode, checkpoint, device, settings, source))
         return Found()
 
     module = types.ModuleType("gas_cli.prediction")
-    module.predict, module.read_nodes = predict, lambda path: f"read from {path}"  # type: ignore[attr-defined]
+    module.embed = module.predict = predict  # type: ignore[attr-defined]
+    module.read_nodes = lambda path: f"read from {path}"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "gas_cli.prediction", module)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
@@ -42,10 +43,11 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Any, ..
 
 def test_defaults_and_settings_reach_the_program(calls: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line(["run=run"]) == 0
-    assert command_line(["run=run", "mode=history", "out=p.npz", "nodes=ids.txt", "checkpoint=last", "device=cpu"]) == 0
+    data = ["dataset=folder", "dataset.path=there"]
+    assert command_line(["run=run", "mode=history", "out=p.npz", "nodes=ids.txt", "checkpoint=last", "device=cpu", *data]) == 0
     assert calls == [
-        (Path("run"), None, "exact", "best", "auto", "nodes=", "predictions.npz"),
-        (Path("run"), "read from ids.txt", "history", "last", "cpu", "nodes=ids.txt", "p.npz"),
+        (Path("run"), None, "exact", "best", "auto", [], "nodes=", "predictions.npz"),
+        (Path("run"), "read from ids.txt", "history", "last", "cpu", data, "nodes=ids.txt", "p.npz"),
     ]
     assert "p.npz" in capsys.readouterr().out
 

@@ -12,7 +12,7 @@ import yaml
 
 from gas_cli.config.compose import load_config
 from gas_cli.config.flat import flat
-from gas_cli.config.removed import renamed
+from gas_cli.config.removed import ADDED, renamed
 from gas_cli.training.checkpoint import load_checkpoint
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.runs import State, craft, differences, essence, train
@@ -83,6 +83,26 @@ def test_another_value_is_another_run_in_either_spelling(tmp_path: Path, gas_tra
     spell(tmp_path / "here", OFF | GONE | {"history.refresh": "epoch"}, only_checkpoints=True)
     outcome = gas_train("resume=here", "trainer.epochs=5")
     assert outcome.code == 2 and "it has history.refresh=1, and config.yaml has history.refresh=null" in outcome.err, outcome.err
+
+
+def test_settings_that_did_not_exist_yet_are_those_of_today(tmp_path: Path, gas_train: Command, gas_predict: Command) -> None:
+    """A checkpoint that does not have them is continued and predicted from; with another value than the earlier behaviour it is not."""
+    train(tmp_path / "here")
+
+    def forget(state: State) -> None:
+        known = state["fingerprint"]["settings"]
+        assert (found := known.keys() & ADDED.keys()) and all(known[key] == repr(ADDED[key]) for key in found)
+        state["fingerprint"]["settings"] = {key: value for key, value in known.items() if key not in ADDED}
+
+    for checkpoint in CHECKPOINTS:
+        craft(tmp_path / "here" / "checkpoints" / checkpoint, forget)
+    assert gas_predict("run=here", "out=p.npz").code == 0 and gas_train("resume=here", "trainer.epochs=5").code == 0
+    craft(tmp_path / "here" / "checkpoints" / "last.pt", forget)
+    content = yaml.safe_load((tmp_path / "here" / "config.yaml").read_text())
+    content["trainer"]["label_smoothing"] = 0.1
+    (tmp_path / "here" / "config.yaml").write_text(yaml.safe_dump(content))
+    outcome = gas_train("resume=here", "trainer.epochs=6")
+    assert outcome.code == 2 and "it has trainer.label_smoothing=0.0" in outcome.err
 
 
 def spell(run: Path, earlier: dict[str, Any], only_checkpoints: bool = False) -> None:

@@ -142,7 +142,7 @@ def test_node_files_that_are_refused(
         (["run=nowhere"], "the folder of a run"),
         (["run={runs}/full", "mode=history"], "method=full_batch, which keeps no histories"),
         (["run={runs}/two"], "run={runs}/two/runs/00"),
-        (["run={runs}/gcn", "epoch=3"], "expected key=value with one of run, mode, out, top, nodes, checkpoint, device"),
+        (["run={runs}/gcn", "epoch=3"], "expected key=value with one of run, what, layer, mode, out, top, nodes, checkpoint, device"),
         (["run={runs}/gcn", "out=file/p.npz"], "file is not a folder"),
         (["run={runs}/gcn", "nodes=none.txt"], "none.txt"),
     ],

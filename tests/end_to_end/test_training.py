@@ -16,6 +16,7 @@ from gas_cli.config.compose import compose_config, load_config
 from gas_cli.graph.load import load_graph
 from gas_cli.prediction import predict
 from gas_cli.report import classes
+from gas_cli.report.results import results_table
 from gas_cli.run import run
 from gas_cli.training.checkpoint import load_checkpoint
 from tests.cli.conftest import job_folder
@@ -100,6 +101,22 @@ def test_gas_with_one_part_is_full_batch(model: str, tmp_path: Path) -> None:
         [{key: record[key] for key in ("loss", "train", "val", "test")} for record in lines(tmp_path / name)] for name in ("gas", "full")
     )
     assert gas == full
+
+
+def test_the_selecting_metric_is_in_log_records_and_summary_and_is_what_a_job_returns(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, gas_train: Command
+) -> None:
+    settings = ["runs=2", "evaluation.select=macro_f1", "trainer.class_weights=balanced", "trainer.label_smoothing=0.1"]
+    with caplog.at_level("INFO"):
+        together = train(tmp_path, *settings)
+    assert "), accuracy; best epoch by macro_f1" in caplog.text and "Task: multi-class (" in caplog.text
+    for number, one in enumerate(together["runs"]):
+        values = [line["macro_f1"] for line in lines(tmp_path / "runs" / f"{number:02d}")]
+        assert one["selected"] == max(values, key=lambda found: found["val"]) == values[one["best_epoch"] - 1]
+    assert together["select"] == "macro_f1" and (together["metric"], together["task"]) == ("accuracy", "multi-class")
+    assert together["selected"]["val"] == pytest.approx(np.mean([one["selected"]["val"] for one in together["runs"]]))
+    assert "Best epoch by macro_f1 on the validation nodes: " in results_table(together)
+    assert_refused(gas_train(f"resume={tmp_path}", "evaluation.select=accuracy"), "evaluation.select=accuracy cannot be changed")
 
 
 def test_several_runs_are_the_single_runs_with_those_seeds(tmp_path: Path) -> None:

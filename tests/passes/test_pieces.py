@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
+from gas_cli.config.metrics import METRICS
 from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig
 from gas_cli.config.training import OptimizerConfig
 from gas_cli.errors import Interrupted, UserError
@@ -245,6 +246,47 @@ def test_the_first_signal_asks_and_the_second_stops_at_once():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_progress_follows_the_direction_of_the_metric_that_chooses():
+    progress, mae = Progress(epoch=1), METRICS["mae"]
+    assert progress.offer(3.0, 2.0, 3.0, kind=mae)
+    progress.next_epoch()
+    assert not progress.offer(9.0, 2.0, 9.0, kind=mae)
+    assert progress.offer(1.0, 1.5, 1.0, kind=mae)
+    progress.next_epoch()
+    state = {**progress.state_dict(), "step": 0}
+    assert Progress.from_state_dict(state, 0, metric="mae").best == progress.best
+    with pytest.raises(UserError, match=r"metrics .* expected numbers from 0 to 1 \(accuracy\)"):
+        Progress.from_state_dict(state, 0)
+
+
+def test_progress_compares_by_the_selecting_metric_and_checks_it_in_a_checkpoint():
+    progress, macro = Progress(epoch=1), {"train": 0.4, "val": 0.6, "test": 0.5}
+    assert progress.offer(0.9, 0.9, 0.9, selected=macro)
+    progress.next_epoch()
+    assert not progress.offer(0.9, 0.95, 0.9, selected=macro | {"val": 0.5}) and progress.val == 0.5
+    assert progress.offer(0.9, 0.1, 0.9, selected=macro | {"val": 0.7}) and progress.best.chosen_by == 0.7
+    progress.next_epoch()
+    state = progress.state_dict()
+    assert Progress.from_state_dict(state, 0, select="macro_f1").best == progress.best
+    for select, selected in ((None, macro), ("macro_f1", None), ("macro_f1", {"val": 0.7}), ("macro_f1", macro | {"val": 7.0})):
+        with pytest.raises(UserError, match="the checkpoint's counters do not agree: metrics"):
+            Progress.from_state_dict(state | {"best": state["best"] | {"selected": selected}}, 0, select=select)
+
+
+@pytest.mark.parametrize(("metric", "better", "worse"), [("accuracy", 0.6, 0.4), ("mae", 0.4, 0.6), ("r2", -0.4, -0.6)])
+def test_plateau_falls_while_the_metric_is_not_better_in_its_direction(metric, better, worse):
+    def rates(values):
+        config = OptimizerConfig(lr=1.0, schedule="plateau", step_epochs=1)
+        optimizer = Optimizer(build_model(GCNConfig(), 5, 3, seed=0), config, 9, METRICS[metric])
+        for value in values:
+            optimizer.epoch_end(value)
+        return optimizer.lr
+
+    middle = (better + worse) / 2
+    assert rates([worse, middle, better]) == 1.0
+    assert rates([better, middle, worse]) == 0.5 and rates([better, better, better]) == 0.5
 
 
 def test_progress_keeps_the_first_of_equals_and_every_evaluation_without_validation_nodes():

@@ -48,6 +48,10 @@ def several_labels(graph: Graph) -> Graph:
     return replace(graph, y=y, metric="micro_f1")
 
 
+def numbers(graph: Graph) -> Graph:
+    return replace(graph, y=torch.randn(graph.num_nodes, 2), num_classes=2, metric="r2", regression=True)
+
+
 def inductive(graph: Graph) -> Graph:
     """No edge joins a training node and another."""
     train = graph.splits[0].train.numpy()
@@ -79,6 +83,7 @@ GRAPHS = {
     "weighted": weighted(make_graph(MATRIX)),
     "several splits": several_splits(make_graph(MATRIX)),
     "several labels": several_labels(make_graph(MATRIX)),
+    "numbers": numbers(make_graph(MATRIX)),
     "inductive": inductive(make_graph(MATRIX)),
     "attributes": make_graph(MATRIX, edge_dim=2),
     "table of attributes": table_of_attributes(make_graph(MATRIX)),
@@ -91,7 +96,7 @@ MODELS = {"gcn": GCNConfig(), "gat": GATConfig(), "sage": SAGEConfig()}
 def assert_same(found: Problem, wanted: Problem) -> None:
     assert found.fingerprints == wanted.fingerprints
     one, two = found.graph, wanted.graph
-    for name in ("name", "num_classes", "metric", "symmetric", "inductive", "class_names"):
+    for name in ("name", "num_classes", "metric", "symmetric", "inductive", "class_names", "regression"):
         assert getattr(one, name) == getattr(two, name), name
     assert_same_matrix(found.adj, wanted.adj)
     assert_same_matrix(one.adj, two.adj)

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from gas_cli.report.results import combine_last, last_evaluation, results_table
+from gas_cli.report.results import chosen_by, combine_last, combine_selected, last_evaluation, results_table
 
 ONE = {
     "metric": "accuracy",
@@ -31,6 +31,16 @@ def test_several_runs_have_mean_and_deviation() -> None:
     lines = results_table(many).splitlines()
     assert lines[0] == "accuracy  best epoch, mean ± std of 2 runs  last epoch, mean ± std"
     assert lines[2].split() == ["val", "0.7500", "±", "0.2500", "0.5000", "±", f"{statistics.stdev([0.25, 0.75]):.4f}"]
+
+
+def test_a_line_names_the_metric_that_chose_the_best_epoch() -> None:
+    selected = {"train": 1.0, "val": 0.625, "test": None}
+    chosen = {**ONE, "select": "macro_f1", "selected": selected}
+    assert results_table(chosen).splitlines()[-1] == "Best epoch by macro_f1 on the validation nodes: train 1.0000, val 0.6250, test -"
+    assert chosen_by(ONE) == 0.75 and chosen_by(chosen) == 0.625 and chosen_by({"val": None}) is None
+    several = chosen | combine_selected([selected, selected | {"val": 0.375}])
+    assert chosen_by(several) == 0.5
+    assert f"val 0.5000 ± {statistics.stdev([0.625, 0.375]):.4f}" in results_table(several).splitlines()[-1]
 
 
 def test_the_last_evaluation_is_that_of_the_last_evaluated_epoch() -> None:

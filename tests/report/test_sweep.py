@@ -168,3 +168,23 @@ def test_markdown_is_a_table_of_equal_lines() -> None:
     lines = markdown(["a", "b"], ROWS).splitlines()
     assert len(lines) == 4 and len({len(line) for line in lines}) == 1
     assert "x\\|y" in lines[2] and "0.1235" in lines[2] and "two lines" in lines[3]
+
+
+def test_best_follows_the_metric_that_chose_and_its_direction(tmp_path: Path) -> None:
+    for name, val in (("0", 3.0), ("1", 2.0)):
+        job(tmp_path, name, f"optimizer.lr=0.{name}", {"dataset.name": "prices"}, status="finished", val=val, metric="mae")
+    for name, val, chosen in (("2", 0.9, 0.5), ("3", 0.8, 0.6)):
+        settings = {"evaluation.select": "macro_f1"}
+        values: dict[str, Any] = {"val": val, "metric": "accuracy", "selected": {"train": 1.0, "val": chosen, "test": 0.5}}
+        job(tmp_path, name, f"optimizer.lr=0.{name}", settings, status="finished", **values)
+    assert [row["job"] for row in table(tmp_path) if row["best"]] == ["1", "3"]
+    text = report_sweep(tmp_path)
+    assert "0.6000 (best)" in text and "2.0000 (best)" in text and "selected" in text.splitlines()[1]
+
+
+def test_the_mean_over_seeds_has_that_of_the_selecting_metric(tmp_path: Path) -> None:
+    for seed, chosen in ((0, 0.5), (1, 0.75)):
+        values: dict[str, Any] = {"val": 0.5, "selected": {"val": chosen}}
+        job(tmp_path, str(seed), f"seed={seed}", {"evaluation.select": "macro_f1"}, status="finished", **values)
+    (row,) = [row for row in table(tmp_path) if row["job"] == "mean"]
+    assert float(row["selected"]) == 0.625 and float(row["selected_std"]) == pytest.approx(0.125 * 2**0.5)

@@ -95,6 +95,8 @@ def test_a_run_stopped_anywhere_and_resumed_equals_one_never_stopped(tmp_path_fa
         "evaluation__mode": data.draw(st.sampled_from(["exact", "history"])),
         "evaluation__monitor": data.draw(st.sampled_from([None, 1])),
         "optimizer__schedule": data.draw(st.sampled_from([None, "cosine", "plateau"])),
+        "evaluation__select": data.draw(st.sampled_from([None, "macro_f1"])),
+        "trainer__class_weights": data.draw(st.sampled_from([None, "balanced"])),
         "trainer__edge_dropout": data.draw(st.sampled_from([0.0, 0.2])),
         "trainer__lipschitz": data.draw(st.sampled_from([LipschitzConfig(), LipschitzConfig(weight=0.5)])),
         "trainer__prefetch": data.draw(st.integers(0, 2)),
@@ -176,6 +178,39 @@ def test_patience_stops_after_that_many_epochs_without_a_better_one(tmp_path):
     subject = trainer(tmp_path, epochs=500, trainer__patience=7)
     records = fitted(subject)
     assert len(records) == subject.progress.best.epoch + 7 < 500
+
+
+def test_the_selecting_metric_decides_on_the_best_epoch_and_on_patience(tmp_path):
+    """Both are in the records, and the two metrics choose different epochs."""
+    chosen = {}
+    for select in (None, "macro_f1", "accuracy"):
+        subject = trainer(tmp_path / str(select), seed=2, epochs=40, trainer__patience=20, evaluation__select=select)
+        records = fitted(subject)
+        values = [record["val"] if select in (None, "accuracy") else record[select]["val"] for record in records]
+        best = subject.progress.best
+        assert best.epoch == values.index(max(values)) + 1 and best.chosen_by == max(values)
+        assert len(records) == min(40, best.epoch + 20) and ("macro_f1" in records[0]) == (select == "macro_f1")
+        chosen[select] = best.epoch
+    assert chosen[None] == chosen["accuracy"] != chosen["macro_f1"]
+
+
+def test_a_selecting_metric_that_does_not_fit_the_task_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"evaluation.select=roc_auc does not fit a multi-class task: expected one of accuracy"):
+        trainer(tmp_path, evaluation__select="roc_auc")
+
+
+def test_with_learning_rate_zero_the_weighted_loss_of_an_epoch_is_that_of_full_batch(tmp_path):
+    frozen = {
+        "optimizer__lr": 0.0,
+        "optimizer__reg_weight_decay": 0.0,
+        "trainer__class_weights": "balanced",
+        "trainer__label_smoothing": 0.1,
+    }
+    model = replace(GCN, dropout=0.0)
+    losses = [fitted(trainer(tmp_path / m, model, epochs=2, method=m, **frozen))[-1]["loss"] for m in ("gas", "full_batch")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    plain = fitted(trainer(tmp_path / "plain", model, epochs=2, **frozen | {"trainer__class_weights": None}))[-1]["loss"]
+    assert plain != pytest.approx(losses[0], rel=1e-5)
 
 
 def test_max_steps_cuts_an_epoch_short(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gas_cli.config.dataset import FolderConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.grouping import Grouping
 from gas_cli.graph.node_ids import NodeIds
@@ -56,11 +57,12 @@ def _words_or_text(column: Any) -> str:
     return "words" if count <= MOST_WORDS and 2 * count <= len(column) else "text"
 
 
-def numbers_of(frame: Frame, names: Sequence[str], encode: str | None, where: str) -> Numbers:
+def numbers_of(frame: Frame, names: Sequence[str], config: FolderConfig, where: str) -> Numbers:
     """The columns `names` side by side. Raises `UserError` for a column that holds no numbers, with what to type, and for the first cell
     that is empty or not finite; `where` says what the columns become."""
-    kinds = {name: kind_of(frame.column(name)) for name in names}
-    _refuse_others(frame, kinds, encode, where)
+    kinds = {name: kind_of(frame.column(name)) for name in names if name not in config.words}
+    _refuse_others(frame, kinds, config.encode, where)
+    kinds = {name: kinds.get(name, "words") for name in names}
     parts = [_part(frame, name, kind) for name, kind in kinds.items()]
     columns = tuple(column for column, _ in parts)
     values = np.empty((len(frame), sum(column.width for column in columns)), np.float32)

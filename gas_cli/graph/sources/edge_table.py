@@ -20,7 +20,7 @@ from gas_cli.config.dataset import FolderConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.node_ids import NodeIds
 from gas_cli.graph.schema import Column
-from gas_cli.graph.sources.columns import numbers_of
+from gas_cli.graph.sources.columns import Numbers, numbers_of
 from gas_cli.graph.sources.folder_edges import Edges
 from gas_cli.graph.sources.frame import column_names, layout_of, read_frame, stream
 from gas_cli.graph.sources.names import EDGE_COLUMNS, INDEX_NAMES
@@ -59,13 +59,17 @@ def read_edges(path: Path, config: FolderConfig, ids: NodeIds | None) -> EdgeTab
     if not header and weight is not None and config.index == "auto" and _counts(both[0]):
         reason = "without a header, its first column counts the rows, so it may be an index or the source of a chain of edges"
         raise Table(path, np.empty(0)).unfit(reason, "Name the columns in a first line, or type dataset.index=false if it is the source")
-    attributes = numbers_of(read_frame(path, only=others), others, config.encode, "edge attributes") if others else None
+    attributes = _attributes(path, others, config) if others else None
     rows = [*((role, name, _meaning(role, ids)) for role, name in roles.items()), *(("attribute", name, "") for name in others)]
     log.info("%s: %s edges.\n%s", path, f"{len(both[0]):,}", table_of(rows))
     table = Table(path, np.empty(0), "edge", ends.skipped)
     weights = None if weight is None else Table(path, weight, "edge", ends.skipped)
     edges = Edges(table, both, weights, numbered=attributes is not None)
     return EdgeTable(edges, None if attributes is None else torch.from_numpy(attributes.values), attributes.columns if attributes else ())
+
+
+def _attributes(path: Path, names: list[str], config: FolderConfig) -> Numbers:
+    return numbers_of(read_frame(path, dict.fromkeys(config.words, "string"), names), names, config, "edge attributes")
 
 
 def _counts(rows: NDArray[Any]) -> bool:

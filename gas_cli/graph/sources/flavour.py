@@ -225,23 +225,31 @@ def _say(members: Members, chosen: Mapping[str, Reading], weighed: Mapping[str, 
     for trait in TRAITS:
         taken = [name for name, reading in chosen.items() if getattr(reading, trait)]
         if taken:
-            log.info("%s.%s", _taken(members, taken, trait), _otherwise([name for name in taken if trait in weighed[name]], trait, "false"))
+            log.info(
+                "%s.%s",
+                _taken(members, taken, trait),
+                _otherwise(members, [name for name in taken if trait in weighed[name]], trait, "false"),
+            )
         left = [name for name in chosen if trait in weighed[name] and name not in taken]
         if left:
             what = "first line" if trait == "header" else "first column"
-            log.info("Read as data: the %s of %s.%s", what, " and ".join(map(_file, left)), _otherwise(left, trait, "true"))
+            log.info("Read as data: the %s of %s.%s", what, " and ".join(_files(members, left)), _otherwise(members, left, trait, "true"))
 
 
 def _taken(members: Members, names: list[str], trait: Trait) -> str:
     if trait == "index":
-        return f"Read as an index and ignored: the first column of {', '.join(map(_file, names))}"
-    return f"Read as a header: {', '.join(f'{_line(members[name].text)} of {_file(name)}' for name in names)}"
+        return f"Read as an index and ignored: the first column of {', '.join(_files(members, names))}"
+    return f"Read as a header: {', '.join(f'{_line(members[name].text)} of {_file(members[name].text, name)}' for name in names)}"
 
 
-def _otherwise(names: list[str], trait: Trait, answer: str) -> str:
+def _otherwise(members: Members, names: list[str], trait: Trait, answer: str) -> str:
     meaning = "data" if answer == "false" else "a header" if trait == "header" else "an index"
-    return f" If {' or '.join(map(_file, names))} has {meaning} instead, type dataset.{trait}={answer}." if names else ""
+    return f" If {' or '.join(_files(members, names))} has {meaning} instead, type dataset.{trait}={answer}." if names else ""
 
 
-def _file(name: str) -> str:
-    return f"{name}.csv"
+def _files(members: Members, names: list[str]) -> list[str]:
+    return [_file(members[name].text, name) for name in names]
+
+
+def _file(text: TextTable, name: str) -> str:
+    return name + text.path.name.removeprefix(name.rpartition("/")[2])

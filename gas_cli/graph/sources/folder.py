@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gas_cli.config.dataset import DatasetConfig, FolderConfig
+from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.features import compact
 from gas_cli.graph.graph import Features, Graph, Split
@@ -20,13 +21,16 @@ from gas_cli.graph.sources.folder_edges import edges_of_matrix, edges_of_table, 
 from gas_cli.graph.sources.folder_splits import PARTS, read_splits, to_splits
 from gas_cli.graph.sources.folder_tables import PARTS as PART_FILES
 from gas_cli.graph.sources.folder_tables import Tables
-from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_of, read_labels
+from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_of
 from gas_cli.graph.sources.named_files import file_role, find_named
-from gas_cli.graph.sources.names import EDGE_FILES, NODE_FILES
 from gas_cli.graph.sources.node_table import NodeTable, read_nodes
 from gas_cli.graph.sources.scipy_matrix import merged, read_matrix
 from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, find, need, read_table
+from gas_cli.graph.sources.targets import check_targets, metric_of_targets, read_y
 from gas_cli.ops.csr import CSR
+
+ONE_FILE = (".pt", ".npz", ".mat")
+"""Files that hold a whole graph."""
 
 
 def load(config: DatasetConfig, progress: bool) -> Graph:
@@ -34,22 +38,35 @@ def load(config: DatasetConfig, progress: bool) -> Graph:
     if not isinstance(config, FolderConfig) or not config.path:
         raise UserError("dataset=folder needs the folder of your graph: type dataset.path=DIR (docs/own-graph.md lists the files).")
     path = Path(config.path).expanduser()
-    if path.suffix == ".pt" and path.is_file():
+    if path.suffix in ONE_FILE and path.is_file():
         from gas_cli.graph.sources.saved_data import load_saved
 
         return load_saved(path, config)
     if path.is_file() and file_role(path):  # edges.csv next to nodes.csv
         path = path.parent
     if not path.is_dir():
-        raise UserError(f"dataset.path={path} is not a folder: expected one with edges, features, labels and splits, or a .pt file.")
-    if (nodes := find_named(path, NODE_FILES)) is not None:
+        raise UserError(
+            f"dataset.path={path} is not a folder: expected one with edges, features, labels and splits, or a file {' or '.join(ONE_FILE)}."
+        )
+    if (nodes := find_named(path, "nodes")) is not None:
         return load_named(path, nodes, config)
+    if not config.labelled:
+        return _unlabelled(path, config)
     needed = {"labels": need(path, "labels", SUFFIXES), "features": need(path, "features", MATRIX), "edges": need(path, "edges", MATRIX)}
     tables = Tables(path, config)
-    labels = read_labels(tables.read(needed["labels"]))
+    labels = read_y(tables.read(needed["labels"]), config)
     x = read_features(tables, needed["features"], labels)
     adj, edge_attr = read_adjacency(path, tables, len(labels.values), config.undirected)
-    return assemble(path.name, path, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr)
+    return assemble(path.name, path, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr, tables.class_names)
+
+
+def _unlabelled(path: Path, config: FolderConfig) -> Graph:
+    """The nodes are those that have features."""
+    tables = Tables(path, config)
+    x = read_features(tables, need(path, "features", MATRIX), None)
+    need(path, "edges", MATRIX)
+    adj, edge_attr = read_adjacency(path, tables, int(x.shape[0]), config.undirected)
+    return unlabelled(path.name, x, adj, edge_attr)
 
 
 def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
@@ -57,10 +74,7 @@ def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
     the table gives."""
     nodes = read_nodes(path, config)
     tables = Tables(folder, config, leave_out=("edges", "edge_weight", "edge_attr", *(f"split/{part}" for part in PART_FILES)))
-    labels = nodes.labels if nodes.labels is not None else tables.read(_other_file(folder, nodes, "labels", SUFFIXES, "label"))
-    labels = labels if nodes.class_names else read_labels(labels)
-    if len(labels.values) != len(nodes):
-        raise labels.unfit(f"it has {len(labels.values)} rows where {path.name} has {len(nodes)}", "Expected one row per node in both")
+    labels = _labels(folder, nodes, tables, config) if config.labelled else None
     features = find(folder, "features", MATRIX)
     if nodes.features is not None and features is not None:
         names = ", ".join(column.name for column in nodes.features.columns[:8])
@@ -75,12 +89,23 @@ def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
     )
     edges = _named_edges(folder, config, nodes)
     adj = edges.edges.adjacency(len(nodes), config.undirected)
-    splits = to_splits([nodes.parts[part] for part in PARTS]) if nodes.parts else read_splits(folder, tables, len(nodes), nodes.ids)
     schema = Schema(
         () if nodes.features is None else nodes.features.columns, edges.columns, "rows" if nodes.ids is None else nodes.ids.kind
     )
-    graph = assemble(folder.name, folder, config, x, adj, labels, splits, edges.attributes, nodes.class_names)
+    if labels is None:
+        return replace(unlabelled(folder.name, x, adj, edges.attributes), schema=schema, node_ids=nodes.ids)
+    splits = to_splits([nodes.parts[part] for part in PARTS]) if nodes.parts else read_splits(folder, tables, len(nodes), nodes.ids)
+    graph = assemble(folder.name, folder, config, x, adj, labels, splits, edges.attributes, nodes.class_names or tables.class_names)
     return replace(graph, schema=schema, node_ids=nodes.ids, groups=nodes.groups)
+
+
+def _labels(folder: Path, nodes: NodeTable, tables: Tables, config: FolderConfig) -> Table:
+    labels = nodes.labels if nodes.labels is not None else tables.read(_other_file(folder, nodes, "labels", SUFFIXES, "label"))
+    labels = labels if nodes.class_names else read_y(labels, config)
+    if len(labels.values) != len(nodes):
+        found = f"it has {len(labels.values)} rows where {nodes.frame.path.name} has {len(nodes)}"
+        raise labels.unfit(found, "Expected one row per node in both")
+    return labels
 
 
 def _other_file(folder: Path, nodes: NodeTable, stem: str, suffixes: tuple[str, ...], role: str) -> Path:
@@ -94,7 +119,7 @@ def _other_file(folder: Path, nodes: NodeTable, stem: str, suffixes: tuple[str, 
 
 def _named_edges(folder: Path, config: FolderConfig, nodes: NodeTable) -> EdgeTable:
     """From a table, whose ends are ids of the nodes where these have any; an array of integers likewise; a matrix goes by rows."""
-    path = find_named(folder, EDGE_FILES)
+    path = find_named(folder, "edges")
     if path is not None:
         return read_edges(path, config, nodes.ids)
     array = find(folder, "edges", (".npy", ".npz"))
@@ -102,7 +127,7 @@ def _named_edges(folder: Path, config: FolderConfig, nodes: NodeTable) -> EdgeTa
         there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8])
         raise UserError(f"{folder} has no edges: expected edges.csv, edges.parquet, edges.npy or edges.npz. It holds {there}.")
     if array.suffix == ".npz":
-        return EdgeTable(edges_of_matrix(array, len(nodes)), None)
+        return EdgeTable(edges_of_matrix(array, read_matrix(array), len(nodes)), None)
     edges = edges_of_table(read_table(array))
     if nodes.ids is None:
         return EdgeTable(edges, None)
@@ -130,6 +155,11 @@ def assemble(
 
     class_names  of labels that are codes into them; () where labels are numbers of their own
     """
+    if config.task == REGRESSION:
+        check_targets(labels, splits)
+        y, width = torch.from_numpy(labels.values), 1 if labels.values.ndim == 1 else labels.values.shape[1]
+        metric = metric_of_targets(config.metric)
+        return Graph(name, x, adj, y, splits, width, metric, adj.symmetric, edge_attr=edge_attr, regression=True)
     classes = classes_of(labels, config, class_names)
     metric = check_metric(labels, classes, config.metric)
     check_labelled(labels, splits)
@@ -137,16 +167,24 @@ def assemble(
     return Graph(name, x, adj, y, splits, classes.num_classes, metric, adj.symmetric, edge_attr=edge_attr, class_names=classes.names)
 
 
-def read_features(tables: Tables, path: Path, labels: Table) -> Features:
-    """Features of as many nodes as there are labels; a float32 .npy file stays on the disk, mapped."""
+def unlabelled(name: str, x: Features, adj: CSR, edge_attr: Tensor | None) -> Graph:
+    """A graph to predict on: no label is known, no node is in a split."""
+    y = torch.full((adj.num_rows,), -1)
+    return Graph(name, x, adj, y, (), 0, "accuracy", adj.symmetric, edge_attr=edge_attr)
+
+
+def read_features(tables: Tables, path: Path, labels: Table | None) -> Features:
+    """Features of as many nodes as there are labels, where these are given; a float32 .npy file stays on the disk, mapped."""
     if path.suffix == ".npz":
-        return sparse_features(path, read_matrix(path), len(labels.values), labels.path.name)
+        matrix = read_matrix(path)
+        return sparse_features(path, matrix, *((len(labels.values), labels.path.name) if labels else (matrix.shape[0], path.name)))
     table = tables.read(path, np.float32)
     if table.values.ndim == 1:
         table = replace(table, values=table.values[:, None])
     if table.values.ndim != 2:
         raise table.unfit(f"it has shape {table.values.shape}", "Expected [N, F]: one row per node")
-    _check_rows(path, table.values.shape[0], len(labels.values), labels.path.name)
+    if labels is not None:
+        _check_rows(path, table.values.shape[0], len(labels.values), labels.path.name)
     values = table.finite("feature").values
     return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))  # no copy of a mapped float32 file
 

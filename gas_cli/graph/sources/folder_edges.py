@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -68,7 +69,7 @@ def read_adjacency(folder: Path, tables: Tables, num_nodes: int, undirected: boo
     """From `edges.*`, whose rows are source and target, and `edge_weight.*` where there is one; the attributes of `edge_attr.*`, if any,
     are float32 [E, D] in the order of the edges, to whose rows `CSR.attr_row` leads."""
     path = need(folder, "edges", MATRIX)
-    edges = edges_of_matrix(path, num_nodes) if path.suffix == ".npz" else edges_of_table(tables.read(path))
+    edges = edges_of_matrix(path, read_matrix(path), num_nodes) if path.suffix == ".npz" else edges_of_table(tables.read(path))
     attributes = _read_attributes(folder, tables, edges)
     edges = replace(_with_weights(folder, tables, edges), numbered=attributes is not None)
     return edges.adjacency(num_nodes, undirected), attributes
@@ -148,12 +149,14 @@ def _remedy_for_shape(shape: tuple[int, ...]) -> str:
     return "Row 0 holds sources, row 1 holds targets"
 
 
-def edges_of_matrix(path: Path, num_nodes: int) -> Edges:
-    """Rows are sources; entries are weights, where they are not all 1; a stored zero is no edge."""
-    stored = read_matrix(path)
+def edges_of_matrix(path: Path, stored: sp.sparray, num_nodes: int, name: str = "it") -> Edges:
+    """Rows are sources; entries are weights, where they are not all 1; a stored zero is no edge. `path` and `name` are where the matrix
+    is from."""
     if stored.shape != (num_nodes, num_nodes):
         table = Table(path, stored.data)
-        raise table.unfit(f"it joins {stored.shape[0]} by {stored.shape[1]} nodes where there are {num_nodes} labels", "Expected [N, N]")
+        raise table.unfit(
+            f"{name} joins {stored.shape[0]} by {stored.shape[1]} nodes where there are {num_nodes} labels", "Expected [N, N]"
+        )
     log.info("%s: a scipy matrix in %s format; rows are sources, columns are targets.", path, stored.format.upper())
     matrix = merged(stored, path)
     entries = matrix.nnz

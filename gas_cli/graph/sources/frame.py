@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,12 @@ from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
 from gas_cli.graph.sources.table import PACKED_TEXT, Table, text_form
-from gas_cli.graph.sources.text_table import MISSING
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MISSING = frozenset({"", "#n/a", "#na", "-nan", "<na>", "n/a", "na", "nan", "none", "null"})
+"""What pandas reads as NaN, in lower case: a missing number, not text."""
 SEPARATORS = (",", "\t", ";", "|")
 MOST_HEADER = 1 << 22
 """Characters of a header at most: more is no table."""
@@ -84,16 +86,23 @@ class Frame:
 def layout_of(path: Path) -> Layout:
     """The layout of a text table, from its first two lines. Raises `UserError` for a file that is empty or no text."""
     try:
-        with _opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
+        with open_text(path) as file:
             head = [line for line in (file.readline(MOST_HEADER), file.readline(MOST_HEADER)) if line.strip()]
     except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
         raise UserError(f"{path}: it cannot be read as text ({error}). Save it as UTF-8 text, or as parquet.") from error
     if not head:
         raise UserError(f"{path}: it is empty. Expected a header and one line per row.")
-    separator = _separator(path, head)
+    separator = separator_of(path, head)
     lines = [tuple(cell.strip() for cell in cells) for cells in csv.reader(head, delimiter=separator)]
     second = lines[1] if len(lines) > 1 else ()
-    return Layout(separator, _decimal(separator, second), lines[0], second)
+    return Layout(separator, decimal_of(separator, second), lines[0], second)
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
+    """The text in `path`, unpacked while it is read, without an order mark."""
+    with _opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
+        yield file
 
 
 def _opened(path: Path) -> Any:
@@ -102,22 +111,29 @@ def _opened(path: Path) -> Any:
     return pa.input_stream(str(path), compression="detect")
 
 
-def _separator(path: Path, head: Sequence[str]) -> str:
+def separator_of(path: Path, head: Sequence[str]) -> str:
     """The one that stands equally often in both lines; quoted cells may hold others."""
     counts = {s: [len(cells) for cells in csv.reader(head, delimiter=s)] for s in SEPARATORS}
     several = [s for s, cells in counts.items() if min(cells) > 1]
     even = [s for s in several if len(set(counts[s])) == 1]
     found = even or several
+    if len(found) == 2 and found[0] == "," and all(_with_comma(cell) for cell in next(csv.reader(head[-1:], delimiter=found[1]))):
+        found = found[1:]
     if len(found) > 1:
         shown = " and ".join(map(repr, found))
         raise UserError(f"{path}: its cells may be separated by {shown}. Expected one of them: put cells that hold the other into quotes.")
     return found[0] if found else ","
 
 
-def _decimal(separator: str, second: Sequence[str]) -> str:
+def decimal_of(separator: str, second: Sequence[str]) -> str:
     """A comma, where cells are separated otherwise and one of the first row is a number with one."""
-    comma = separator != "," and any(cell.count(",") == 1 and cell.replace(",", "").lstrip("+-").isdigit() for cell in second)
+    comma = separator != "," and any(_with_comma(cell) for cell in second)
     return "," if comma else "."
+
+
+def _with_comma(cell: str) -> bool:
+    """Whether it is a number with a decimal comma."""
+    return cell.count(",") == 1 and cell.strip().replace(",", "").lstrip("+-").isdigit()
 
 
 def read_frame(path: Path, types: Mapping[str, str] = {}, only: Sequence[str] | None = None) -> Frame:
@@ -215,7 +231,7 @@ def _widen(path: Path, layout: Layout, names: Sequence[str], types: dict[str, st
 def _explained(path: Path, layout: Layout, width: int, words: str) -> UserError:
     """Reads again, slowly, to name the first line that does not fit."""
     try:
-        with _opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
+        with open_text(path) as file:
             reader = csv.reader(file, delimiter=layout.separator)
             for row, cells in enumerate(reader, -1):
                 if row >= 0 and cells and len(cells) != width:
@@ -287,7 +303,7 @@ def _stream_text(path: Path, types: dict[str, str], header: bool) -> Iterator[pa
 def _misfit(path: Path, layout: Layout, names: Sequence[str], types: Mapping[str, str], header: bool, words: str) -> UserError:
     """Reads again, slowly, to name the first cell that is not of its type."""
     fits = {"int64": int, "double": float}
-    with _opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
+    with open_text(path) as file:
         for row, cells in enumerate(csv.reader(file, delimiter=layout.separator), -int(header)):
             if row < 0 or not cells:
                 continue

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
 from gas_cli.graph.node_ids import NodeIds
-from gas_cli.graph.sources.frame import column_names, read_frame
+from gas_cli.graph.sources.frame import column_names, open_text, read_frame
 from gas_cli.graph.sources.names import NODE_COLUMNS, plain
 from gas_cli.graph.sources.table import Table, read_table, text_form
 
@@ -34,8 +34,9 @@ def rows_of_list(path: Path, ids: NodeIds) -> Table:
 def _of_lines(path: Path, ids: NodeIds) -> Table:
     """A first line that is no id and names a column is a header."""
     try:
-        lines = [line.strip().strip('"') for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        with open_text(path) as file:
+            lines = [line.strip().strip('"') for line in file.read().splitlines()]
+    except (OSError, EOFError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: it cannot be read as text ({error}). Expected one id per line, as UTF-8.") from error
     rows = ids.rows_of(lines)
     header = int(len(lines) > 0 and rows[0] < 0 and plain(lines[0]) in NODE_COLUMNS["id"])

@@ -15,10 +15,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gas_cli.config.dataset import FolderConfig
+from gas_cli.config.dataset import FolderConfig, UnlabelledConfig
+from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources.folder_splits import PARTS, node_mask
+from gas_cli.graph.sources.labels import named_classes
 from gas_cli.graph.sources.saved_data import graph_of_values
 from gas_cli.graph.sources.table import Table
 
@@ -34,24 +36,29 @@ class Options:
     undirected: bool = False
     metric: str = "auto"
     num_classes: int | None = None
+    task: str = "auto"
 
-    def config(self) -> FolderConfig:
-        return FolderConfig(undirected=self.undirected, metric=self.metric, num_classes=self.num_classes or 0)
+    def config(self, labelled: bool) -> FolderConfig:
+        kind = FolderConfig if labelled else UnlabelledConfig
+        return kind(undirected=self.undirected, metric=self.metric, num_classes=self.num_classes or 0, task=self.task)
 
 
 def of_values(values: Mapping[str, Any], options: Options) -> Graph:
     """The validated graph of tensors under the names that PyG's `Data` gives them; labels that are texts are names of classes."""
-    y, names = _named_classes(values["y"])
+    labelled = values.get("y") is not None
+    y, names = named_classes(values["y"]) if labelled else (None, ())
+    if names and options.task == REGRESSION:
+        raise UserError(f"y holds texts such as {names[0]!r}: expected numbers with task=regression.")
     x = values["x"]
     x = sp.csr_array(x, copy=True) if sp.issparse(x) else x  # its entries are sorted and added up in place
-    graph = graph_of_values(Path(options.name), dict(values) | {"x": x, "y": y}, options.config())
+    graph = graph_of_values(Path(options.name), dict(values) | {"x": x, "y": y}, options.config(labelled))
     return replace(graph, class_names=names or graph.class_names).validate()
 
 
 def of_edges(edge_index: Any, x: Any, y: Any, parts: Mapping[str, Any], edge_weight: Any, edge_attr: Any, options: Options) -> Graph:
     """See `Graph.from_edges`; `parts` are masks or ids, or None, by `train`, `val`, `test`."""
-    num_nodes = len(y)
-    given = {part: value for part, value in parts.items() if value is not None}
+    num_nodes = x.shape[0] if y is None and hasattr(x, "shape") else len(x if y is None else y)
+    given = {part: value for part, value in parts.items() if value is not None and y is not None}
     if given and "train" not in given:
         raise UserError(
             f"There are {' and '.join(given)} nodes and no train nodes: give them, or none of the three for a graph without split."
@@ -74,9 +81,9 @@ def of_data(data: Any, options: Options) -> Graph:
 
 
 def _complete(values: dict[str, Any], name: str) -> dict[str, Any]:
-    missing = [key for key in ("edge_index", "x", "y") if values.get(key) is None]
+    missing = [key for key in ("edge_index", "x") if values.get(key) is None]
     if missing:
-        raise UserError(f"{name}: the Data has no {', '.join(missing)}: expected edge_index, x and y.")
+        raise UserError(f"{name}: the Data has no {', '.join(missing)}: expected edge_index, x and, to train, y.")
     return values
 
 
@@ -161,17 +168,3 @@ def _mask(value: Any, part: str, num_nodes: int) -> NDArray[np.bool_]:
     if array.shape == (num_nodes,) and array.max() <= 1:
         raise UserError(f"{part} holds zeros and ones for {num_nodes} nodes and may be a mask or ids: make it a mask with astype(bool).")
     return node_mask(Table(Path(part), array), num_nodes)
-
-
-def _named_classes(y: Any) -> tuple[Any, tuple[str, ...]]:
-    """Labels that are texts as the number of their class in alphabetical order, -1 for an empty one; others as they are."""
-    array = y if isinstance(y, Tensor) else np.asarray(y)
-    if isinstance(array, Tensor) or array.dtype.kind not in "UO":
-        return array, ()
-    given = array.tolist() if isinstance(y, np.ndarray) else list(y)  # numpy has made texts of all of them
-    texts = np.array(["" if label is None else label for label in given], dtype=object)
-    if not all(isinstance(label, str) for label in texts):
-        raise UserError("y holds labels of several types: expected whole numbers, or texts.")
-    names = sorted(set(texts) - {""})
-    number = {name: c for c, name in enumerate(names)} | {"": -1}
-    return np.array([number[label] for label in texts]), tuple(names)

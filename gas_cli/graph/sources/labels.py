@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gas_cli.config.dataset import MAX_CLASSES, FolderConfig
+from gas_cli.config.metrics import BINARY, METRICS, MULTI_CLASS, MULTI_LABEL, fitting
+from gas_cli.errors import UserError
 from gas_cli.graph.graph import Split
 from gas_cli.graph.sources.table import Table
 
@@ -20,6 +23,8 @@ MAX_DISTINCT = 10_000
 FEW_DISTINCT = 50
 """As many distinct labels are classes in a graph of any size; of more, each must have two nodes on average."""
 
+OF_ONE_LABEL = ("auto", *(name for name, kind in METRICS.items() if MULTI_LABEL not in kind.tasks))
+"""With these metrics, rows with exactly one 1 are one class per node."""
 UNKNOWN = "-1, nan or an empty cell is an unknown label"
 SHOWN = 6
 
@@ -61,7 +66,8 @@ def _check_whole(labels: Table) -> None:
         raise labels.wrong(
             row,
             f"{values[row]:g} is not a class: this looks like a regression target",
-            f"Expected whole numbers: gas-train only classifies. Divide the target into classes, such as quantiles. {UNKNOWN}",
+            f"Expected whole numbers, which are classes. To predict the numbers type dataset.task=regression; or divide them into classes, "
+            f"such as quantiles. {UNKNOWN}",
         )
 
 
@@ -75,6 +81,20 @@ def _zeros_and_ones(table: Table) -> Table:
             "Expected 0 or 1 in each of several columns, or one column of classes, where -1 is unknown",
         )
     return replace(table, values=np.ascontiguousarray(table.values.astype(np.int64)))
+
+
+def named_classes(y: Any) -> tuple[Any, tuple[str, ...]]:
+    """Labels that are texts as the number of their class in alphabetical order, -1 for an empty one; others as they are."""
+    array = y if isinstance(y, Tensor) else np.asarray(y)
+    if isinstance(array, Tensor) or array.dtype.kind not in "UO":
+        return array, ()
+    given = array.tolist() if isinstance(y, np.ndarray) else list(y)  # numpy has made texts of all of them
+    texts = np.array(["" if label is None else label for label in given], dtype=object)
+    if not all(isinstance(label, str) for label in texts):
+        raise UserError("y holds labels of several types: expected whole numbers, or texts.")
+    names = sorted(set(texts) - {""})
+    number = {name: c for c, name in enumerate(names)} | {"": -1}
+    return np.array([number[label] for label in texts]), tuple(names)
 
 
 def classes_of(labels: Table, config: FolderConfig, names: tuple[str, ...] = ()) -> Classes:
@@ -92,7 +112,7 @@ def classes_of(labels: Table, config: FolderConfig, names: tuple[str, ...] = ())
     if values.ndim == 2:
         if config.num_classes not in (0, values.shape[1]):
             raise labels.unfit(f"it has {values.shape[1]} columns where dataset.num_classes={config.num_classes}", "Correct either")
-        if config.metric not in ("auto", "accuracy") or not _one_hot(values):
+        if config.metric not in OF_ONE_LABEL or not _one_hot(values):
             return Classes(values.astype(np.float32), values.shape[1])
         log.info(
             "%s: every row has exactly one 1, so column c is read as class c; dataset.metric=micro_f1 allows several labels per node.",
@@ -141,7 +161,7 @@ def _distinct(labels: Table) -> Classes:
 
 def _remedy(num_classes: int) -> str:
     classes = f"; if these are classes, type dataset.num_classes={num_classes}" if num_classes <= MAX_CLASSES else ""
-    return f"Divide the target into fewer classes, such as quantiles{classes}"
+    return f"To predict the numbers type dataset.task=regression; or divide the target into fewer classes, such as quantiles{classes}"
 
 
 def _told(labels: Table, classes: Classes) -> Classes:
@@ -176,6 +196,8 @@ def check_metric(labels: Table, classes: Classes, metric: str) -> str:
     several = classes.y.ndim == 2
     if metric == "auto":
         return "micro_f1" if several else "accuracy"
-    if metric != "roc_auc" and several != (metric == "micro_f1"):
-        raise labels.unfit(f"dataset.metric={metric} does not fit {'several labels' if several else 'one label'} per node", "Use auto")
+    task = MULTI_LABEL if several else BINARY if classes.num_classes == 2 else MULTI_CLASS
+    if task not in METRICS[metric].tasks:
+        what = "several labels per node" if several else f"one of {classes.num_classes} classes per node"
+        raise labels.unfit(f"dataset.metric={metric} does not fit a {task} task ({what})", f"Use auto, or one of {fitting(task)}")
     return metric

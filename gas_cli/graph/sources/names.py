@@ -1,4 +1,4 @@
-"""What people call the files and columns of a graph: the one table of names that are recognised.
+"""What people call the files, columns and arrays of a graph: the one table of names that are recognised.
 
 Names are compared in lower case, without spaces, `_`, `-` and `:`. `dataset.columns.ROLE=NAME` says what no name says.
 """
@@ -25,6 +25,25 @@ EDGE_COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
 """What the split of a node may be called, and the part that it means."""
+
+EDGE_LISTS = ("edgeindex", "edges", "edgelist")
+_IDS = ("idx", "ids", "index", "indices", "nodes", "nodeids")
+IDS = {
+    part: tuple(name for word in words for ids in _IDS for name in (f"{word}{ids}", f"{ids}{word}"))
+    for part, words in {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}.items()
+}
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "edge_index": (*EDGE_LISTS, "adj", "adjacency", "adjmatrix", "adjacencymatrix", "a", "network", "homo"),
+    "edge_weight": ("edgeweight", "edgeweights", "weight", "weights"),
+    "edge_attr": ("edgeattr", "edgeattrs", "edgefeatures", "edgefeature", "edgefeat"),
+    "x": ("x", "features", "feature", "feat", "nodefeatures", "nodefeat", "attr", "attrs", "attrmatrix", "attrb", "attributes"),
+    "y": (*NODE_COLUMNS["label"], "nodelabels", "nodelabel", "group", "gnd"),
+    **{f"{part}_mask": (*NODE_COLUMNS[f"{part}_mask"], f"{part}masks", *ids) for part, ids in IDS.items()},
+    "class_names": ("classnames", "classname", "labelnames", "idxtoclass"),
+}
+"""What one file that holds all calls its arrays, by PyG's names; those of `IDS` are node ids instead of masks."""
+PIECES = ("data", "indices", "indptr", "shape", "format", "row", "col", "coords", "offsets")
+"""What follows the name of a sparse matrix, after `_` or `.`, where its arrays are stored one by one."""
 
 
 def plain(name: str) -> str:

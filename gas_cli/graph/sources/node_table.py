@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gas_cli.config.dataset import ColumnsConfig, FolderConfig
+from gas_cli.config.dataset import FolderConfig
+from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.grouping import Grouping
 from gas_cli.graph.node_ids import NodeIds, Repeated
@@ -53,19 +54,19 @@ class NodeTable:
 
 def read_nodes(path: Path, config: FolderConfig) -> NodeTable:
     """Raises `UserError` for columns that may mean two things, that mean nothing, or that hold something else than their name says."""
-    roles = roles_of(path, config.columns)
+    roles = roles_of(path, config)
     types = {roles["id"]: "string"} if "id" in roles else {}  # so that 007 stays 007, and 20 digits stay exact
-    types |= {roles[role]: "string" for role in ("split",) if role in roles}
+    types |= {name: "string" for name in (roles.get("split"), *config.words) if name is not None}
     by, names = config.split_by, column_names(path)
     if by is not None and by not in names:
         near = difflib.get_close_matches(by, names, n=3, cutoff=0.5)
         raise UserError(f"{path}: it has no column {by!r} (dataset.split_by). Expected one of {_listed(near or names)}.")
     frame = without_index(read_frame(path, types, [name for name in names if name == by or name not in config.columns.ignore]), roles)
     ids = _ids(frame, roles["id"]) if "id" in roles else None
-    labels, classes = _labels(frame, roles["label"]) if "label" in roles else (None, ())
-    parts = _parts(frame, roles)
+    labels, classes = _labels(frame, roles["label"], config.task) if "label" in roles and config.labelled else (None, ())
+    parts = _parts(frame, roles) if config.labelled else None
     others = [name for name in frame.names if name not in roles.values() and name != by]
-    features = numbers_of(frame, others, config.encode, "features") if others else None
+    features = numbers_of(frame, others, config, "features") if others else None
     nodes = NodeTable(frame, ids, labels, classes, parts, features, None if by is None else grouping_of(frame, by))
     _say(nodes, roles)
     return nodes
@@ -83,13 +84,16 @@ def without_index(frame: Frame, roles: Mapping[str, str]) -> Frame:
     return frame
 
 
-def roles_of(path: Path, columns: ColumnsConfig) -> dict[str, str]:
+def roles_of(path: Path, config: FolderConfig) -> dict[str, str]:
     """The column of each role that the table has. Raises `UserError` where several may be meant, or the named one is missing."""
-    names = column_names(path)
+    names, columns = column_names(path), config.columns
     for name in columns.ignore:
-        if name not in names:
+        if name not in names and config.labelled:
             log.warning("%s has no column %r, which dataset.columns.ignore names.", path.name, name)
-    return found_roles(path, [name for name in names if name not in columns.ignore], NODE_COLUMNS, vars(columns))
+    asked = dict(vars(columns))
+    if not config.labelled:  # these columns need not be there; where they are, they are no features
+        asked |= {role: asked[role] if asked[role] in names else None for role in ("label", "split")}
+    return found_roles(path, [name for name in names if name not in columns.ignore], NODE_COLUMNS, asked)
 
 
 def found_roles(path: Path, names: list[str], known: Mapping[str, tuple[str, ...]], asked: Mapping[str, Any]) -> dict[str, str]:
@@ -147,19 +151,23 @@ def _typed_ids(texts: Any) -> NodeIds:
 # -- labels ----------------------------------------------------------------------------------------------------------------------------
 
 
-def _labels(frame: Frame, name: str) -> tuple[Table, tuple[str, ...]]:
-    """Numbers as they are, or codes and the names of classes, in alphabetical order."""
+def _labels(frame: Frame, name: str, task: str) -> tuple[Table, tuple[str, ...]]:
+    """Numbers as they are, or codes and the names of classes, in alphabetical order. An empty cell among whole numbers is -1, or nan among
+    targets of a regression, which have no words. Raises `UserError`."""
     import pyarrow as pa
     import pyarrow.compute as cp
 
     column = frame.column(name)
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type):
-        if column.null_count and pa.types.is_integer(column.type):
+        if column.null_count and pa.types.is_integer(column.type) and task != REGRESSION:
             column = cp.fill_null(column, -1)
         return frame.values(name, column.to_numpy()), ()
     if pa.types.is_temporal(column.type):
         raise frame.unfit(f"column {name!r}, read as the label, holds dates", "Name another one: dataset.columns.label=NAME")
     texts = cp.utf8_trim_whitespace(frame.texts(name))
+    if task == REGRESSION:
+        remedy = "Expected a column of numbers with dataset.task=regression. Name another one: dataset.columns.label=NAME"
+        raise frame.unfit(f"column {name!r}, read as the target, holds words", remedy)
     words = tuple(sorted(word for word in cp.unique(texts).to_pylist() if word is not None and word not in UNKNOWN_TEXTS))
     return frame.values(name, codes_of(texts, words)), words
 
@@ -230,6 +238,8 @@ def table_of(rows: list[tuple[str, str, str]]) -> str:
 def _meaning(nodes: NodeTable, role: str) -> str:
     if role == "id":
         return "whole numbers" if nodes.ids is not None and nodes.ids.kind == "integer" else "text"
+    if (role == "label" and nodes.labels is None) or (role != "label" and nodes.parts is None):
+        return "left out: predictions do not need it"
     if role == "label":
         names = nodes.class_names
         shown = ", ".join(names if len(names) <= SHOWN_CLASSES else (*names[: SHOWN_CLASSES - 1], "…"))

@@ -7,12 +7,17 @@ import math
 import warnings
 import weakref
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gas_cli.errors import UserError
 
 MAGIC = b"\x93NUMPY"
 
@@ -100,6 +105,20 @@ def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
             raise ValueError(f"{name} ends too early")
     array = np.frombuffer(content, header.dtype) if content else np.empty(0, header.dtype)
     return array.reshape(header.shape, order="F" if header.fortran_order else "C")
+
+
+@contextmanager
+def intact(what: str, remedy: str) -> Iterator[None]:
+    """Turn what a damaged archive of arrays raises while it is read into a `UserError`; `what` names the file and what it should be."""
+    try:
+        yield
+    except KeyError as error:
+        raise UserError(f"{what} (an array is missing: {error.args[0]}). {remedy}.") from error
+    except MemoryError as error:
+        raise UserError(f"{what.partition(': ')[0]}: it does not fit into memory. Store a smaller matrix, or split it.") from error
+    except (OSError, EOFError, ValueError, TypeError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        # RuntimeError: zipfile's word for a damaged header that seems to ask for a password or another compression
+        raise UserError(f"{what} ({first_line(error)}). {remedy}.") from error
 
 
 def first_line(error: Exception) -> str:

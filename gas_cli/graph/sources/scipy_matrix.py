@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from gas_cli.errors import UserError
 from gas_cli.graph.sources.float32 import say_rounded
-from gas_cli.graph.sources.npy_format import first_line, read_member
+from gas_cli.graph.sources.npy_format import intact, read_member
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +27,11 @@ def read_matrix(path: Path) -> sp.sparray:
     Every array is checked before scipy's C code reads it; nothing is as large as the shape says before the caller has checked the shape.
     Raises `UserError` for a file that is damaged, holds no matrix or anything but numbers.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            stored = [name.removesuffix(".npy") for name in archive.namelist()]
-            if "format" not in stored:
-                raise ValueError(f"it holds the arrays {', '.join(stored[:8]) or '(none)'} and does not name its scipy format")
-            return _matrix(path, stored, lambda name: read_member(archive, name))
-    except KeyError as error:
-        raise _unusable(path, f"an array is missing: {error.args[0]}") from error
-    except MemoryError as error:
-        raise UserError(f"{path}: it does not fit into memory. Store a smaller matrix, or split it.") from error
-    except (OSError, EOFError, ValueError, TypeError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        # RuntimeError: zipfile's word for a damaged header that seems to ask for a password or another compression
-        raise _unusable(path, first_line(error)) from error
+    with intact(f"{path}: it is not an intact scipy matrix", "Write it again with scipy.sparse.save_npz"), zipfile.ZipFile(path) as archive:
+        stored = [name.removesuffix(".npy") for name in archive.namelist()]
+        if "format" not in stored:
+            raise ValueError(f"it holds the arrays {', '.join(stored[:8]) or '(none)'} and does not name its scipy format")
+        return matrix_of(path, stored, lambda name: read_member(archive, name))
 
 
 def merged(matrix: sp.sparray, path: Path) -> sp.csr_array:
@@ -58,8 +48,12 @@ def merged(matrix: sp.sparray, path: Path) -> sp.csr_array:
     return csr if csr.dtype == np.float32 else csr.astype(np.float32)
 
 
-def _matrix(path: Path, stored: list[str], read: Read) -> sp.sparray:
-    form = read("format").item()
+def matrix_of(path: Path, stored: Sequence[str], read: Read) -> sp.sparray:
+    """The matrix whose arrays are called `stored`; without `format`, pointers mean CSR and coordinates mean COO.
+
+    Raises `ValueError` and `KeyError` for arrays that are no matrix.
+    """
+    form = read("format").item() if "format" in stored else "csr" if "indptr" in stored else "coo"
     form = form.decode("ascii", "replace") if isinstance(form, bytes) else str(form)
     shape = _shape(read("shape"))
     data = _numbers(path, read("data"))
@@ -130,7 +124,3 @@ def _numbers(path: Path, data: NDArray[Any]) -> NDArray[Any]:
     say_rounded(path, data, "number", "entry")
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(data, np.float32)
-
-
-def _unusable(path: Path, reason: str) -> UserError:
-    return UserError(f"{path}: it is not an intact scipy matrix ({reason}). Write it again with scipy.sparse.save_npz.")

@@ -23,6 +23,8 @@ TEXT = (".csv", ".tsv", ".tab", ".txt")
 PACKED_TEXT = (".gz", ".bz2", ".zst")
 """What a text table may be packed with; it is unpacked while it is read."""
 
+TEXT_FORMS = tuple(text + packed for text in TEXT for packed in ("", *PACKED_TEXT))
+
 ROWS_AT_A_TIME = 1 << 16
 
 NPY_REMEDY = (
@@ -39,13 +41,15 @@ def text_form(path: Path) -> bool:
 @dataclass(frozen=True)
 class Table:
     """`values` [rows] or [rows, columns] from `path`; `rows` says how its rows are called, `skipped` counts lines before the first row
-    and `dropped` columns before the first column."""
+    and `dropped` columns before the first column; `separator` stands between the cells of a
+    text."""
 
     path: Path
     values: NDArray[Any]
     rows: str = "row"
     skipped: int = 0
     dropped: int = 0
+    separator: str = ","
 
     def wrong(self, row: int, reason: str, remedy: str, command: str = "") -> UserError:
         """The error for one row, counted from 0; in a text file with its line, as editors count. `command` is what to type in a shell."""
@@ -119,10 +123,11 @@ BEGINS_AT_1 = "; these seem to begin at 1, so subtract 1 from the ids in every f
 
 def ids_from_0(table: Table, columns: int) -> str:
     """What to type where the ids in the first `columns` of a table begin at 1; empty for forms without a command."""
-    if table.path.suffix == ".csv":
+    if table.path.suffix in TEXT:
         ids = "; ".join(f"${table.dropped + column + 1}-=1" for column in range(columns))
+        mark = "," if table.separator == "," else repr(table.separator)
         rows = f"NR>{table.skipped} " if table.skipped else ""
-        return in_place(f"awk -F, -v OFS=, '{rows}{{{ids}}} 1'", table.path)
+        return in_place(f"awk -F{mark} -v OFS={mark} '{rows}{{{ids}}} 1'", table.path)
     if table.path.suffix == ".npy":
         change = f"import numpy as np; path = {str(table.path)!r}; np.save(path, np.load(path) - 1)"
         return f"python -c {shlex.quote(change)}"
@@ -134,8 +139,9 @@ def _first(values: NDArray[Any], bad: NDArray[np.bool_]) -> float:
 
 
 def find(folder: Path, stem: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path | None:
-    """The file `<stem><suffix>` in `folder`, or None. Raises `UserError` where there are several."""
-    found = [path for suffix in suffixes if (path := folder / f"{stem}{suffix}").is_file()]
+    """The file `<stem><suffix>` in `folder`, or None; `.csv` stands for every text table. Raises `UserError` where there are several."""
+    several = [form for suffix in suffixes for form in (TEXT_FORMS if suffix == ".csv" else (suffix,))]
+    found = [path for suffix in several if (path := folder / f"{stem}{suffix}").is_file()]
     if len(found) > 1:
         raise UserError(f"{folder} has {' and '.join(path.name for path in found)}: expected one of them. Remove the other.")
     if not found and folder.is_dir() and (other := _other_form(folder, stem)):
@@ -145,7 +151,7 @@ def find(folder: Path, stem: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path 
 
 
 PACKED = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd", ".zip": "unzip"}
-SEPARATED = (".tsv", ".tab", ".txt", ".dat", ".edgelist")
+SEPARATED = (".dat", ".edgelist")
 SPACES_TO_COMMAS = r"sed -E 's/^[ \t]+//; s/[ \t\r]+$//; s/[ \t]+/,/g'"
 
 

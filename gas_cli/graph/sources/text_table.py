@@ -1,4 +1,4 @@
-"""A .csv of a user, as it stands: its numbers, its first line, and the ways in which header and index can be read."""
+"""A text table of a user without known columns: its numbers, its first line, and the ways in which header and index can be read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gas_cli.errors import UserError
-from gas_cli.graph.sources.table import ROWS_AT_A_TIME, SPACES_TO_COMMAS, Table, in_place
+from gas_cli.graph.sources.frame import MISSING, decimal_of, open_text, separator_of
+from gas_cli.graph.sources.labels import named_classes
+from gas_cli.graph.sources.names import NODE_COLUMNS, plain
+from gas_cli.graph.sources.table import PACKED_TEXT, ROWS_AT_A_TIME, SPACES_TO_COMMAS, Table, in_place
 
-MISSING = frozenset({"", "#n/a", "#na", "-nan", "<na>", "n/a", "na", "nan", "none", "null"})
-"""What pandas reads as NaN, in lower case: a missing number, not text."""
 INDEX_NAMES = frozenset({"", "unnamed: 0", "id", "idx", "index", "node", "node_id", "nodeid", "row"})
 """Names of a column that numbers rows; pandas leaves the name empty."""
 
@@ -36,6 +37,7 @@ class TextTable:
     values: NDArray[Any]
     first: tuple[str, ...]
     names: tuple[str, ...] | None
+    separator: str = ","
 
     def readings(self, ordered: bool, columns: int) -> list[Reading]:
         """How this table can be read on its own, given that it needs `columns` beside an index. `ordered` says that row i belongs to node
@@ -83,17 +85,17 @@ class TextTable:
 
     def table(self, reading: Reading) -> Table:
         """The table that this reading gives, whose errors count lines as editors do."""
-        return Table(self.path, self.take(reading), skipped=int(reading.header), dropped=int(reading.index))
+        return Table(self.path, self.take(reading), skipped=int(reading.header), dropped=int(reading.index), separator=self.separator)
 
 
 def read_text(path: Path, dtype: type[np.generic] = np.float64) -> TextTable:
-    """The numbers in a .csv with commas. Raises `UserError` for a file that cannot be read, is empty, or holds anything but numbers below
+    """The numbers in a text table. Raises `UserError` for a file that cannot be read, is empty, or holds anything but numbers below
     its first line."""
-    first, second = _first_lines(path)
+    form, first, second = _first_lines(path)
     if first is None:
         raise UserError(f"{path}: it is empty. Expected one line per row, numbers separated by commas.")
     named = _is_header(first, second)
-    values = _numbers(path, dtype, skip=int(named))
+    values = _numbers(path, form, dtype, skip=int(named))
     if values.shape[0] == 0:
         raise UserError(f"{path}: it has no rows. Expected at least one below its first line.")
     names = tuple(first) if named else None
@@ -101,35 +103,63 @@ def read_text(path: Path, dtype: type[np.generic] = np.float64) -> TextTable:
         names = ("", *names)
     if names is not None and values.shape[1] != len(names):
         raise UserError(f"{path}: its header has {len(names)} cells where the rows have {values.shape[1]}. Expected a name per column.")
-    return TextTable(path, values, tuple(first), names)
+    return TextTable(path, values, tuple(first), names, form["sep"])
 
 
-def _first_lines(path: Path) -> tuple[list[str] | None, list[str]]:
+def read_words(path: Path, header: bool) -> tuple[Table, tuple[str, ...]] | None:
+    """Labels that are words: codes [N], -1 for an empty cell, and the classes in alphabetical order; None where the file holds anything
+    but one column of words, possibly after one that numbers the rows.
+
+    header  whether the first line is one in any case; else it is, where it names a label
+    """
+    import pandas as pd
+
+    form, first, _ = _first_lines(path)
+    header = header or (first is not None and plain(first[-1]) in NODE_COLUMNS["label"])
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(path) as file:
+            cells = pd.read_csv(file, **form, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, skiprows=int(header))
+    except (OSError, ValueError):  # pandas' errors are ValueErrors
+        return None
+    rows = cells.shape[0]
+    if cells.shape[1] == 2 and cells[0].tolist() not in ([str(k) for k in range(rows)], [str(k + 1) for k in range(rows)]):
+        return None
+    words = ["" if cell.lower() in MISSING or cell == "-1" else cell for cell in cells.iloc[:, -1].str.strip()]
+    if cells.shape[1] > 2 or any(_is_number(word) for word in words if word):
+        return None
+    codes, names = named_classes(np.array(words, str))
+    return Table(path, codes, skipped=int(header), dropped=cells.shape[1] - 1), names
+
+
+Form = dict[str, str]
+"""What separates cells and decimals, as pandas calls it."""
+
+
+def _first_lines(path: Path) -> tuple[Form, list[str] | None, list[str]]:
+    try:
+        with open_text(path) as file:
             head = [line for line in (file.readline(), file.readline()) if line]
-            _check_separator(path, head)
-            lines = [[cell.strip() for cell in cells] for cells in csv.reader(head)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            _check_spaces(path, head)
+            separator = separator_of(path, head) if head else ","
+            lines = [[cell.strip() for cell in cells] for cells in csv.reader(head, delimiter=separator)]
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from error
-    return (lines[0] if lines else None), (lines[1] if len(lines) > 1 else [])
+    form = {"sep": separator, "decimal": decimal_of(separator, lines[-1] if lines else ())}
+    return form, (lines[0] if lines else None), (lines[1] if len(lines) > 1 else [])
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(f"{path}: it cannot be read as text ({error}). Save it as UTF-8 with commas, or use .npy.")
 
 
-def _check_separator(path: Path, head: list[str]) -> None:
-    """Raises `UserError` with the command that turns other separators into commas."""
+def _check_spaces(path: Path, head: list[str]) -> None:
+    """Raises `UserError` with the command that turns spaces into commas."""
     last = head[-1].strip() if head else ""
-    if ";" in last:
-        name, command = "semicolons", "tr ',;' '.,'" if "," in last else "tr ';' ','"
-    elif "," not in last and len(last.split()) > 1 and not any(text in last for text in "\"'"):
-        name, command = "tabs" if "\t" in last else "spaces", SPACES_TO_COMMAS
-    else:
+    if any(mark in last for mark in ",;|\t\"'") or len(last.split()) < 2:
         return
-    found = f"{last[:40]!r} has {name} between its cells"
-    raise Table(path, np.empty(0)).wrong(len(head) - 1, found, "Expected commas", in_place(command, path))
+    found = f"{last[:40]!r} has spaces between its cells"
+    command = in_place(SPACES_TO_COMMAS, path) if path.suffix not in PACKED_TEXT else ""
+    raise Table(path, np.empty(0)).wrong(len(head) - 1, found, "Expected commas", command)
 
 
 def _is_header(first: list[str], second: list[str]) -> bool:
@@ -150,36 +180,46 @@ def _is_number(cell: str) -> bool:
     return "_" not in cell  # Python's 1_000 is text elsewhere
 
 
-def _numbers(path: Path, dtype: type[np.generic], skip: int) -> NDArray[Any]:
+def _numbers(path: Path, form: Form, dtype: type[np.generic], skip: int) -> NDArray[Any]:
     import pandas as pd
 
     try:
-        values: NDArray[Any] = pd.read_csv(path, header=None, dtype=dtype, skip_blank_lines=False, skiprows=skip).to_numpy()
+        with open_text(path) as file:
+            values: NDArray[Any] = pd.read_csv(file, **form, header=None, dtype=dtype, skip_blank_lines=False, skiprows=skip).to_numpy()
     except pd.errors.EmptyDataError:
         return np.empty((0, 0))
     except pd.errors.ParserError as error:
         reason = str(error).partition("error: ")[2].strip() or str(error)  # "Expected 2 fields in line 5, saw 3"
-        raise UserError(f"{path}: {reason}. Expected the same number of cells, separated by commas, in every line.") from error
-    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: {reason}. Expected the same number of cells, separated by {_NAMES[form['sep']]}, in every line."
+        ) from error
+    except (OSError, EOFError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
     except ValueError as error:
-        raise _non_numeric(path, skip) from error
+        raise _non_numeric(path, form, skip) from error
     return values
 
 
-def _non_numeric(path: Path, skip: int) -> UserError:
+_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "|"}
+
+
+def _non_numeric(path: Path, form: Form, skip: int) -> UserError:
     """Read again, as text, to find the first cell that is no number."""
     import pandas as pd
 
     first = 0
-    for piece in pd.read_csv(path, header=None, dtype=str, skip_blank_lines=False, skiprows=skip, chunksize=ROWS_AT_A_TIME):
-        bad = (piece.apply(pd.to_numeric, errors="coerce").isna() & piece.notna()).to_numpy()
-        if bad.any():
-            row, column = np.argwhere(bad)[0].tolist()
-            table = Table(path, bad, skipped=skip)
-            found = f"{piece.iat[row, column]!r} in column {column} is not a number"
-            return table.wrong(first + row, found, *_remedy(path, piece.iloc[:, column].dropna().tolist()))
-        first += len(piece)
+    with open_text(path) as file:
+        for piece in pd.read_csv(
+            file, sep=form["sep"], header=None, dtype=str, skip_blank_lines=False, skiprows=skip, chunksize=ROWS_AT_A_TIME
+        ):
+            numbers = piece.replace(",", ".", regex=True) if form["decimal"] == "," else piece
+            bad = (numbers.apply(pd.to_numeric, errors="coerce").isna() & piece.notna()).to_numpy()
+            if bad.any():
+                row, column = np.argwhere(bad)[0].tolist()
+                table = Table(path, bad, skipped=skip)
+                found = f"{piece.iat[row, column]!r} in column {column} is not a number"
+                return table.wrong(first + row, found, *_remedy(path, piece.iloc[:, column].dropna().tolist()))
+            first += len(piece)
     return UserError(f"{path}: a number in it is too large. Expected numbers of at most 64 bits.")
 
 
@@ -191,5 +231,5 @@ def _remedy(path: Path, cells: list[str]) -> tuple[str, str]:
         expected = (
             f"Expected node ids, which are rows of the labels from 0. If {cells[0]!r} is row {cells[0][len(head) :]}, delete the text"
         )
-        return expected, in_place(f"sed 's/{head}//g'", path)
+        return expected, in_place(f"sed 's/{head}//g'", path) if path.suffix not in PACKED_TEXT else ""
     return "Expected numbers only: encode or remove the text; a node's id is its row in the labels, from 0", ""

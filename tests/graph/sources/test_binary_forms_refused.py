@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io
 import scipy.sparse as sp
 import torch
 from hypothesis import settings
@@ -215,7 +216,17 @@ def damaged_copies(content: bytes, seed: int, count: int) -> list[bytes]:
 
 @pytest.mark.parametrize(
     ("name", "checked"),
-    [("features.npy", False), ("edges.npy", False), ("edge_weight.npy", False), ("edges.npz", True), ("data.pt", True), ("old.pt", False)],
+    [
+        ("features.npy", False),
+        ("edges.npy", False),
+        ("edge_weight.npy", False),
+        ("edges.npz", True),
+        ("data.pt", True),
+        ("old.pt", False),
+        ("data.npz", True),
+        ("data.mat", True),
+        ("plain.mat", False),
+    ],
 )
 def test_damaged_bytes_end_as_the_same_graph_or_one_message(tmp_path: Path, name: str, checked: bool) -> None:
     """Contents with a checksum cannot change unseen; others may hold other numbers, which no reader can know."""
@@ -223,6 +234,13 @@ def test_damaged_bytes_end_as_the_same_graph_or_one_message(tmp_path: Path, name
     if name.endswith(".pt"):
         values = tensors(plain, torch.int64, torch.float32, torch.bool)
         target = source = write_saved(tmp_path / name, values, "data" if checked else "legacy")
+    elif name.endswith(".mat"):
+        target = source = tmp_path / name
+        values = {key: value.numpy() for key, value in tensors(plain, torch.int64, torch.float32, torch.bool).items()}
+        scipy.io.savemat(source, values, do_compression=checked)
+    elif name == "data.npz":
+        target = source = tmp_path / name
+        np.savez_compressed(source, **tensors(plain, torch.int64, torch.float32, torch.bool))
     else:
         write = write_matrices if name.endswith("npz") else write_arrays
         arguments: Any = ("csc", "<f4", True) if name.endswith("npz") else ("<i4", "<f4", "?", False)

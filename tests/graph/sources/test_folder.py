@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import Data
 
 from gas_cli.config.compose import compose_config
+from gas_cli.config.metrics import METRICS
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.sources import table
@@ -164,10 +166,24 @@ def test_unknown_labels_outside_the_splits_and_more_classes_than_seen(write: Wri
 
 def test_the_metric_of_a_binary_task_can_be_chosen(write: Write) -> None:
     assert load(write(labels=np.arange(N) % 2), metric="roc_auc").metric == "roc_auc"
-    with pytest.raises(UserError, match="has 4 classes and metric roc_auc: expected two classes"):
-        load(write(), metric="roc_auc")
-    with pytest.raises(UserError, match=r"labels.npy: dataset.metric=micro_f1 does not fit one label per node"):
-        load(write(), metric="micro_f1")
+    fitting = "Use auto, or one of accuracy, balanced_accuracy, macro_f1, micro_f1"
+    for metric in ("roc_auc", "average_precision"):
+        wrong = rf"labels.npy: dataset.metric={metric} does not fit a multi-class task \(one of 4 classes per node\). {fitting}\."
+        with pytest.raises(UserError, match=wrong):
+            load(write(), metric=metric)
+    several = np.random.default_rng(1).integers(0, 2, (N, 5))
+    with pytest.raises(UserError, match=r"does not fit a multi-label task .* one of macro_f1, micro_f1, average_precision, roc_auc\."):
+        load(write(labels=several), metric="balanced_accuracy")
+    with pytest.raises(UserError, match="has a multi-class task and metric roc_auc: expected one of accuracy, balanced_accuracy"):
+        replace(load(write()), metric="roc_auc").validate()
+
+
+def test_every_metric_that_fits_the_task_is_taken(write: Write) -> None:
+    labels = {"binary": np.arange(N) % 2, "multi-class": arrays()["labels"], "multi-label": np.random.default_rng(1).integers(0, 2, (N, 5))}
+    for task, values in labels.items():
+        for name in (name for name, kind in METRICS.items() if task in kind.tasks):
+            graph = load(write(labels=values), metric=name)
+            assert (graph.metric, graph.task) == (name, task)
 
 
 @settings(max_examples=15)

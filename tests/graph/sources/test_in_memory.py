@@ -166,7 +166,7 @@ def with_node(**attributes: Any) -> Any:
         (edges(metric="best"), "dataset.metric=best is not valid"),
         (lambda: Graph.from_pyg(X), "Expected a torch_geometric.data.Data"),
         (lambda: Graph.from_pyg(HeteroData()), r"Data with edge_index|data\.to_homogeneous"),
-        (lambda: Graph.from_pyg(data(y=None)), "the Data has no y"),
+        (lambda: Graph.from_pyg(data(x=None)), "the Data has no x"),
         (
             lambda: Graph.from_pyg(data(train_mask=None)),
             "no tensor train_mask. .*Without any mask, dataset.make_split=random",

@@ -1,0 +1,111 @@
+"""Other data for a trained model: which settings of the dataset may differ, and a graph in the columns and classes of the training."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gas_cli.config.compose import compose_config, load_config
+from gas_cli.config.dataset import GIVEN, SPLIT_SETTINGS, DatasetConfig, FolderConfig, UnlabelledConfig
+from gas_cli.config.partitioner import PartsOfSize
+from gas_cli.config.root import Config
+from gas_cli.errors import UserError
+from gas_cli.graph.fitting import fit_columns
+from gas_cli.graph.graph import Graph
+from gas_cli.graph.schema import Schema
+from gas_cli.prepared.problem import Problem
+
+log = logging.getLogger(__name__)
+
+LABELLED = ("labels", "masks", "classes", "class names", "task")
+"""Fingerprints of what predictions on other data do not read."""
+
+
+def with_data(config: Config, path: Path, settings: Sequence[str], state: Mapping[str, Any]) -> Config:
+    """The configuration `config`, saved in `path`, with the dataset that `settings` describe: settings of the run's dataset, such as
+    `dataset.path=DIR`, or a dataset by name and its settings. Of a user's graph labels and splits are not read.
+
+    state  the checkpoint. Raises UserError.
+    """
+    for setting in settings:
+        if not setting.startswith(("dataset=", "dataset.")):
+            raise UserError(f"{setting} is not valid: expected settings of the graph to predict on, such as dataset.path=DIR.")
+    if any(setting.startswith("dataset=") for setting in settings):
+        dataset = compose_config(list(settings)).dataset
+    elif config.dataset.name == GIVEN:
+        raise UserError(
+            f"{settings[0]} is not valid: the graph of this run was passed in Python, so it has no such setting. "
+            "Type dataset=folder dataset.path=DIR, or pass another graph: gas_cli.predict(folder, graph=graph)."
+        )
+    else:
+        dataset = load_config(path, settings).dataset
+    if isinstance(dataset, FolderConfig):
+        schema = trained_on(state).schema
+        words = [column.name for column in (*schema.features, *schema.edge_attributes) if column.kind == "words"]
+        kept = {field.name: getattr(dataset, field.name) for field in fields(dataset) if field.name not in SPLIT_SETTINGS}
+        left_out = [name for name in (dataset.split_by, *dataset.columns.ignore) if name is not None]
+        dataset = UnlabelledConfig(**kept | {"columns": replace(dataset.columns, ignore=left_out)}, words=words)
+    return replace(config, dataset=dataset)
+
+
+def of_any_size(config: Config, state: Mapping[str, Any]) -> Config:
+    """The same with parts as large as in the training of the checkpoint `state`: exact predictions do not depend on the parts."""
+    nodes = state["fingerprint"]["graph"].get("nodes", "")
+    saved = {field.name: getattr(config.partitioner, field.name) for field in fields(config.partitioner)}
+    if config.partitioner.name == "file":  # its parts are those of the nodes of the training
+        saved |= {"name": "metis", "file": ""}
+    return replace(config, partitioner=PartsOfSize(**saved, nodes=int(nodes) if nodes.isdecimal() else 1))
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What a checkpoint says of the graph of the training (`Graph.described`)."""
+
+    schema: Schema
+    num_classes: int
+    class_names: tuple[str, ...]
+    columns_of_y: int
+    regression: bool
+
+    def unknown(self, num_nodes: int) -> Tensor:
+        """y of so many nodes, none of which has a label."""
+        size = (num_nodes, self.columns_of_y) if self.columns_of_y else (num_nodes,)
+        if self.regression:
+            return torch.full(size, float("nan"))
+        return torch.zeros(size) if self.columns_of_y else torch.full(size, -1)
+
+
+def trained_on(state: Mapping[str, Any]) -> TrainedOn:
+    """Raises UserError where the checkpoint does not say it."""
+    try:
+        stored = state["schema"]
+        names, columns = tuple(map(str, stored["class_names"])), int(stored["columns_of_y"])
+        return TrainedOn(Schema.from_json(stored), int(stored["num_classes"]), names, columns, bool(stored["regression"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"it does not say what the model was trained on ({error!r}): it is damaged, or of an earlier version of gas-train. "
+            "Restore an intact copy, or start the run again."
+        ) from error
+
+
+def source_of(dataset: DatasetConfig, graph: Graph) -> str:
+    """What messages call the graph."""
+    return dataset.path if isinstance(dataset, FolderConfig) else graph.name
+
+
+def as_trained(problem: Problem, state: Mapping[str, Any], dataset: DatasetConfig) -> Problem:
+    """The problem in the columns of the training (`fit_columns`); without labels also with its classes, all labels unknown.
+
+    state  a checkpoint. Raises UserError for other columns, and for a checkpoint whose schema is damaged or missing."""
+    trained = trained_on(state)
+    graph = fit_columns(problem.graph, trained.schema, source_of(dataset, problem.graph))
+    if graph.num_classes == 0:
+        y, classes = trained.unknown(graph.num_nodes), trained.num_classes
+        graph = replace(graph, y=y, num_classes=classes, class_names=trained.class_names, regression=trained.regression)
+    return replace(problem, graph=graph)
