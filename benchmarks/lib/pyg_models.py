@@ -22,7 +22,7 @@ def build(settings: ModelConfig, in_channels: int, out_channels: int, degrees: T
 
 
 class Layers(nn.Module):
-    """Convolution, batch norm, activation, dropout; the last layer is a convolution alone."""
+    """Convolution, batch norm, activation, dropout; the last layer is only a convolution."""
 
     def __init__(self, settings: Any, in_channels: int, out_channels: int, degrees: Tensor, cached: bool) -> None:
         super().__init__()

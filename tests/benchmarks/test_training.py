@@ -169,7 +169,7 @@ def test_every_variant_learns(variant: str) -> None:
 
 
 def test_the_race_of_ours_is_the_training_of_gas_train() -> None:
-    """Two epochs and their evaluations, beside a trainer that runs as always."""
+    """Two epochs and their evaluations, next to a trainer that runs as always."""
     config = compose_config([*SMALL, *GCN, "evaluation.every=null", "history.refresh=null", "trainer.epochs=2"])
     epoch, accuracy = our_racer(config)
     measured = [(epoch(), accuracy())[1] for _ in range(2)][-1]
