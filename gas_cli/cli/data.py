@@ -24,7 +24,7 @@ usage: gas-data check DIR [SETTING=VALUE ...] [model=NAME] [model.SETTING=VALUE 
        gas-data clean [--all | older=DAYSd | NAME ...] [partitioner.cache=DIR]
 
 check DIR shows what gas-train will see of a graph: nodes, edges, degrees, components, features,
-label balance, homophily and splits. An error is reported with its file, row, reason and remedy.
+label balance, homophily, splits, the halo of its parts and which method fits. An error is reported with its file, row, reason and remedy.
 DIR is a folder of tables, one of them, or a .pt file (docs/own-graph.md). The model decides
 which edge weights are accepted and read (default: gcn). Settings of the graph and their defaults:
 {settings}
@@ -95,13 +95,14 @@ def _run(argv: list[str]) -> None:
     from gas_cli.graph.describe import describe
     from gas_cli.graph.load import load_graph
     from gas_cli.graph.make_splits import with_splits
+    from gas_cli.report.outlook import outlook
     from gas_cli.report.remarks import remarks
 
     with logged_as_notes():
         graph = with_splits(load_graph(settings, progress=True), settings)
     for line in remarks(graph, settings, model):
         print(f"{NOTE}{line}")
-    print(describe(graph))
+    print(describe(graph, outlook(graph, model)))
 
 
 def _prepare(overrides: list[str]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from gas_cli.config.checks import MAX_SEED, require, require_between, require_name, require_non_negative, require_positive, require_whole
@@ -15,6 +17,8 @@ ENCODINGS = ("onehot",)
 FOLDER_METRICS = ("auto", *METRICS)
 TASKS = ("auto", REGRESSION)
 ANSWERS = ("auto", "true", "false")
+FOLDER = "folder"
+"""`dataset.name` of a user's graph."""
 GIVEN = "given"
 """`dataset.name` of a run whose graph a program has given: no file of it is known."""
 GRAPH_SEED = "Seed of the graph, independent of `seed`."
@@ -25,6 +29,8 @@ SHARES = (0.6, 0.2, 0.2)
 MAX_FOLDS = 10_000
 SPLIT_SETTINGS = ("split", "make_split", "shares", "split_by", "split_seed", "folds")
 """What a graph that a program gives is divided by; the other settings of a dataset are about files."""
+ONE_FILE = (".pt", ".npz", ".mat")
+"""Files that hold a whole graph."""
 MAX_CLASSES = 1_000_000
 """Bound of `dataset.num_classes`: an output layer of more classes is a mistake, or ends without memory."""
 
@@ -51,6 +57,11 @@ class DatasetConfig:
         "K-fold cross-validation: K runs, in each of which another fold tests and the next one validates; the summary holds mean and std.",
     )
     download: bool = setting(True, "Fetch missing files where the network allows.")
+
+    @property
+    def title(self) -> str:
+        """What the graph is called in tables, pictures and names of folders."""
+        return self.name
 
     def __post_init__(self) -> None:
         require_name("dataset.name", self.name)
@@ -171,7 +182,7 @@ class FolderConfig(DatasetConfig):
 
     labelled: ClassVar[bool] = True
     words: ClassVar[Sequence[str]] = ()
-    name: str = "folder"
+    name: str = FOLDER
     path: str = setting("", "Folder of [tables](own-graph.md), or one file that holds all.")
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     encode: str | None = setting(None, "`onehot`: columns of words become a column of 0 and 1 per word; null: they are refused.", ENCODINGS)
@@ -189,6 +200,11 @@ class FolderConfig(DatasetConfig):
         "A first column 0, 1, 2… of a .csv numbers its rows; `auto` decides by all files together.",
         ANSWERS,
     )
+
+    @property
+    def title(self) -> str:
+        """The name of the path; that of the dataset where a package reads files in another way."""
+        return name_of_path(self.path) if self.name == FOLDER else self.name
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -214,6 +230,14 @@ class FolderConfig(DatasetConfig):
             require(self.num_classes == 0, "dataset.num_classes", self.num_classes, "0 with dataset.task=regression, which has no classes")
         else:
             require(not of_numbers, "dataset.metric", self.metric, "a metric of classes, or dataset.task=regression with it")
+
+
+def name_of_path(path: str) -> str:
+    """What a user's graph is called: as its folder, or its one file without suffix; `folder` where the path has no name."""
+    place = Path(os.path.abspath(os.path.expanduser(path))) if path else Path()
+    if place.suffix in ONE_FILE and not os.path.isdir(place):
+        return place.stem
+    return (place.parent if os.path.isfile(place) else place).name or FOLDER  # a file is one of the folder's two tables
 
 
 @dataclass

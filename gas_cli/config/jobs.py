@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gas_cli.config.dataset import FOLDER, name_of_path
 from gas_cli.config.flat import flat
 from gas_cli.config.removed import without_removed
 from gas_cli.errors import UserError
 
 RESOLVER = "job_folder"
 """`hydra.sweep.subdir: ${job_folder:}` in conf/config.yaml."""
+RUN_NAME = "run_name"
+"""`${run_name:}` in `hydra.run.dir` of conf/config.yaml: graph and model."""
 MAX_LABEL = 80
 
 
@@ -38,13 +41,15 @@ def planned_jobs(arguments: Sequence[str], sweeper: Any) -> list[list[str]]:
 
 
 def register_job_folders(jobs: Sequence[Sequence[str]] = ()) -> None:
-    """Make `${job_folder:}` known to OmegaConf; launchers with processes of their own take it there. Names show what differs in `jobs`."""
+    """Make `${job_folder:}` and `${run_name:}` known to OmegaConf; launchers with processes of their own take it
+    there. Names show what differs in `jobs`."""
     from omegaconf import OmegaConf
 
     keys = [override.partition("=")[0] for job in jobs for override in job]
     values = {key: {override for job in jobs for override in job if override.partition("=")[0] == key} for key in dict.fromkeys(keys)}
     differing = tuple(key for key, found in values.items() if len(found) > 1)
     OmegaConf.register_new_resolver(RESOLVER, functools.partial(_job_folder, differing), replace=True)
+    OmegaConf.register_new_resolver(RUN_NAME, _run_name, replace=True)
 
 
 def identity(composed: Any) -> str:
@@ -75,7 +80,17 @@ def _job_folder(differing: Sequence[str], *, _root_: Any) -> str:
     if earlier:
         return earlier[0]
     shown = [override.lstrip("+~") for override in _root_.hydra.overrides.task if override.partition("=")[0] in differing]
-    return f"{_label(shown or [_root_.dataset.name, _root_.model.name, f'seed={_root_.seed}'])}-{digest}"
+    return f"{_label(shown or [_graph_name(_root_), _root_.model.name, f'seed={_root_.seed}'])}-{digest}"
+
+
+def _run_name(*, _root_: Any) -> str:
+    return f"{_label([_graph_name(_root_)])}-{_root_.model.name}"
+
+
+def _graph_name(composed: Any) -> str:
+    """As `DatasetConfig.title`, of settings that are not checked yet."""
+    dataset = composed.dataset
+    return name_of_path(str(dataset.get("path") or "")) if dataset.name == FOLDER else str(dataset.name)
 
 
 def _label(words: Sequence[str]) -> str:

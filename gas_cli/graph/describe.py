@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +20,8 @@ SHOWN_SPLITS = 3
 ROWS_AT_A_TIME = 1 << 17
 
 
-def describe(graph: Graph) -> str:
-    """One `name: value` per line; `notes` are what is likely to be a mistake."""
+def describe(graph: Graph, more: Sequence[tuple[str, str]] = ()) -> str:
+    """One `name: value` per line, `more` at the end; `notes` are what is likely to be a mistake."""
     rows = [
         ("graph", graph.name),
         ("nodes", f"{graph.num_nodes:,}"),
@@ -30,6 +31,7 @@ def describe(graph: Graph) -> str:
         ("metric", graph.metric),
         *_labels(graph),
         *_splits(graph),
+        *more,
     ]
     width = max(len(name) for name, _ in rows) + 1
     return "\n".join(f"{name + ':':<{width}} {value}" for name, value in rows)
@@ -37,8 +39,19 @@ def describe(graph: Graph) -> str:
 
 def edge_homophily(graph: Graph) -> float:
     """Share of the edges that join two nodes of one class, among those whose ends both have a label; nan where there are none."""
+    return homophily(graph)[0]
+
+
+def homophily(graph: Graph) -> tuple[float, float]:
+    """`edge_homophily`, and the same adjusted for the classes' degrees (Platonov et al. 2023), nan where it has no value:
+
+        (h − Σ_c p_c²) / (1 − Σ_c p_c²),   p_c = the share of the edges' ends that have class c
+
+    1: all edges join equal classes; 0: as many as by chance, whatever the sizes of the classes; below 0: fewer.
+    """
     y, rowptr, col = graph.y.numpy(), graph.adj.rowptr.numpy(), graph.adj.col.numpy()
     same = known = 0
+    ends = np.zeros(graph.num_classes, np.int64)
     for start in range(0, graph.num_nodes, ROWS_AT_A_TIME):
         stop = min(start + ROWS_AT_A_TIME, graph.num_nodes)
         target = np.repeat(y[start:stop], np.diff(rowptr[start : stop + 1]))
@@ -46,14 +59,18 @@ def edge_homophily(graph: Graph) -> float:
         both = (target >= 0) & (source >= 0)
         known += int(both.sum())
         same += int((both & (target == source)).sum())
-    return same / known if known else float("nan")
+        for end in (source[both], target[both]):
+            ends += np.bincount(end, minlength=graph.num_classes)
+    if not known:
+        return float("nan"), float("nan")
+    share, chance = same / known, float(np.square(ends / (2 * known)).sum())
+    return share, (share - chance) / (1 - chance) if ends.max() < 2 * known else float("nan")
 
 
 def notes(graph: Graph) -> list[str]:
     """What is allowed, but seldom meant, in one line each."""
     found = [*_direction_notes(graph), *_weight_notes(graph)]
-    alone = int((_degrees(graph.adj) + np.bincount(graph.adj.col.numpy(), minlength=graph.num_nodes) == 0).sum())
-    if alone:
+    if alone := _isolated(graph):
         found.append(f"{alone:,} node(s) have no edge.")
     for number, split in enumerate(() if graph.regression else graph.splits):
         untrained = np.flatnonzero((_class_counts(graph, split.train.numpy()) == 0) & (_class_counts(graph) > 0))
@@ -91,14 +108,28 @@ def _edge_attributes(graph: Graph) -> str:
 
 
 def _structure(graph: Graph) -> list[tuple[str, str]]:
-    degree = _degrees(graph.adj)
     count, component = csgraph.connected_components(graph.adj.to_scipy(), directed=True, connection="weak")
     largest = int(np.bincount(component).max())
-    low, middle, high = (int(value) for value in np.percentile(degree, (0, 50, 99), method="nearest"))
+    out = [] if graph.symmetric else [("out-degree", _spread(_out_degrees(graph.adj)))]
     return [
-        ("in-degree", f"mean {degree.mean():.1f}, least {low}, median {middle}, 99 % {high}, most {int(degree.max())}"),
+        ("in-degree", _spread(_degrees(graph.adj))),
+        *out,
+        ("isolated", f"{_isolated(graph):,} nodes without an edge"),
         ("components", f"{count:,}; the largest has {largest:,} nodes ({100 * largest / graph.num_nodes:.1f} %)"),
     ]
+
+
+def _spread(degree: NDArray[np.int64]) -> str:
+    low, middle, high = (int(value) for value in np.percentile(degree, (0, 50, 99), method="nearest"))
+    return f"mean {degree.mean():.1f}, least {low}, median {middle}, 99 % {high}, most {int(degree.max())}"
+
+
+def _isolated(graph: Graph) -> int:
+    return int((_degrees(graph.adj) + _out_degrees(graph.adj) == 0).sum())
+
+
+def _out_degrees(adj: CSR) -> NDArray[np.int64]:
+    return np.bincount(adj.col.numpy(), minlength=adj.num_rows)
 
 
 def _degrees(adj: CSR) -> NDArray[np.int64]:
@@ -133,12 +164,19 @@ def _labels(graph: Graph) -> list[tuple[str, str]]:
     known = int(counts.sum())
     name = graph.class_names or tuple(map(str, range(graph.num_classes)))
     balance = ", ".join(f"{name[c]}: {counts[c]:,} ({100 * counts[c] / max(known, 1):.1f} %)" for c in order)
-    chance = float(np.square(counts / max(known, 1)).sum())
+    share, adjusted = homophily(graph)
+    level = "" if np.isnan(adjusted) else f"; adjusted {adjusted:.3f} (1: all of them, 0: as many as by chance)"
     return [
-        ("classes", f"{graph.num_classes}; {graph.num_nodes - known:,} nodes without label"),
+        ("classes", f"{graph.num_classes}; {graph.num_nodes - known:,} nodes without label{_imbalance(counts)}"),
         ("balance", balance + rest),
-        ("homophily", f"{edge_homophily(graph):.3f} of the edges join equal classes (by chance {chance:.3f})"),
+        ("homophily", f"{share:.3f} of the edges join equal classes{level}"),
     ]
+
+
+def _imbalance(counts: NDArray[np.int64]) -> str:
+    """Among the classes that have a node."""
+    there = counts[counts > 0]
+    return f"; the largest has {there.max() / there.min():.1f} times the nodes of the smallest" if there.size > 1 else ""
 
 
 def _numbers(values: Tensor) -> str:

@@ -66,10 +66,10 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
 
 
 def named(dataset: DatasetConfig, model: ModelConfig, method: MethodConfig, graph: Graph, seed: int) -> dict[str, Any]:
-    """The first part of the summary: what runs. A graph that a program has given has its own name."""
+    """The first part of the summary: what runs. A graph that a program has given has its own name, a user's graph that of its path."""
     return {
         "status": "running",
-        "dataset": graph.name if dataset.name == GIVEN else dataset.name,
+        "dataset": graph.name if dataset.name == GIVEN else dataset.title,
         "model": model.name,
         "method": method.name,
         "seed": seed,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gas_cli.config.compose import load_overrides
+from gas_cli.config.dataset import FOLDER, name_of_path
 from gas_cli.config.jobs import flat_settings
 from gas_cli.config.metrics import METRICS
 from gas_cli.errors import UserError
@@ -47,9 +48,11 @@ class JobRow:
     selected: float | None = None
 
     def setting(self, key: str) -> Any:
-        """The value of a setting, or of a group (`model`) the name in it; what was typed where the configuration does not say it."""
+        """The value of a setting, or of a group (`model`) the name in it; what was typed where the configuration does not say it. A user's
+        graph is called by its path."""
         typed = dict(override.lstrip("+~").partition("=")[::2] for override in self.overrides)
-        return self.settings.get(key, self.settings.get(f"{key}.name", typed.get(key)))
+        value = self.settings.get(key, self.settings.get(f"{key}.name", typed.get(key)))
+        return name_of_path(str(self.setting("dataset.path") or "")) if (key, value) == ("dataset", FOLDER) else value
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -59,7 +62,7 @@ class JobRow:
     @property
     def scale(self) -> Any:
         """Jobs whose results can be compared share it."""
-        return self.setting("dataset"), self.chosen_by
+        return self.setting("dataset"), self.setting("dataset.path"), self.chosen_by
 
     @property
     def chosen_by(self) -> str:

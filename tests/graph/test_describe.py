@@ -9,6 +9,7 @@ from torch_geometric.utils import homophily
 
 from gas_cli.graph import describe as module
 from gas_cli.graph.describe import describe, edge_homophily, notes
+from gas_cli.graph.describe import homophily as homophilies
 from gas_cli.graph.graph import Graph
 from tests.builders import make_graph, random_adjacency
 
@@ -34,6 +35,35 @@ def test_nodes_without_label_are_left_out_of_homophily() -> None:
     assert edge_homophily(graph) == 1.0
 
 
+@pytest.mark.parametrize("block", [7, 1000])
+def test_adjusted_homophily_is_the_assortativity_of_networkx(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS_AT_A_TIME", block)
+    matrix = random_adjacency(40, 5, 0)
+    graph = make_graph(matrix)
+    other = nx.from_scipy_sparse_array(matrix)
+    nx.set_node_attributes(other, dict(enumerate(graph.y.tolist())), "y")
+    assert homophilies(graph)[1] == pytest.approx(nx.attribute_assortativity_coefficient(other, "y"))
+
+
+def test_adjusted_homophily_of_directed_edges_and_unknown_labels() -> None:
+    matrix = random_adjacency(40, 5, 1, directed=True)
+    graph = make_graph(matrix, directed=True)
+    graph.y[::7] = -1
+    y = graph.y.tolist()
+    edges = [(y[v], y[w]) for v, w in zip(*matrix.nonzero(), strict=True) if y[v] >= 0 and y[w] >= 0]
+    degree = {c: sum((v == c) + (w == c) for v, w in edges) for c in range(3)}
+    chance = sum((d / (2 * len(edges))) ** 2 for d in degree.values())
+    share = sum(v == w for v, w in edges) / len(edges)
+    assert homophilies(graph) == pytest.approx((share, (share - chance) / (1 - chance)))
+
+
+def test_adjusted_homophily_has_no_value_with_a_single_class() -> None:
+    graph = make_graph(sp.csr_array(1 - np.eye(6)))
+    graph.y.fill_(1)
+    assert edge_homophily(graph) == 1 and np.isnan(homophilies(graph)[1])
+    assert value_of(graph, "homophily") == "1.000 of the edges join equal classes"
+
+
 @pytest.mark.parametrize("directed", [False, True])
 def test_components_and_degrees_are_those_of_networkx(directed: bool) -> None:
     matrix = random_adjacency(60, 1.5, 3, directed)
@@ -41,14 +71,20 @@ def test_components_and_degrees_are_those_of_networkx(directed: bool) -> None:
     other = nx.from_scipy_sparse_array(matrix.T, create_using=nx.DiGraph)  # rows are targets here
     parts = [len(part) for part in nx.weakly_connected_components(other)]
     assert value_of(graph, "components").startswith(f"{len(parts)}; the largest has {max(parts)} nodes")
-    degree = [d for _, d in other.in_degree()]
-    assert f"mean {np.mean(degree):.1f}, least {min(degree)}," in value_of(graph, "in-degree")
-    assert value_of(graph, "in-degree").endswith(f"most {max(degree)}")
+    for row, degrees in {"in-degree": other.in_degree(), "out-degree": other.out_degree()}.items():
+        if row == "in-degree" or directed:  # the same in both directions otherwise
+            degree = [d for _, d in degrees]
+            assert f"mean {np.mean(degree):.1f}, least {min(degree)}, median {int(np.median(degree))}," in value_of(graph, row)
+            assert value_of(graph, row).endswith(f"most {max(degree)}")
+    alone = nx.number_of_isolates(other)
+    assert alone and value_of(graph, "isolated") == f"{alone} nodes without an edge"
 
 
 def test_labels_and_splits_are_counted() -> None:
     graph = make_graph(random_adjacency(30, 4, 0))
-    assert all(f"{c}: {int((graph.y == c).sum())} " in value_of(graph, "balance") for c in range(3))
+    sizes = [int((graph.y == c).sum()) for c in range(3)]
+    assert all(f"{c}: {size} ({100 * size / 30:.1f} %)" in value_of(graph, "balance") for c, size in enumerate(sizes))
+    assert value_of(graph, "classes").endswith(f"has {max(sizes) / min(sizes):.1f} times the nodes of the smallest")
     split = graph.splits[0]
     sizes = [int(mask.sum()) for mask in (split.train, split.val, split.test)]
     assert value_of(graph, "splits") == f"train {sizes[0]}, val {sizes[1]}, test {sizes[2]}, in none 0"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gas_cli.report.curves import plot_curves
-from gas_cli.report.recorder import JsonlRecorder
+from gas_cli.report.curves import draw_curves, plot_curves
+from gas_cli.report.recorder import JsonlRecorder, read_metrics
 
 
 @pytest.fixture
@@ -26,6 +26,36 @@ def test_a_picture(metrics: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the plots extra")
     assert plot_curves(metrics, metrics.with_name("curves.png"))
     assert metrics.with_name("curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def drawn(metrics: Path, summary: dict[str, Any]) -> Any:
+    figure = pytest.importorskip("matplotlib.figure", reason="needs the plots extra").Figure()
+    draw_curves(figure, read_metrics(metrics), summary)
+    return figure
+
+
+def test_it_says_what_ran_and_marks_the_best_epoch(metrics: Path) -> None:
+    summary = {"dataset": "my_graph", "model": "gcn", "method": "gas", "seed": 7, "metric": "macro_f1", "best_epoch": 3}
+    figure = drawn(metrics, summary)
+    assert figure.get_suptitle() == "my_graph, gcn, gas, seed 7"
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "macro_f1"]
+    for axes in figure.axes:
+        (best,) = [line for line in axes.lines if line.get_label() == "best epoch 3"]
+        assert list(best.get_xdata()) == [3, 3]
+        assert "best epoch 3" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_nothing_is_marked_before_the_first_evaluation_and_without_a_summary(metrics: Path) -> None:
+    for summary in ({"best_epoch": 0}, {}):
+        assert [line.get_label() for axes in drawn(metrics, summary).axes for line in axes.lines] == ["loss", "val"]
+    metrics.with_name("summary.json").write_text("{")
+    assert plot_curves(metrics, metrics.with_name("curves.png"))
+
+
+def test_a_name_is_no_formula(metrics: Path) -> None:
+    figure = drawn(metrics, {"dataset": "$x^$", "seed": 0})
+    figure.savefig(metrics.with_name("curves.png"))  # parsed when it is drawn
+    assert figure.get_suptitle() == r"\$x^\$, seed 0"
 
 
 def test_nothing_to_draw(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -188,3 +188,18 @@ def test_the_mean_over_seeds_has_that_of_the_selecting_metric(tmp_path: Path) ->
         job(tmp_path, str(seed), f"seed={seed}", {"evaluation.select": "macro_f1"}, status="finished", **values)
     (row,) = [row for row in table(tmp_path) if row["job"] == "mean"]
     assert float(row["selected"]) == 0.625 and float(row["selected_std"]) == pytest.approx(0.125 * 2**0.5)
+
+
+def test_graphs_of_users_are_called_by_their_paths_and_not_compared(tmp_path: Path) -> None:
+    for name, path in (("0", "data/trade"), ("1", "other/trade"), ("2", "data/roads")):
+        for lr in ("0.1", "0.2"):
+            overrides = f"dataset=folder dataset.path={path} optimizer.lr={lr}"
+            own = {"dataset.name": "folder"}
+            job(tmp_path, f"{name}{lr}", overrides, own, status="finished", val=float(name) / 10 + float(lr) / 100, metric="accuracy")
+    assert {read.setting("dataset") for read in read_jobs(tmp_path)} == {"trade", "roads"}
+    rows = table(tmp_path)
+    assert [(row["dataset.path"], row["optimizer.lr"]) for row in rows if row["best"]] == [
+        ("data/roads", "0.2"),
+        ("data/trade", "0.2"),
+        ("other/trade", "0.2"),
+    ]

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from gas_cli.config.dataset import DatasetConfig, FolderConfig
+from gas_cli.config.dataset import ONE_FILE, DatasetConfig, FolderConfig
 from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.features import compact
@@ -29,14 +29,15 @@ from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, find, need, rea
 from gas_cli.graph.sources.targets import check_targets, metric_of_targets, read_y
 from gas_cli.ops.csr import CSR
 
-ONE_FILE = (".pt", ".npz", ".mat")
-"""Files that hold a whole graph."""
-
 
 def load(config: DatasetConfig, progress: bool) -> Graph:
     """The graph in `config.path`. Raises `UserError` that says file, row, reason and remedy for whatever does not fit."""
     if not isinstance(config, FolderConfig) or not config.path:
         raise UserError("dataset=folder needs the folder of your graph: type dataset.path=DIR (docs/own-graph.md lists the files).")
+    return replace(_load(config), name=config.title)
+
+
+def _load(config: FolderConfig) -> Graph:
     path = Path(config.path).expanduser()
     if path.suffix in ONE_FILE and path.is_file():
         from gas_cli.graph.sources.saved_data import load_saved
