@@ -1,4 +1,5 @@
-"""`gas-data check`: what is understood of a graph; `prepare`: make it ready for jobs; `clean`: what is kept. See `gas-data --help`."""
+"""`gas-data check`: what is understood of a graph; `convert`: the form that is read fastest; `prepare`: make it ready for jobs; `clean`:
+what is kept. See `gas-data --help`."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 
 import gas_cli
 from gas_cli.cli.clean import clean
+from gas_cli.cli.convert import convert
 from gas_cli.cli.environment import prepare_process
 from gas_cli.cli.exits import exit_code
 from gas_cli.cli.help import EXIT_CODES, settings_help
@@ -20,16 +22,21 @@ HELP = """\
 gas-data: look at a graph of your own, or prepare any graph, before training on it
 
 usage: gas-data check DIR [SETTING=VALUE ...] [model=NAME] [model.SETTING=VALUE ...]
+       gas-data convert SOURCE DIR [SETTING=VALUE ...]
        gas-data prepare dataset=NAME [SETTING=VALUE ...]
        gas-data clean [--all | older=DAYSd | NAME ...] [partitioner.cache=DIR]
 
 check DIR shows what gas-train will see of a graph: nodes, edges, degrees, components, features,
-label balance, homophily, splits, the halo of its parts and which method fits. An error is reported with its file, row, reason and remedy.
+label balance, homophily, splits, the halo of its parts and which method fits. An error is reported
+with its file, row, reason and remedy.
 DIR is a folder of tables, one of them, or a .pt file (docs/own-graph.md). The model decides
 which edge weights are accepted and read (default: gcn). Settings of the graph and their defaults:
 {settings}
   columns.ROLE=NAME          Which column is the source, target, weight, id, label or split;
                              columns.ignore=[NAME,...] leaves columns out.
+
+convert writes the graph in SOURCE (what check takes, or dataset=NAME) into the new folder DIR, as
+arrays that dataset=folder dataset.path=DIR maps: the equal graph, with ids and names.
 
 prepare downloads, parses, checks, divides and normalises a graph as gas-train does with the same
 settings. Every later gas-train reads the result from the folder partitioner.cache. On a cluster:
@@ -43,6 +50,7 @@ Runs that use an entry go on (Linux, macOS), and later starts make it again.
 
 examples
   gas-data check my_graph model=gat
+  gas-data convert my_graph.pt my_graph undirected=true
   gas-data prepare dataset=ogbn-products model=gcn
   gas-data clean older=30d
 
@@ -65,7 +73,8 @@ def parse(argv: Sequence[str]) -> tuple[FolderConfig, ModelConfig]:
     """`check DIR key=value...` as settings of the graph and the model; keys may be written as for gas-train, with `dataset.` in front."""
     if len(argv) < 2 or argv[0] != "check" or "=" in argv[1]:
         raise UserError(
-            f"{' '.join(argv) or 'no command'!r} is not valid: expected check DIR, prepare dataset=NAME or clean. Type gas-data --help."
+            f"{' '.join(argv) or 'no command'!r} is not valid: expected check DIR, convert SOURCE DIR, prepare dataset=NAME or clean. "
+            "Type gas-data --help."
         )
     of_model = [argument for argument in argv[2:] if argument.startswith(("model=", "model."))]
     settings = parse_settings(FolderConfig, [argument.removeprefix("dataset.") for argument in argv[2:] if argument not in of_model])
@@ -87,6 +96,9 @@ def _run(argv: list[str]) -> None:
         return
     if argv[:1] == ["prepare"]:
         _prepare(argv[1:])
+        return
+    if argv[:1] == ["convert"]:
+        convert(argv[1:])
         return
     if argv[:1] == ["clean"]:
         clean(argv[1:])

@@ -7,7 +7,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gas_cli.config.dataset import DatasetConfig, FolderConfig
-from gas_cli.graph.sources import cluster, folder_tables, graphsaint, named_files, npz, ogb, papers100m, planetoid, ppi, reddit, wikics
+from gas_cli.graph.sources import (
+    cluster,
+    fast_form,
+    folder_tables,
+    graphsaint,
+    named_files,
+    npz,
+    ogb,
+    papers100m,
+    planetoid,
+    ppi,
+    reddit,
+    wikics,
+)
 
 Listing = dict[str, list[int]]
 """By absolute path: size, time of the last change of the content, and of the last change of anything about the file (nanoseconds)."""
@@ -53,6 +66,7 @@ def _tables(path: Path) -> Iterator[Path]:
             return
         path = path.parent
     yield from named_files.files_of_tables(path)
+    yield from (file for name in fast_form.FILES if (file := path / name).is_file())
     for place in sorted({(path / stem).parent for stem in folder_tables.ROLES}):
         if place.is_dir():
             yield from (file for file in place.iterdir() if _stem(path, file) in folder_tables.ROLES)

@@ -17,6 +17,7 @@ from gas_cli.graph.features import compact
 from gas_cli.graph.graph import Features, Graph, Split
 from gas_cli.graph.schema import Schema
 from gas_cli.graph.sources.edge_table import EdgeTable, read_edges
+from gas_cli.graph.sources.fast_form import is_fast, read_fast
 from gas_cli.graph.sources.folder_edges import edges_of_matrix, edges_of_table, read_adjacency
 from gas_cli.graph.sources.folder_splits import PARTS, read_splits, to_splits
 from gas_cli.graph.sources.folder_tables import PARTS as PART_FILES
@@ -49,6 +50,8 @@ def _load(config: FolderConfig) -> Graph:
         raise UserError(
             f"dataset.path={path} is not a folder: expected one with edges, features, labels and splits, or a file {' or '.join(ONE_FILE)}."
         )
+    if is_fast(path):
+        return read_fast(path, config)
     if (nodes := find_named(path, "nodes")) is not None:
         return load_named(path, nodes, config)
     if not config.labelled:
