@@ -109,8 +109,8 @@ def scaled(x: Any, split: Split, normalize: str) -> Tensor:
 
 
 def row(library: str, normalize: str, found: list[tuple[float, float]]) -> dict[str, Any]:
-    tests = [test for test, _ in found]
-    shown = {"test": ", ".join(f"{test:.3f}" for test in tests), "mean": with_deviation(tests)}
+    tests = [100 * test for test, _ in found]
+    shown = {"test": ", ".join(f"{test:.1f}" for test in tests), "mean": with_deviation(tests)}
     return {"normalize": normalize, "library": library, **shown, "first loss": f"{np.median([loss for _, loss in found]):.2f}"}
 
 
