@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gas_cli.config.compose import compose_config, load_config
-from gas_cli.config.dataset import GIVEN, SPLIT_SETTINGS, DatasetConfig, FolderConfig, UnlabelledConfig
+from gas_cli.config.dataset import FEATURE_SETTINGS, GIVEN, SPLIT_SETTINGS, DatasetConfig, FolderConfig, UnlabelledConfig
 from gas_cli.config.partitioner import PartsOfSize
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
@@ -45,6 +45,7 @@ def with_data(config: Config, path: Path, settings: Sequence[str], state: Mappin
         )
     else:
         dataset = load_config(path, settings).dataset
+    dataset = _with_features_of_training(dataset, config.dataset, settings)
     if isinstance(dataset, FolderConfig):
         schema = trained_on(state).schema
         words = [column.name for column in (*schema.features, *schema.edge_attributes) if column.kind == "words"]
@@ -52,6 +53,32 @@ def with_data(config: Config, path: Path, settings: Sequence[str], state: Mappin
         left_out = [name for name in (dataset.split_by, *dataset.columns.ignore) if name is not None]
         dataset = UnlabelledConfig(**kept | {"columns": replace(dataset.columns, ignore=left_out)}, words=words)
     return replace(config, dataset=dataset)
+
+
+def _with_features_of_training(dataset: DatasetConfig, trained: DatasetConfig, settings: Sequence[str]) -> DatasetConfig:
+    """`dataset` with features made as in the training. Raises `UserError` where `settings` ask for others."""
+    for name in FEATURE_SETTINGS:
+        ours, theirs = getattr(dataset, name), getattr(trained, name)
+        if ours != theirs and any(setting.startswith(f"dataset.{name}=") for setting in settings):
+            raise UserError(
+                f"dataset.{name}={'null' if ours is None else ours} is not valid: the model was trained with "
+                f"{'null' if theirs is None else theirs}, and predicts with the same. Leave it out."
+            )
+    return replace(dataset, **{name: getattr(trained, name) for name in FEATURE_SETTINGS})
+
+
+def check_same_nodes(problem: Problem, state: Mapping[str, Any], dataset: DatasetConfig) -> None:
+    """Raise `UserError` where features are random and the nodes are not those of the training: their numbers mean nothing to the model.
+
+    The nodes are known by their ids, and without these by their edges.
+    """
+    before, here = state["fingerprint"]["graph"], problem.fingerprints
+    known_by = ("nodes", "ids" if "ids" in here else "edges")
+    if dataset.features == "random" and any(before.get(name) != here[name] for name in known_by):
+        raise UserError(
+            "the model was trained with dataset.features=random, so it knows only the nodes of the training, and the graph has others. "
+            "Restore the dataset's files, or train with dataset.features=degree."
+        )
 
 
 def of_any_size(config: Config, state: Mapping[str, Any]) -> Config:

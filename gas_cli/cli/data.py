@@ -47,7 +47,7 @@ examples
   gas-data clean older=30d
 
 {exit_codes}"""
-CHECKED = ("encode", "undirected", "task", "num_classes", "metric", "header", "index", "make_split", "split_by")
+CHECKED = ("encode", "undirected", "task", "num_classes", "metric", "header", "index", "make_split", "split_by", "features")
 
 
 def main() -> None:
@@ -94,11 +94,12 @@ def _run(argv: list[str]) -> None:
     settings, model = parse(argv)
     from gas_cli.graph.describe import describe
     from gas_cli.graph.load import load_graph
+    from gas_cli.graph.made_features import with_features
     from gas_cli.graph.make_splits import with_splits
     from gas_cli.report.remarks import remarks
 
     with logged_as_notes():
-        graph = with_splits(load_graph(settings, progress=True), settings)
+        graph = with_features(with_splits(load_graph(settings, progress=True), settings), settings)
     for line in remarks(graph, settings, model):
         print(f"{NOTE}{line}")
     print(describe(graph))

@@ -23,6 +23,9 @@ BY_COLUMN = ("order", "groups")
 """Those that read `dataset.split_by`."""
 SHARES = (0.6, 0.2, 0.2)
 MAX_FOLDS = 10_000
+FEATURES = ("degree", "constant", "random")
+FEATURE_SETTINGS = ("features",)
+"""What the features of any graph are made of; predictions on other data use those of the training."""
 SPLIT_SETTINGS = ("split", "make_split", "shares", "split_by", "split_seed", "folds")
 """What a graph that a program gives is divided by; the other settings of a dataset are about files."""
 MAX_CLASSES = 1_000_000
@@ -50,10 +53,17 @@ class DatasetConfig:
         None,
         "K-fold cross-validation: K runs, in each of which another fold tests and the next one validates; the summary holds mean and std.",
     )
+    features: str | None = setting(
+        None,
+        "[Make features](own-graph.md#no-features-other-scales) in place of the dataset's own: `degree` (logarithms of in-degree and "
+        "out-degree), `constant` (one column of 1), `random` (64 random numbers per node).",
+        FEATURES,
+    )
     download: bool = setting(True, "Fetch missing files where the network allows.")
 
     def __post_init__(self) -> None:
         require_name("dataset.name", self.name)
+        require(self.features in (None, *FEATURES), "dataset.features", self.features, "null or one of " + ", ".join(FEATURES))
         require(self.split >= -1, "dataset.split", self.split, "-1 (follow the seed) or the number of a split")
         require_whole("dataset.split_seed", self.split_seed, 0, MAX_SEED)
         self._check_made_split()

@@ -13,6 +13,7 @@ from gas_cli.graph.make_splits import with_splits
 from gas_cli.measure.memory import RESIDENT, StagePeaks, release_free_memory, resident_bytes
 from gas_cli.partition.permute import order_features, permute_nodes
 from gas_cli.prepared.cache import Cache
+from gas_cli.prepared.feature_layer import featured
 from gas_cli.prepared.graph_layer import Source, load_source
 from gas_cli.prepared.partition_layer import normalised, partition_of_source, permuted_edges
 from gas_cli.prepared.problem import Preparation, Problem
@@ -35,7 +36,8 @@ def prepare_files(config: Config, reads_attributes: bool, look: Looked, progress
     cache = Cache(config.partitioner.cache, config.partitioner.cache_bytes)
     with peaks.stage("load"):
         source = load_source(config.dataset, cache, progress)
-        held = [source.divided(with_splits(source.graph, config.dataset))]
+        source = source.divided(with_splits(source.graph, config.dataset))
+        held = [featured(source, config.dataset)]
         del source
     look(held[0].graph)
     return _prepared(held, config, reads_attributes, cache, progress, peaks, reduce)
@@ -47,9 +49,9 @@ def prepare_loaded(
     """The same for a graph at hand; partitions and what follows from them are kept under a hash of its content."""
     peaks = _started_peaks()
     cache = Cache(config.partitioner.cache, config.partitioner.cache_bytes)
-    graph = with_splits(graph, config.dataset)
-    look(graph)
-    return _prepared([Source.of(graph)], config, reads_attributes, cache, progress, peaks, reduce)
+    held = [featured(Source.of(with_splits(graph, config.dataset)), config.dataset)]
+    look(held[0].graph)
+    return _prepared(held, config, reads_attributes, cache, progress, peaks, reduce)
 
 
 def _started_peaks() -> StagePeaks:
