@@ -18,7 +18,9 @@ from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.graph.fitting import fit_columns
 from gas_cli.graph.graph import Graph
+from gas_cli.graph.scaling import scaled
 from gas_cli.graph.schema import Schema
+from gas_cli.partition.permute import fits_memory
 from gas_cli.prepared.problem import Problem
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,11 @@ def _with_features_of_training(dataset: DatasetConfig, trained: DatasetConfig, s
                 f"{'null' if theirs is None else theirs}, and predicts with the same. Leave it out."
             )
     return replace(dataset, **{name: getattr(trained, name) for name in FEATURE_SETTINGS})
+
+
+def unscaled(config: Config) -> Config:
+    """The same with features as they are loaded or made: `as_trained` finds their columns, then puts them on the scale of the training."""
+    return replace(config, dataset=replace(config.dataset, normalize=None))
 
 
 def check_same_nodes(problem: Problem, state: Mapping[str, Any], dataset: DatasetConfig) -> None:
@@ -127,12 +134,20 @@ def source_of(dataset: DatasetConfig, graph: Graph) -> str:
 
 
 def as_trained(problem: Problem, state: Mapping[str, Any], dataset: DatasetConfig) -> Problem:
-    """The problem in the columns of the training (`fit_columns`); without labels also with its classes, all labels unknown.
+    """The problem in the columns and on the scale of the training (`fit_columns`, `scaled`); without labels also with its classes, all
+    labels unknown.
 
-    state  a checkpoint. Raises UserError for other columns, and for a checkpoint whose schema is damaged or missing."""
+    problem  features are as they were loaded or made (`unscaled`)
+    state    a checkpoint. Raises UserError for other columns, and for a checkpoint whose schema is damaged or missing."""
     trained = trained_on(state)
-    graph = fit_columns(problem.graph, trained.schema, source_of(dataset, problem.graph))
+    graph, fingerprints = fit_columns(problem.graph, trained.schema, source_of(dataset, problem.graph)), problem.fingerprints
+    scaling = trained.schema.scaling
+    if (None if scaling is None else scaling.kind) != dataset.normalize:
+        raise UserError(f"it does not hold the scale of dataset.normalize={dataset.normalize}: it is damaged. Restore an intact copy.")
+    if scaling is not None:
+        graph = scaled(graph, scaling, in_memory=fits_memory(graph.x))
+        fingerprints = {**fingerprints, "features": scaling.digest(fingerprints["features"])}
     if graph.num_classes == 0:
         y, classes = trained.unknown(graph.num_nodes), trained.num_classes
         graph = replace(graph, y=y, num_classes=classes, class_names=trained.class_names, regression=trained.regression)
-    return replace(problem, graph=graph)
+    return replace(problem, graph=graph, fingerprints=fingerprints)

@@ -47,7 +47,7 @@ examples
   gas-data clean older=30d
 
 {exit_codes}"""
-CHECKED = ("encode", "undirected", "task", "num_classes", "metric", "header", "index", "make_split", "split_by", "features")
+CHECKED = ("encode", "undirected", "task", "num_classes", "metric", "header", "index", "make_split", "split_by", "features", "normalize")
 
 
 def main() -> None:
@@ -92,15 +92,19 @@ def _run(argv: list[str]) -> None:
         clean(argv[1:])
         return
     settings, model = parse(argv)
-    from gas_cli.graph.describe import describe
+    from gas_cli.graph.describe import describe, scale_notes
     from gas_cli.graph.load import load_graph
     from gas_cli.graph.made_features import with_features
     from gas_cli.graph.make_splits import with_splits
+    from gas_cli.graph.scaling import find_scaling, scaled
+    from gas_cli.partition.permute import fits_memory
     from gas_cli.report.remarks import remarks
 
     with logged_as_notes():
         graph = with_features(with_splits(load_graph(settings, progress=True), settings), settings)
-    for line in remarks(graph, settings, model):
+        scaling = find_scaling(graph, settings)
+        graph = graph if scaling is None else scaled(graph, scaling, fits_memory(graph.x))
+    for line in (*remarks(graph, settings, model), *scale_notes(graph)):
         print(f"{NOTE}{line}")
     print(describe(graph))
 

@@ -35,6 +35,7 @@ ADDED: dict[str, Any] = {
     "dataset.split_seed": 0,
     "dataset.folds": None,
     "dataset.features": None,
+    "dataset.normalize": None,
     "dataset.task": "auto",
     "dataset.encode": None,
     "dataset.columns.source": None,

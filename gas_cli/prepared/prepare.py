@@ -37,7 +37,7 @@ def prepare_files(config: Config, reads_attributes: bool, look: Looked, progress
     with peaks.stage("load"):
         source = load_source(config.dataset, cache, progress)
         source = source.divided(with_splits(source.graph, config.dataset))
-        held = [featured(source, config.dataset)]
+        held = [featured(source, config.dataset, cache)]
         del source
     look(held[0].graph)
     return _prepared(held, config, reads_attributes, cache, progress, peaks, reduce)
@@ -49,7 +49,7 @@ def prepare_loaded(
     """The same for a graph at hand; partitions and what follows from them are kept under a hash of its content."""
     peaks = _started_peaks()
     cache = Cache(config.partitioner.cache, config.partitioner.cache_bytes)
-    held = [featured(Source.of(with_splits(graph, config.dataset)), config.dataset)]
+    held = [featured(Source.of(with_splits(graph, config.dataset)), config.dataset, cache)]
     look(held[0].graph)
     return _prepared(held, config, reads_attributes, cache, progress, peaks, reduce)
 
