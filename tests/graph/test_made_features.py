@@ -15,9 +15,10 @@ import torch
 from torch_geometric.data import Data
 
 from gas_cli.config.compose import compose_config
-from gas_cli.config.dataset import FEATURES, FolderConfig
+from gas_cli.config.dataset import FEATURES, FolderConfig, UnlabelledConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
+from gas_cli.graph.load import load_graph
 from gas_cli.graph.made_features import RANDOM_COLUMNS, none_of, with_features
 from tests.builders import make_graph, random_adjacency
 from tests.graph.sources.own_folder import N, arrays, load, save
@@ -107,6 +108,23 @@ def test_files_without_features_are_read_if_features_are_made_and_else_refused(f
         load(path)
     with pytest.raises(UserError, match=r"dataset.features=degree \(or constant, random\)"):
         with_features(graph, FolderConfig())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_files_to_predict_on_have_the_nodes_of_their_labels(form: str, tmp_path: Path) -> None:
+    path = without_features(tmp_path / "mine", form)
+    graph = load_graph(UnlabelledConfig(path=str(path), features="degree"))
+    assert (graph.num_nodes, graph.num_features, graph.num_classes) == (N, 0, 0)
+    assert torch.equal(made(graph, "degree"), made(load(path, features="degree"), "degree"))
+
+
+def test_files_whose_number_of_nodes_nothing_says_are_refused(tmp_path: Path) -> None:
+    path = without_features(tmp_path / "mine", "arrays")
+    (path / "labels.npy").unlink()
+    np.savez(tmp_path / "mine.npz", edge_index=arrays()["edges"])
+    for each in (path, tmp_path / "mine.npz"):
+        with pytest.raises(UserError, match="neither features nor labels"):
+            load_graph(UnlabelledConfig(path=str(each), features="degree"))
 
 
 EDGES, LABELS = np.array([[0, 1, 2], [1, 2, 3]]), [0, 1, 0, 1]
