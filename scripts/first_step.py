@@ -193,7 +193,7 @@ def ours(config: ModelConfig, graph: Graph) -> Make:
 
 def counterpart(model: str, config: ModelConfig, graph: Graph) -> Make:
     """PyG's modules with the same settings; for `pna` the published layer."""
-    from benchmarks.lib.pyg_models import build
+    from scripts.lib.pyg_models import build
 
     degrees = graph.adj.rowptr.diff().long()
     edges = torch.stack([graph.adj.col.long(), torch.repeat_interleave(torch.arange(graph.num_nodes), degrees)])

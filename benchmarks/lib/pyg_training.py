@@ -75,7 +75,7 @@ def measure_epochs(config: Config, variant: str, epochs: int) -> dict[str, Any]:
 
 def make_training(graph: Graph, train: torch.Tensor, config: Config, variant: str) -> Training:
     """On the nodes of the mask `train` [N]. Raises Missing."""
-    from benchmarks.lib.pyg_models import build
+    from scripts.lib.pyg_models import build
 
     device = pick_device(config.device)
     full = not variant.endswith("-loader")

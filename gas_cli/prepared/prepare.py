@@ -15,6 +15,7 @@ from gas_cli.partition.auto import quarter
 from gas_cli.partition.partition import Partition
 from gas_cli.partition.permute import order_features, permute_nodes
 from gas_cli.prepared.cache import Cache
+from gas_cli.prepared.feature_layer import featured
 from gas_cli.prepared.graph_layer import Source, load_source
 from gas_cli.prepared.partition_layer import normalised, partition_of_source, permuted_edges
 from gas_cli.prepared.problem import Preparation, Problem
@@ -37,7 +38,8 @@ def prepare_files(config: Config, reads_attributes: bool, look: Look, progress: 
     cache = Cache(config.partitioner.cache, config.partitioner.cache_bytes)
     with peaks.stage("load"):
         source = load_source(config.dataset, cache, progress)
-        held = [source.divided(with_splits(source.graph, config.dataset))]
+        source = source.divided(with_splits(source.graph, config.dataset))
+        held = [featured(source, config.dataset, cache)]
         del source
     config = look(held[0].graph)
     return _prepared(held, config, reads_attributes, cache, progress, peaks, reduce)
@@ -49,9 +51,9 @@ def prepare_loaded(
     """The same for a graph at hand; partitions and what follows from them are kept under a hash of its content."""
     peaks = _started_peaks()
     cache = Cache(config.partitioner.cache, config.partitioner.cache_bytes)
-    graph = with_splits(graph, config.dataset)
-    config = look(graph)
-    return _prepared([Source.of(graph)], config, reads_attributes, cache, progress, peaks, reduce)
+    held = [featured(Source.of(with_splits(graph, config.dataset)), config.dataset, cache)]
+    config = look(held[0].graph)
+    return _prepared(held, config, reads_attributes, cache, progress, peaks, reduce)
 
 
 def _started_peaks() -> StagePeaks:

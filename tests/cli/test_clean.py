@@ -64,7 +64,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def layers(cache: Path) -> dict[str, int]:
-    return {layer: len(list((cache / layer).iterdir())) for layer in inventory.LAYERS}
+    return {layer: len(list((cache / layer).iterdir())) for layer in inventory.LAYERS if (cache / layer).is_dir()}
 
 
 BOTH = {"graph": 2, "partition": 4, "edges": 4, "weights": 4, "sums": 4}

@@ -106,7 +106,7 @@ def convolution(settings: Any, in_channels: int, out_channels: int, last: bool, 
         case "pna":
             histogram = torch.bincount(degrees)
             return pyg.PNAConv(in_channels, out_channels, list(settings.aggregators), list(settings.scalers), histogram)  # type: ignore[no-any-return]
-    raise SystemExit(f"benchmarks.lib.pyg_models: no PyG twin of model={settings.name}")
+    raise SystemExit(f"scripts.lib.pyg_models: no PyG twin of model={settings.name}")
 
 
 def perceptron(in_channels: int, out_channels: int, norm: bool) -> nn.Sequential:
