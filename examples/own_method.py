@@ -36,7 +36,7 @@ class Averaged(GAS):
 
     def link(self, histories: Histories | None, phase: Phase = untimed) -> GASLink:
         assert histories is not None
-        return AveragedLink(histories, phase, self.config.method.rate)
+        return AveragedLink(histories, phase, self.config.rate)
 
 
 class AveragedLink(GASLink):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gas_cli.graph.graph import Split as Split
     from gas_cli.method.method import Link as Link
     from gas_cli.method.method import Method as Method
+    from gas_cli.method.method import Training as Training
     from gas_cli.model.model import Drop as Drop
     from gas_cli.model.model import Model as Model
     from gas_cli.model.model import propagate as propagate
@@ -56,6 +57,7 @@ _PLACES = {
     "Predictions": "prediction",
     "Run": "api",
     "Split": "graph.graph",
+    "Training": "method.method",
     "UserError": "errors",
     "compose_config": "config.compose",
     "embed": "api",

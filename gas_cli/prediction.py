@@ -24,6 +24,7 @@ from gas_cli.errors import UserError
 from gas_cli.files import replaced
 from gas_cli.graph.graph import SHOWN_CLASSES, Graph, Split
 from gas_cli.method.make import make_method
+from gas_cli.method.method import Training
 from gas_cli.model.model import Model
 from gas_cli.new_data import LABELLED, as_trained, of_any_size, with_data
 from gas_cli.passes.evaluator import Evaluator
@@ -282,7 +283,7 @@ def _restored(config: Config, problem: Problem, state: dict[str, Any], mode: str
     model.load_state_dict(state["model"])
     if mode == "exact":
         return model, None
-    method = make_method(config, problem, _no_split(problem), model, device)
+    method = make_method(config.method, Training.of(config, problem, _no_split(problem), model, device))
     method.check(state.get("method"))
     method.load_state_dict(state["method"])
     return model, method.histories

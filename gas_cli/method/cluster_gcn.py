@@ -15,9 +15,9 @@ class ClusterGCN(Method):
     reads_sums = False
 
     def loader(self, whole: BatchLoader) -> BatchLoader:
-        model, problem, layers = self.config.model, self.problem, self.model.num_layers
+        model, problem, layers = self.training.layers, self.problem, self.model.num_layers
         builder = ClusterBuilder(problem.graph, model.normalization, model.self_loops, problem.partition, self.split, layers)
-        return host_loader(builder, self.config.trainer.prefetch, self.device)
+        return host_loader(builder, self.training.loop.prefetch, self.device)
 
     def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
         return Alone()

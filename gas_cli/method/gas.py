@@ -12,15 +12,11 @@ gradient. Layer 0 reads features, which are never stale.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from gas_cli.batch.batch import Batch, Rows
-from gas_cli.config.root import Config
-from gas_cli.graph.graph import Split
-from gas_cli.method.method import Link, Method, Phase, untimed
-from gas_cli.model.model import Model
-from gas_cli.prepared.problem import Problem
+from gas_cli.config.method import MethodConfig
+from gas_cli.method.method import Link, Method, Phase, Training, untimed
 from gas_cli.tables.histories import Histories, make_histories
 from gas_cli.tables.table import Pending
 
@@ -28,9 +24,9 @@ from gas_cli.tables.table import Pending
 class GAS(Method):
     """Mini-batches with historical embeddings."""
 
-    def __init__(self, config: Config, problem: Problem, split: Split, model: Model, device: torch.device) -> None:
-        super().__init__(config, problem, split, model, device)
-        self.histories = make_histories(model.widths[1:], problem.seen_ptr, config.history, device)
+    def __init__(self, config: MethodConfig, training: Training) -> None:
+        super().__init__(config, training)
+        self.histories = make_histories(self.model.widths[1:], self.problem.seen_ptr, training.history, self.device)
 
     def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
         assert histories is not None, "this method has some"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +14,11 @@ from torch import Tensor
 from gas_cli.batch.batch import Batch, Rows
 from gas_cli.batch.builder import with_loss_block
 from gas_cli.batch.loader import BatchLoader, DerivedLoader
+from gas_cli.config.history import HistoryConfig
+from gas_cli.config.method import MethodConfig
+from gas_cli.config.model import ModelConfig
 from gas_cli.config.root import Config
+from gas_cli.config.training import TrainerConfig
 from gas_cli.graph.graph import Split
 from gas_cli.model.model import Model
 from gas_cli.prepared.problem import Problem
@@ -66,6 +71,24 @@ class Alone(Link):
         """No traffic."""
 
 
+@dataclass(frozen=True)
+class Training:
+    """What one training is made of, as its method sees it."""
+
+    problem: Problem
+    split: Split
+    model: Model
+    device: torch.device
+    loop: TrainerConfig
+    history: HistoryConfig
+    layers: ModelConfig
+
+    @classmethod
+    def of(cls, config: Config, problem: Problem, split: Split, model: Model, device: torch.device) -> Training:
+        """With the groups `trainer`, `history` and `model` of `config`."""
+        return cls(problem, split, model, device, config.trainer, config.history, config.model)
+
+
 class Method(ABC):
     """How the steps of one training see the graph, and what outlives a step.
 
@@ -77,15 +100,17 @@ class Method(ABC):
     histories: Histories | None = None
     reads_sums = True
 
-    def __init__(self, config: Config, problem: Problem, split: Split, model: Model, device: torch.device) -> None:
-        self.config, self.problem, self.split, self.model, self.device = config, problem, split, model, device
+    def __init__(self, config: MethodConfig, training: Training) -> None:
+        """`config` are the method's own settings."""
+        self.config, self.training = config, training
+        self.problem, self.split, self.model, self.device = training.problem, training.split, training.model, training.device
 
     def loader(self, whole: BatchLoader) -> BatchLoader:
         """Where training batches come from; `whole` gives those that hold every edge of their targets, which exact evaluation reads.
 
         A loss reads the training targets alone, and so may the last layer.
         """
-        attributes, thinned = self.problem.graph.edge_attr is not None, self.config.trainer.edge_dropout > 0
+        attributes, thinned = self.problem.graph.edge_attr is not None, self.training.loop.edge_dropout > 0
         return whole if self.model.reading.others or attributes or thinned else DerivedLoader(whole, with_loss_block)
 
     @abstractmethod

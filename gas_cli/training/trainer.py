@@ -20,6 +20,7 @@ from gas_cli.graph.graph import Split
 from gas_cli.measure.clock import Clock, memory_gauges
 from gas_cli.measure.memory import StagePeaks
 from gas_cli.method.make import make_method
+from gas_cli.method.method import Training
 from gas_cli.model.model import Model
 from gas_cli.ops.dropout import Noise
 from gas_cli.ops.low_precision import low_precision
@@ -64,7 +65,7 @@ class Trainer:
         self._recorded: Callable[[], dict[str, Any]] = dict
         self.model = model.to(device)
         with self.memory.stage("setup"):
-            self.method = make_method(config, problem, split, model, device)
+            self.method = make_method(config.method, Training.of(config, problem, split, model, device))
             sums = self._feature_sums()
             self.graph_device = graph_device(config.trainer.graph_on, problem, sums, device)
             ahead = config.trainer.prefetch

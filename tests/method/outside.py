@@ -11,14 +11,10 @@ from torch import Tensor
 from gas_cli.batch.batch import Batch, Rows
 from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.checks import require_non_negative
-from gas_cli.config.method import GASConfig
-from gas_cli.config.root import Config
-from gas_cli.graph.graph import Split
+from gas_cli.config.method import GASConfig, MethodConfig
 from gas_cli.method.gas import GAS, GASLink
-from gas_cli.method.method import Link, Phase, untimed
-from gas_cli.model.model import Model
+from gas_cli.method.method import Link, Phase, Training, untimed
 from gas_cli.ops.spmm import spmm
-from gas_cli.prepared.problem import Problem
 from gas_cli.saved import check_keys, check_tensor
 from gas_cli.tables.ages import Ages
 from gas_cli.tables.histories import Histories, make_histories
@@ -45,10 +41,10 @@ class BothWays(GAS):
     As if every layer were the sum over the neighbours: grad h_B += strength · A_BO Ḡ_O for a symmetric A.
     """
 
-    def __init__(self, config: Config, problem: Problem, split: Split, model: Model, device: torch.device) -> None:
-        super().__init__(config, problem, split, model, device)
-        self.gradients = make_histories(model.widths[1:], problem.seen_ptr, config.history, device)
-        self.rows, self.silent = Ages(problem.num_seen), torch.zeros((), dtype=torch.int64)
+    def __init__(self, config: MethodConfig, training: Training) -> None:
+        super().__init__(config, training)
+        self.gradients = make_histories(self.model.widths[1:], self.problem.seen_ptr, training.history, self.device)
+        self.rows, self.silent = Ages(self.problem.num_seen), torch.zeros((), dtype=torch.int64)
         CLASSES.append(self)
 
     def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
@@ -102,7 +98,7 @@ class BothWaysLink(GASLink):
         if not h.requires_grad:
             return rows
         table = self.method.gradients[layer]
-        kept = _Compensated.apply(rows.target, self._batch, table, self.method.config.method.strength, self.found)  # type: ignore[attr-defined]
+        kept = _Compensated.apply(rows.target, self._batch, table, self.method.config.strength, self.found)  # type: ignore[attr-defined]
         return Rows(kept, rows.halo)
 
     def end(self, step: int) -> None:

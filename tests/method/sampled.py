@@ -60,7 +60,7 @@ class SampledBuilder(Builder):
     def __init__(self, method: Sampled) -> None:
         self.problem: Problem = method.problem
         self.train, self.num_layers = method.split.train, method.model.num_layers
-        self.fan_out: int = method.config.method.fan_out  # type: ignore[attr-defined]
+        self.fan_out: int = method.config.fan_out  # type: ignore[attr-defined]
         self.generator = torch.Generator().manual_seed(0)
 
     @property

@@ -16,19 +16,17 @@ from hypothesis import strategies as st
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.cli.help import train_help
 from gas_cli.config.compose import compose_config, load_config
-from gas_cli.config.method import GASConfig
+from gas_cli.config.method import GASConfig, MethodConfig
 from gas_cli.config.registered import of_packages
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
-from gas_cli.graph.graph import Split
 from gas_cli.method.gas import GAS
-from gas_cli.method.method import Alone
+from gas_cli.method.method import Alone, Training
 from gas_cli.model.model import Model
 from gas_cli.model.registry import build_model
 from gas_cli.ops.dropout import Noise
 from gas_cli.passes.drivers import forward
 from gas_cli.prediction import predict
-from gas_cli.prepared.problem import Problem
 from gas_cli.run import resume, run
 from gas_cli.training.checkpoint import load_checkpoint
 from gas_cli.training.trainer import Trainer
@@ -56,9 +54,9 @@ class GASInDictsConfig(GASConfig):
 class GASInDicts(GAS):
     """GAS on tables from outside the package."""
 
-    def __init__(self, config: Config, problem: Problem, split: Split, model: Model, device: torch.device) -> None:
-        super().__init__(config, problem, split, model, device)
-        self.histories = histories("dict", problem.num_seen, tuple(model.widths[1:]), problem.seen_ptr)
+    def __init__(self, config: MethodConfig, training: Training) -> None:
+        super().__init__(config, training)
+        self.histories = histories("dict", self.problem.num_seen, tuple(self.model.widths[1:]), self.problem.seen_ptr)
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +182,7 @@ def test_sampled_blocks_of_all_neighbours_give_full_batch(drawn: Any, data: st.D
     network = build_model(model, graph.num_features, graph.num_classes, seed=1).train()
     network.observe(problem.adj)
     double = in_precision(network, torch.float64)
-    method = Sampled(config, problem, problem.graph.splits[0], network, torch.device("cpu"))
+    method = Sampled(config.method, Training.of(config, problem, problem.graph.splits[0], network, torch.device("cpu")))
     chosen = sorted(data.draw(st.sets(st.integers(0, parts - 1), min_size=1)))
     batch = SampledBuilder(method).build(chosen)
     ids = batch.blocks[-1].target_ids
