@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gas_cli.cli.notes import logged_as_notes
 from gas_cli.config.compose import compose_config, parse_settings
-from gas_cli.config.dataset import DatasetConfig, FolderConfig
+from gas_cli.config.dataset import FOLDER, DatasetConfig, FolderConfig
 from gas_cli.errors import UserError
 
 USAGE = "expected convert SOURCE DIR [SETTING=VALUE ...], where SOURCE is a path or dataset=NAME. Type gas-data --help"
@@ -22,10 +22,15 @@ def convert(arguments: Sequence[str]) -> None:
     check_new(folder)
     from gas_cli.graph.load import load_graph
     from gas_cli.graph.make_splits import with_splits
+    from gas_cli.graph.sources.foreign import is_foreign, load_foreign
     from gas_cli.training.stop import termination_as_ctrl_c
 
     with logged_as_notes(), termination_as_ctrl_c():
-        graph = with_splits(load_graph(config, progress=True), config)
+        if isinstance(config, FolderConfig) and config.name == FOLDER and is_foreign(Path(config.path).expanduser()):
+            graph = load_foreign(config, progress=True)
+        else:
+            graph = load_graph(config, progress=True)
+        graph = with_splits(graph, config)
         write_folder(graph, folder)
     print(f"{graph.name}: {graph.num_nodes:,} nodes, {graph.num_edges:,} edges in {folder}")
     print(f"gas-train dataset=folder dataset.path={folder}")

@@ -6,7 +6,7 @@ import logging
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from gas_cli.graph.sources.scipy_matrix import matrix_of
 
 log = logging.getLogger(__name__)
 
+ENDS = (("src", "dst"), ("u", "v"), ("row", "col"))
 PIECE = re.compile(rf"(.+[_.])({'|'.join(PIECES)})")
 MATRICES = (*(name for name in KEYS["edge_index"] if name not in EDGE_LISTS), *KEYS["x"], *KEYS["y"])
 SHOWN = 12
@@ -45,16 +46,33 @@ def recognise(stored: Stored, columns: ColumnsConfig) -> tuple[dict[str, Any], d
     pieces = {key: found for key, found in _pieces(stored.names).items() if key not in columns.ignore}
     asked = {"y": columns.label, "edge_weight": columns.weight}
     keys = {role: key for role in KEYS if (key := _key(stored, role, list(pieces), asked)) is not None}
-    used = {name for key in keys.values() for name in (pieces[key].values() or [key])}
+    ends = None if "edge_index" in keys else _ends(pieces)
+    used = {*(ends or ())} | {name for key in keys.values() for name in (pieces[key].values() or [key])}
     if left := [name for name in stored.names if name not in used]:
         log.info("%s: left out: %s.", stored.path, listed(left))
     values = {role: _read(stored, key, pieces[key]) for role, key in keys.items() if role != "class_names"}
+    if ends is not None:
+        values["edge_index"], keys["edge_index"] = _stacked(stored, ends), "edge_index"
     if "class_names" in keys:
         try:
             values["class_names"] = stored.read(keys["class_names"])
         except UserError as error:  # they only make reports easier to read
             log.info("Without names of classes: %s", error)
     return values, keys
+
+
+def _ends(names: Collection[str]) -> tuple[str, str] | None:
+    """Two arrays that hold the sources and the targets, as programs that use DGL save them."""
+    return next((pair for pair in ENDS if set(pair) <= set(names)), None)
+
+
+def _stacked(stored: Stored, ends: tuple[str, str]) -> Any:
+    """[2, E]. Raises `UserError` for arrays that are no such pair."""
+    source, target = (np.ravel(stored.read(name)) for name in ends)
+    if source.shape != target.shape or {source.dtype.kind, target.dtype.kind} - set("iu"):
+        found = f"{ends[0]} and {ends[1]} have shapes {source.shape} and {target.shape}, types {source.dtype} and {target.dtype}"
+        raise UserError(f"{stored.path}: {found}. Expected the sources and targets of the edges, whole numbers [E] each.")
+    return np.stack([source, target])
 
 
 def listed(names: Sequence[str]) -> str:
