@@ -279,9 +279,9 @@ def _recorder(journal: JsonlRecorder, epochs: int, logger: str | None, folder: P
 def _log_problem(problem: Problem, select: str | None) -> None:
     graph, partition = problem.graph, problem.partition
     log.info(
-        "%s: %d nodes, %d edges, %d features, %d %s; %d parts, edge cut %.1f %%, halo ratio %.2f",
+        "%s: %d nodes, %d edges, %d features, %d %s; %d part%s, edge cut %.1f %%, halo ratio %.2f",
         graph.name, graph.num_nodes, graph.num_edges, graph.num_features, graph.num_classes, "targets" if graph.regression else "classes",
-        partition.num_parts, 100 * partition.quality.edge_cut, partition.quality.halo_ratio,
+        partition.num_parts, "s" * (partition.num_parts != 1), 100 * partition.quality.edge_cut, partition.quality.halo_ratio,
     )  # fmt: skip
     best = "" if select in (None, graph.metric) else f"; best epoch by {select}"
     outputs = "target" if graph.regression else "label" if problem.multilabel else "class"

@@ -49,7 +49,7 @@ class DatasetConfig:
     split: int = setting(-1, "Published split to use; -1: number `seed` modulo how many there are. With `folds`: train on this fold only.")
     make_split: str | None = setting(
         None,
-        "[Divide the labelled nodes](own-graph.md#splits), whatever the dataset's split is. `random`; `stratified`: each class alike; "
+        "[Divide the labelled nodes](graph-files.md#splits), whatever the dataset's split is. `random`; `stratified`: each class alike; "
         "`order`: the lowest values of the column `split_by` train, the highest test; `groups`: nodes with the same value stay together.",
         SPLITS,
     )
@@ -62,13 +62,13 @@ class DatasetConfig:
     )
     features: str | None = setting(
         None,
-        "[Make features](own-graph.md#no-features-other-scales) in place of the dataset's own: `degree` (logarithms of in-degree and "
+        "[Make features](graph-files.md#no-features-other-scales) in place of the dataset's own: `degree` (logarithms of in-degree and "
         "out-degree), `constant` (one column of 1), `random` (64 random numbers per node).",
         FEATURES,
     )
     normalize: str | None = setting(
         None,
-        "[Scale the features](own-graph.md#no-features-other-scales): `row` divides each row by its sum of absolute values; `standard` "
+        "[Scale the features](graph-files.md#no-features-other-scales): `row` divides each row by its sum of absolute values; `standard` "
         "gives each column mean 0 and deviation 1 on the training nodes.",
         NORMALIZE,
     )
@@ -205,7 +205,7 @@ class FolderConfig(DatasetConfig):
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     encode: str | None = setting(None, "`onehot`: columns of words become a column of 0 and 1 per word; null: they are refused.", ENCODINGS)
     undirected: bool = setting(False, "Add the reverse of every edge.")
-    task: str = setting("auto", "`regression`: labels are [numbers to predict](own-graph.md#regression); `auto`: they are classes.", TASKS)
+    task: str = setting("auto", "`regression`: labels are [numbers to predict](graph-files.md#regression); `auto`: they are classes.", TASKS)
     num_classes: int = setting(0, "Classes C, labels 0 to C-1; 0 takes the distinct labels as classes.")
     metric: str = setting("auto", "`auto`: accuracy for one label per node, micro-F1 for several, MAE for regression.", FOLDER_METRICS)
     header: str = setting(

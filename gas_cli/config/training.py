@@ -104,14 +104,14 @@ class TrainerConfig:
     )
     loss: str | None = setting(
         None,
-        "Loss of a [regression](own-graph.md#regression); `null`: `mse`. `huber` is quadratic up to an error of 1 and linear beyond. "
+        "Loss of a [regression](graph-files.md#regression); `null`: `mse`. `huber` is quadratic up to an error of 1 and linear beyond. "
         "Classes have cross entropy.",
         LOSSES,
     )
     class_weights: Any = setting(
         None,
         "Weights of the classes in the loss: `balanced` (rare ones weigh more), or a list of C numbers; `null` for none "
-        "([details](own-graph.md#unbalanced-classes)).",
+        "([details](graph-files.md#unbalanced-classes)).",
     )
     label_smoothing: float = setting(0.0, "Share of each target that is spread evenly over the classes.")
     checkpoint_every: int = setting(10, "Epochs between two checkpoints; one more is written at the end and on Ctrl-C.")

@@ -61,7 +61,7 @@ def load_graph(config: DatasetConfig, progress: bool = False) -> Graph:
         where = getattr(config, "path", "") or config.root
         raise UserError(
             f"Dataset {config.name!r} in {where} needs more memory than this machine has, or a damaged file in it claims too large a size. "
-            "A features.npy in float32 is not read into memory as a whole (docs/own-graph.md, Size)."
+            "A features.npy in float32 is not read into memory as a whole (docs/graph-files.md, Size)."
         ) from error
     if config.features is None:
         check_features(graph)

@@ -35,7 +35,7 @@ from gas_cli.ops.csr import CSR
 def load(config: DatasetConfig, progress: bool) -> Graph:
     """The graph in `config.path`. Raises `UserError` that says file, row, reason and remedy for whatever does not fit."""
     if not isinstance(config, FolderConfig) or not config.path:
-        raise UserError("dataset=folder needs the folder of your graph: type dataset.path=DIR (docs/own-graph.md lists the files).")
+        raise UserError("dataset=folder needs the folder of your graph: type dataset.path=DIR (docs/graph-files.md lists the files).")
     return replace(_load(config), name=config.title)
 
 
