@@ -1,7 +1,7 @@
 """Forward and backward pass of neighbours' aggregation, on a generated graph of ogbn-arxiv's size: ours, torch-sparse, torch, PyG.
 
     python -m benchmarks.aggregation [--rounds 5] [--threads N] [--device cpu|cuda] [--scale 1.0]
-    python -m benchmarks.aggregation --quick    # one round, the weighted sum alone
+    python -m benchmarks.aggregation --quick    # one round, only the weighted sum
 
 The weighted sum at 256 channels, and mean, max, min and PNA's set (mean, min, max, standard deviation) at 64, on the adjacency of GCN
 with nodes in the order of METIS parts, breadth first within each; the sum in the order of the dataset's shuffled ids, too. Every variant's

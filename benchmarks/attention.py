@@ -1,4 +1,4 @@
-"""Graph attention, forward and backward: ours beside PyG's `GATConv` on `edge_index`.
+"""Graph attention, forward and backward: ours and PyG's `GATConv` on `edge_index`.
 
     python -m benchmarks.attention [--graphs arxiv-size physics-size] [--rounds 5] [--threads 1] [--device cpu|cuda]
 

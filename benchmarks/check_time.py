@@ -1,7 +1,7 @@
 """python -m benchmarks.check_time --report FILE [--commits N] [--run K]: how long `make check` takes, for the last N commits.
 
 FILE is what `make test REPORT=FILE` has written: seconds by test. Of every commit, the test files that `make check` selects and their
-seconds by that table; K of the commits (spread evenly, by those seconds) are really checked, in a checkout of their own. The table by
+seconds by that table; K of the commits (spread evenly, by those seconds) are really checked, in a separate checkout. The table by
 file is what `make check` decides by from then on: benchmarks/results/check-time.json.
 """
 

@@ -1,4 +1,4 @@
-"""Put the benchmarks into docs/benchmarks.md, between its marks, and draw its pictures; from benchmarks/results/*.json alone.
+"""Put the benchmarks into docs/benchmarks.md, between its marks, and draw its pictures; only from benchmarks/results/*.json.
 
     python -m benchmarks.document [--check]
 

@@ -1,9 +1,9 @@
-"""Seconds per training epoch: ours (GAS, full batch) beside PyG's, full batch and through its loaders: same graph, same settings.
+"""Seconds per training epoch: ours (GAS, full batch) and PyG's, full batch and through its loaders: same graph, same settings.
 
     python -m benchmarks.epoch_time [--root DIR] [--cases "arxiv-size gcn" ...] [--variants gas pyg ...] [--rounds 3] [--device cpu]
     python -m benchmarks.epoch_time --quick
 
-Every variant runs in a process of its own, so that peak memory is its own, and the variants take turns round by round, so that a
+Every variant runs in a separate process, so that peak memory is its own, and the variants take turns round by round, so that a
 machine whose speed drifts slows all of them: read the ratios. Training steps only: evaluation, refreshes and start-up are not in it.
 All variants run with the environment that gas-train sets for itself, which makes PyG faster as well.
 Writes results/epoch-time-<device>.md and .json; with --quick, epoch-time-<device>-quick.

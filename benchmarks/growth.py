@@ -8,7 +8,7 @@ one. So a part finds its neighbours at every size as before; labels are the comm
 batch grows by is its halo: of the edges that leave a community, which lead anywhere, more find their other end outside the batch. With
 --mixing 0.3, as in the other benchmarks' graphs, halos are larger still.
 
-Every size runs in a process of its own, in turns. Seconds of an epoch per directed edge, by phase; those of METIS, of the rest of the
+Every size runs in a separate process, in turns. Seconds of an epoch per directed edge, by phase; those of METIS, of the rest of the
 preparation, and of building an epoch's batches; the memory of a step (parameters, gradients, Adam's state, a batch and the next one,
 activations), on the CPU counted tensor by tensor, on CUDA the allocator's peak, with histories on the host in both cases.
 Writes results/growth-<device>.md and .json.
@@ -75,7 +75,7 @@ def task(size: int, cache: str, arguments: argparse.Namespace) -> Task:
 
 
 def work(task: Task) -> Outcome:
-    """One size, in the process of its own."""
+    """One size, in a separate process."""
     from benchmarks.lib.our_training import batches, make_trainer, peak, prepare_timed, time_epochs
     from gas_cli.config.compose import compose_config
     from gas_cli.graph.load import load_graph

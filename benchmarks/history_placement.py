@@ -1,4 +1,4 @@
-"""What histories cost on a GPU: seconds per epoch for every placement, synchronous and pipelined, beside histories on the device.
+"""What histories cost on a GPU: seconds per epoch for every placement, synchronous and pipelined, next to histories on the device.
 
     python -m benchmarks.history_placement [--rounds 3]
 

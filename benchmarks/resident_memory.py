@@ -1,8 +1,8 @@
-"""Peak resident memory of a run by stage, beside what no run can do without.
+"""Peak resident memory of a run by stage, next to what no run can do without.
 
     python -m benchmarks.resident_memory [--cases arxiv-size products-size] [--scale 1] [--work DIR]
 
-Each case runs in a process of its own: `gas-train` on a generated graph of ogbn-arxiv's size, and on a generated folder like that of
+Each case runs in a separate process: `gas-train` on a generated graph of ogbn-arxiv's size, and on a generated folder like that of
 ogbn-products (benchmarks/ogb_folder.py; a tenth of it unless --scale says more), parsed, divided by METIS and trained with its published
 settings. The libraries' memory is not counted: a tiny case runs first in the same process, and what is resident after it is taken off. The
 floor is made of
@@ -67,7 +67,7 @@ def kept(rows: list[dict[str, Any]], results: Path) -> list[dict[str, Any]]:
 
 
 def measure(case: str, scale: float, work: str, further: list[str], prepare: bool = False) -> dict[str, Any]:
-    """One measurement, in the process of its own; or, with `prepare`, its raw files, whose making is to leave nothing in that process."""
+    """One measurement, in a separate process; or, with `prepare`, its raw files, whose making is to leave nothing in that process."""
     if prepare:
         return write_raw(Path(work), scale)
     from benchmarks.lib.memory_floor import measure_floor

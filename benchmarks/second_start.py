@@ -4,7 +4,7 @@
 
 Each case is a generated folder in OGB's layout (benchmarks/ogb_folder.py), trained for one epoch with its published settings and without
 evaluation. `--before DIR` is a checkout of an earlier state, which takes turns with this one. The first start of each is in a cache of its
-own. Every start is a process of its own, whose clock starts before it:
+own. Every start is a separate process, whose clock starts before it:
 
     imports     until `prepare` is called: the interpreter, libraries, composition of the settings
     prepare     load, partition, permute, normalise; A x of the features where it is kept

@@ -2,7 +2,7 @@
 
     python -m benchmarks.shortcuts [--root ../shared/datasets] [--rounds 5] [--cases physics-gcn ...]
 
-Shortcuts: the first layer's weighted sum of the features made once, the last layer's messages to training nodes alone, the nodes of a part
+Shortcuts: the first layer's weighted sum of the features made once, the last layer's messages only to training nodes, the nodes of a part
 in breadth-first order; and, the other way round, `precision=bfloat16`. On the CPU one thread does all, and its processor seconds are
 counted: other programs disturb these less than the clock on the wall.
 """

@@ -4,7 +4,7 @@
 
 Every variant is evaluated after every epoch, exactly and on the whole graph, outside the timed part. Timed are the training steps, and with
 GAS the filling of the histories before the first (they are never refreshed later). Parts and compiled kernels are there before the clock
-starts. Adam without weight decay. A round is another seed, in a process of its own for each variant.
+starts. Adam without weight decay. A round is another seed, in a separate process for each variant.
 Writes results/time-to-accuracy-<device>.md and .json.
 """
 
@@ -77,7 +77,7 @@ def task(case: str, variant: str, seed: int, cache: str, arguments: argparse.Nam
 
 
 def work(task: Task) -> Outcome:
-    """One training, in the process of its own."""
+    """One training, in a separate process."""
     from benchmarks.lib.pyg_training import or_missing
     from benchmarks.lib.racers import our_racer, pyg_racer
     from gas_cli.config.compose import compose_config

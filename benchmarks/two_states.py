@@ -2,7 +2,7 @@
 
     python -m benchmarks.two_states --before DIR [--after DIR, default: this checkout] [--rounds 9] [--cases cora-gcn ...]
 
-Each state trains in a process of its own, which waits while the other one runs, with one thread, whose seconds are counted. What both have
+Each state trains in a separate process, which waits while the other one runs, with one thread, whose seconds are counted. What both have
 to have is small: `prepare`, `make_trainer`, `Trainer.train_epoch`.
 """
 

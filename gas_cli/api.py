@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gas_cli import prediction
 from gas_cli.config.checks import require
 from gas_cli.config.compose import METHOD_SCHEMAS, MODEL_SCHEMAS, compose_config, load_config
-from gas_cli.config.dataset import GIVEN, SPLIT_SETTINGS, DatasetConfig
+from gas_cli.config.dataset import FEATURE_SETTINGS, GIVEN, SPLIT_SETTINGS, DatasetConfig
 from gas_cli.config.method import MethodConfig
 from gas_cli.config.model import ModelConfig
 from gas_cli.config.registered import register
@@ -226,7 +226,8 @@ def _of_graph(config: Config, graph: Graph | None) -> Config:
     if not isinstance(graph, Graph):
         raise UserError(f"graph is a {type(graph).__name__}: expected a gas_cli.Graph, such as Graph.from_pyg(data) returns.")
     graph.validate()
-    return replace(config, dataset=DatasetConfig(name=GIVEN, **{name: getattr(config.dataset, name) for name in SPLIT_SETTINGS}))
+    kept = {name: getattr(config.dataset, name) for name in (*SPLIT_SETTINGS, *FEATURE_SETTINGS)}
+    return replace(config, dataset=DatasetConfig(name=GIVEN, **kept))
 
 
 def _existing(folder: Place) -> Path:

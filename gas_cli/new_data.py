@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 from gas_cli.config.compose import compose_config, load_config
-from gas_cli.config.dataset import GIVEN, SPLIT_SETTINGS, DatasetConfig, FolderConfig, UnlabelledConfig
+from gas_cli.config.dataset import FEATURE_SETTINGS, GIVEN, SPLIT_SETTINGS, DatasetConfig, FolderConfig, UnlabelledConfig
 from gas_cli.config.partitioner import PartsOfSize
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.graph.fitting import fit_columns
 from gas_cli.graph.graph import Graph
+from gas_cli.graph.scaling import scaled
 from gas_cli.graph.schema import Schema
+from gas_cli.partition.permute import fits_memory
 from gas_cli.prepared.problem import Problem
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ def with_data(config: Config, path: Path, settings: Sequence[str], state: Mappin
         )
     else:
         dataset = load_config(path, settings).dataset
+    dataset = _with_features_of_training(dataset, config.dataset, settings)
     if isinstance(dataset, FolderConfig):
         schema = trained_on(state).schema
         words = [column.name for column in (*schema.features, *schema.edge_attributes) if column.kind == "words"]
@@ -52,6 +55,37 @@ def with_data(config: Config, path: Path, settings: Sequence[str], state: Mappin
         left_out = [name for name in (dataset.split_by, *dataset.columns.ignore) if name is not None]
         dataset = UnlabelledConfig(**kept | {"columns": replace(dataset.columns, ignore=left_out)}, words=words)
     return replace(config, dataset=dataset)
+
+
+def _with_features_of_training(dataset: DatasetConfig, trained: DatasetConfig, settings: Sequence[str]) -> DatasetConfig:
+    """`dataset` with features made as in the training. Raises `UserError` where `settings` ask for others."""
+    for name in FEATURE_SETTINGS:
+        ours, theirs = getattr(dataset, name), getattr(trained, name)
+        if ours != theirs and any(setting.startswith(f"dataset.{name}=") for setting in settings):
+            raise UserError(
+                f"dataset.{name}={'null' if ours is None else ours} is not valid: the model was trained with "
+                f"{'null' if theirs is None else theirs}, and predicts with the same. Leave it out."
+            )
+    return replace(dataset, **{name: getattr(trained, name) for name in FEATURE_SETTINGS})
+
+
+def unscaled(config: Config) -> Config:
+    """The same with features as they are loaded or made: `as_trained` finds their columns, then puts them on the scale of the training."""
+    return replace(config, dataset=replace(config.dataset, normalize=None))
+
+
+def check_same_nodes(problem: Problem, state: Mapping[str, Any], dataset: DatasetConfig) -> None:
+    """Raise `UserError` where features are random and the nodes are not those of the training: their numbers mean nothing to the model.
+
+    The nodes are known by their ids, and without these by their edges.
+    """
+    before, here = state["fingerprint"]["graph"], problem.fingerprints
+    known_by = ("nodes", "ids" if "ids" in here else "edges")
+    if dataset.features == "random" and any(before.get(name) != here[name] for name in known_by):
+        raise UserError(
+            "the model was trained with dataset.features=random, so it knows only the nodes of the training, and the graph has others. "
+            "Restore the dataset's files, or train with dataset.features=degree."
+        )
 
 
 def of_any_size(config: Config, state: Mapping[str, Any]) -> Config:
@@ -100,12 +134,20 @@ def source_of(dataset: DatasetConfig, graph: Graph) -> str:
 
 
 def as_trained(problem: Problem, state: Mapping[str, Any], dataset: DatasetConfig) -> Problem:
-    """The problem in the columns of the training (`fit_columns`); without labels also with its classes, all labels unknown.
+    """The problem in the columns and on the scale of the training (`fit_columns`, `scaled`); without labels also with its classes, all
+    labels unknown.
 
-    state  a checkpoint. Raises UserError for other columns, and for a checkpoint whose schema is damaged or missing."""
+    problem  features are as they were loaded or made (`unscaled`)
+    state    a checkpoint. Raises UserError for other columns, and for a checkpoint whose schema is damaged or missing."""
     trained = trained_on(state)
-    graph = fit_columns(problem.graph, trained.schema, source_of(dataset, problem.graph))
+    graph, fingerprints = fit_columns(problem.graph, trained.schema, source_of(dataset, problem.graph)), problem.fingerprints
+    scaling = trained.schema.scaling
+    if (None if scaling is None else scaling.kind) != dataset.normalize:
+        raise UserError(f"it does not hold the scale of dataset.normalize={dataset.normalize}: it is damaged. Restore an intact copy.")
+    if scaling is not None:
+        graph = scaled(graph, scaling, in_memory=fits_memory(graph.x))
+        fingerprints = {**fingerprints, "features": scaling.digest(fingerprints["features"])}
     if graph.num_classes == 0:
         y, classes = trained.unknown(graph.num_nodes), trained.num_classes
         graph = replace(graph, y=y, num_classes=classes, class_names=trained.class_names, regression=trained.regression)
-    return replace(problem, graph=graph)
+    return replace(problem, graph=graph, fingerprints=fingerprints)

@@ -26,7 +26,7 @@ from gas_cli.graph.graph import SHOWN_CLASSES, Graph, Split
 from gas_cli.method.make import make_method
 from gas_cli.method.method import Training
 from gas_cli.model.model import Model
-from gas_cli.new_data import LABELLED, as_trained, of_any_size, with_data
+from gas_cli.new_data import LABELLED, as_trained, check_same_nodes, of_any_size, unscaled, with_data
 from gas_cli.passes.evaluator import Evaluator
 from gas_cli.passes.loss import probabilities
 from gas_cli.prepared.problem import Problem
@@ -238,10 +238,11 @@ def _opened(run: Path, mode: str, checkpoint: str, device: str, graph: Graph | N
         here = with_data(config, run / "config.yaml", settings, state) if settings else config
     if mode == "exact":
         here = of_any_size(here, state)
-    problem = prepare(here, progress=True, graph=graph)
+    problem = prepare(unscaled(here), progress=True, graph=graph)
     if mode == "history" and problem.graph.inductive:
         raise UserError(f"mode=history: {problem.graph.name} is inductive, and only its training nodes have histories. Use mode=exact.")
     with naming(path):
+        check_same_nodes(problem, state, here.dataset)
         problem = as_trained(problem, state, here.dataset)
         _check_graph(state, problem, here, mode)
         if checkpoint == "best":
@@ -297,7 +298,7 @@ def _no_split(problem: Problem) -> Split:
 
 def _evaluator(config: Config, problem: Problem, model: Model, device: torch.device) -> Evaluator:
     builder = BatchBuilder(problem.graph, problem.adj, problem.partition, _no_split(problem), model.num_layers)
-    groups = problem.evaluation_groups(min(config.trainer.batch_parts, problem.train_parts))
+    groups = problem.evaluation_groups(min(config.trainer.parts_per_step, problem.train_parts))
     loader = BatchLoader(builder, config.trainer.prefetch)
     return Evaluator(model, problem.graph, loader, groups, device, config.precision, lambda: None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from gas_cli.config.compose import load_config, save_config
-from gas_cli.config.continued import check_unchanged, has_checkpoint
+from gas_cli.config.continued import as_decided, check_unchanged, has_checkpoint
 from gas_cli.config.model import ModelConfig
 from gas_cli.config.root import Config
 from gas_cli.errors import NotStarted, UserError
@@ -23,7 +23,7 @@ from gas_cli.lock import claimed
 from gas_cli.measure.memory import RESIDENT, StagePeaks
 from gas_cli.method.make import method_class
 from gas_cli.model.registry import build_model, model_class
-from gas_cli.prepared.prepare import Looked, Reduce, everything, prepare_files, prepare_loaded
+from gas_cli.prepared.prepare import Reduce, everything, prepare_files, prepare_loaded
 from gas_cli.prepared.problem import Problem
 from gas_cli.report.curves import plot_curves
 from gas_cli.report.journal import Recorded, recorded_before
@@ -31,16 +31,20 @@ from gas_cli.report.memory import memory_line
 from gas_cli.report.outcome import combine, describe, is_result_of, named, result, seconds_before, summarized
 from gas_cli.report.progress import ProgressRecorder
 from gas_cli.report.recorder import JsonlRecorder, Recorder, Recorders
-from gas_cli.report.remarks import remarks
+from gas_cli.report.remarks import halo_remark, remarks
 from gas_cli.report.summary import read_summary, write_summary
 from gas_cli.training.assemble import make_trainer, pick_device
 from gas_cli.training.checkpoint import load_checkpoint, naming
 from gas_cli.training.identity import check_same_run
+from gas_cli.training.parts import with_parts
 from gas_cli.training.progress import Best, Progress, check_best
 from gas_cli.training.stop import termination_as_ctrl_c
 from gas_cli.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
+
+Check = Callable[[Graph], None]
+"""Raises UserError for a graph that the settings do not fit."""
 
 
 def run(config: Config, folder: Path, graph: Graph | None = None) -> dict[str, Any]:
@@ -61,12 +65,14 @@ def resume(folder: Path, config: Config, graph: Graph | None = None) -> dict[str
     """Continue the run in `folder` from its last checkpoint; finished runs of several stay as they are. Raises like `run`, and UserError,
     with nothing changed, where `config`, the graph, a checkpoint or metrics.jsonl is not that of the run."""
     with claimed(folder):
-        check_unchanged(load_config(folder / "config.yaml"), config)
+        saved = load_config(folder / "config.yaml")
+        config = as_decided(saved, config)
+        check_unchanged(saved, config)
         return _run_all(config, folder, graph)
 
 
 def prepare(
-    config: Config, progress: bool = False, graph: Graph | None = None, reduce: Reduce = everything, check: Looked = lambda graph: None
+    config: Config, progress: bool = False, graph: Graph | None = None, reduce: Reduce = everything, check: Check = lambda graph: None
 ) -> Problem:
     """Load, partition, permute and normalise, or map what an earlier start has kept of that: what every run of `config` shares.
 
@@ -74,10 +80,11 @@ def prepare(
     """
     reads_attributes = model_class(config.model).takes_edge_attr(config.model)
 
-    def look(graph: Graph) -> None:
+    def look(graph: Graph) -> Config:
         check(graph)
         for line in remarks(graph, config.dataset, config.model):
             log.info("%s", line)
+        return with_parts(config, graph)
 
     if graph is None:
         return prepare_files(config, reads_attributes, look, progress, reduce)
@@ -158,6 +165,11 @@ def _run_all(config: Config, folder: Path, graph: Graph | None) -> dict[str, Any
     with termination_as_ctrl_c(), _determinism(config.deterministic):
         problem = prepare_training(config, progress=True, graph=graph)
         _log_problem(problem, config.evaluation.select)
+        if remark := halo_remark(config, problem.train_parts, problem.partition.quality.halo_ratio):
+            log.warning("%s", remark)
+        if config.has_auto:
+            config = problem.settled(config)
+            _write_first(config, folder)
         runs = config.single_runs()
         if len(runs) == 1:
             return train_once(config, problem, folder, config.seed)

@@ -3,7 +3,7 @@
     python -m scripts.error --root DIR [--models gcn gcnii appnp] [--depths 2 4 8 16 32 64] [--dataset cora] [--epochs 200] [--every 10]
 
 Trains with the published settings of the pair but for the depth, with the monitor on, and never refreshes a history: after a refresh there
-would be nothing to see. Without dropout, so that the error of a history is that of its age alone (docs/error-monitor.md).
+would be nothing to see. Without dropout, so that the error of a history comes only from its age (docs/error-monitor.md).
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def draw(out: Path, model: str, done: dict[tuple[str, int], list[dict[str, Any]]
         curves = list(points(done[model, depth]))
         for axes, (quantity, title) in zip(line, QUANTITIES.items(), strict=True):
             draw_panel(axes, curves, quantity, f"{model}, {depth} layers: {title} / norm")
-        line[0].sharey(line[-1])  # an error beside its cap
+        line[0].sharey(line[-1])  # an error next to its cap
         line[-1].autoscale(axis="y")
         drawn = {str(curve.get_label()): curve for axes in (line[1], line[-1]) for curve in axes.lines}
         line[-1].legend(drawn.values(), drawn.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)

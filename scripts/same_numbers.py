@@ -3,7 +3,7 @@
     python -m scripts.same_numbers --before STATE [--after STATE] [--only 'gcn-*' ...] [--expected NAME ...]
 
 STATE is a commit, a folder with a checkout (`--after`: this one), or the .json file that an earlier comparison left in --work. Each state
-trains the cases of scripts/lib/same_cases.py in a process of its own. Compared are loss, learning rate and metrics of every epoch and the
+trains the cases of scripts/lib/same_cases.py in a separate process. Compared are loss, learning rate and metrics of every epoch and the
 predicted probabilities. The report has one line per case; exit code 1 where a case differs that --expected does not name.
 """
 

@@ -5,7 +5,7 @@
 Table 1 reads each run at its best validation epoch. Where the accuracy swings from epoch to epoch, few validation nodes choose among many
 epochs, and the choice is a large part of the cell's deviation. Reads the runs of table1.py in the same `--work` and trains what is missing;
 GAS with `trainer.loss_weighting=full_batch`, an unbiased estimate of the full-batch loss, and with twice the parts per step, whose batches
-cut fewer messages in the backward pass, besides.
+cut fewer messages in the backward pass too.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def trial(model: str, dataset: str, variant: str, seed: int) -> Trial:
 def batch_parts(settings: tuple[str, ...]) -> int:
     from gas_cli.config.compose import compose_config
 
-    return compose_config(settings).trainer.batch_parts
+    return compose_config(settings).trainer.parts_per_step
 
 
 def curve(folder: Path, test: float) -> Curve:

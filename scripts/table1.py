@@ -108,7 +108,7 @@ def trials(arguments: argparse.Namespace) -> list[Trial]:
 
 
 def trial(model: str, dataset: str, method: str, seed: int) -> Trial:
-    # Only the result is wanted, so checkpoints serve a stopped study alone.
+    # Only the result is wanted, so checkpoints serve only a stopped study.
     settings = (f"dataset={dataset}", f"model={model}", f"method={method}", f"seed={seed}", "trainer.checkpoint_every=100")
     return Trial(f"{model}-{dataset}-{method}-{seed}", settings)
 

@@ -1,11 +1,9 @@
 """Tests marked `gpu` need a CUDA device and say so where there is none; no test leaves its logging to the next one.
 
 What makes the suite quick, measured in docs/log.md: processes side by side share the cores; a collection of garbage passes over what was
-imported; coverage looks at the first cases of a parametrised test only, and neither into Hydra nor into OmegaConf; Hydra reads a shipped
-file once per process.
+imported; coverage looks at the first cases of a parametrised test only, and neither into Hydra nor into OmegaConf.
 """
 
-import copy
 import functools
 import gc
 import logging
@@ -56,55 +54,16 @@ def untraced(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def remember_shipped_files() -> None:
-    """Hydra reads and checks the files that Hydra and gas_cli ship at every composition, a third of its time; here each of them once.
-
-    Files of other folders and registered schemas are looked up as always, and before the shipped ones, as Hydra does.
-    """
-    from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
-    from hydra.core.object_type import ObjectType
-    from hydra.plugins.config_source import ConfigResult, ConfigSource
-
-    from gas_cli.config.compose import config_directory
-
-    shipped = str(config_directory())
-    known: dict[tuple[Any, ...], ConfigResult] = {}
-    load = ConfigRepository.load_config
-
-    def state(source: ConfigSource, name: str) -> tuple[Any, ...] | None:
-        if source.scheme() == "pkg":
-            return source.path, source.provider, name
-        if source.scheme() != "file" or source.path != shipped:
-            return None
-        status = os.stat(os.path.join(shipped, f"{name.removesuffix('.yaml')}.yaml"))
-        return source.path, source.provider, name, status.st_mtime_ns, status.st_size
-
-    def load_once(repository: ConfigRepository, config_path: str) -> ConfigResult | None:
-        source = repository._find_object_source(config_path=config_path, object_type=ObjectType.CONFIG)
-        key = state(source, config_path) if source else None
-        if key is None:
-            return load(repository, config_path)
-        if key not in known:
-            known[key] = load(repository, config_path)
-        return copy.deepcopy(known[key])
-
-    def begin(caching: CachingConfigRepository, delegate: ConfigRepository) -> None:
-        caching.delegate = copy.copy(delegate)  # `initialize_sources` makes a new list; a source never changes
-        caching.cache = {}
-
-    ConfigRepository.load_config = load_once  # type: ignore[method-assign]
-    CachingConfigRepository.__init__ = begin  # type: ignore[method-assign]
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    remember_shipped_files()
     if config.pluginmanager.hasplugin("_cov"):
         from hydra._internal.config_loader_impl import ConfigLoaderImpl
+        from hydra.core.override_parser.overrides_parser import OverridesParser
         from omegaconf import DictConfig, OmegaConf
 
+        OverridesParser.parse_overrides = untraced(OverridesParser.parse_overrides)  # type: ignore[method-assign]
         ConfigLoaderImpl.load_configuration = untraced(ConfigLoaderImpl.load_configuration)  # type: ignore[method-assign]
         DictConfig.__deepcopy__ = untraced(DictConfig.__deepcopy__)  # type: ignore[method-assign]
-        for name in ("create", "merge", "structured", "to_yaml", "load"):  # `to_object` runs the checks of our dataclasses
+        for name in ("create", "merge", "structured", "to_yaml", "load", "update"):  # `to_object` runs the checks of our dataclasses
             setattr(OmegaConf, name, staticmethod(untraced(getattr(OmegaConf, name))))
 
 

@@ -42,7 +42,7 @@ def numbers(folder: Path) -> list[list[Any]]:
 
 
 def in_python(code: str, **environment: str) -> str:
-    """What `code` prints in a process of its own."""
+    """What `code` prints in a separate process."""
     kept = {key: value for key, value in os.environ.items() if key not in (process.WAITING, process.PAGES)}
     done = subprocess.run([sys.executable, "-c", code], env=kept | environment, capture_output=True, text=True, check=True)
     return done.stdout

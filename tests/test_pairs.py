@@ -1,4 +1,4 @@
-"""Every pair with published hyper-parameters trains: `dataset=X model=Y` alone, from raw files of X's format, for two steps."""
+"""Every pair with published hyper-parameters trains: only `dataset=X model=Y`, from raw files of X's format, for two steps."""
 
 from __future__ import annotations
 

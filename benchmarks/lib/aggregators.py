@@ -25,7 +25,7 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """`adj` [N, N] (its weights are those of the sum alone), rows `x` [N, C], and `grad` [N, A·C] of the A `aggregators`' outputs."""
+    """`adj` [N, N] (its weights are only those of the sum), rows `x` [N, C], and `grad` [N, A·C] of the A `aggregators`' outputs."""
 
     adj: CSR
     x: Tensor

@@ -1,4 +1,4 @@
-"""One start of `gas-train` with the time of each stage; it stands alone, so that it can run on another state of the code.
+"""One start of `gas-train` with the time of each stage; it needs no other file, so that it can run on another state of the code.
 
     PYTHONPATH=CHECKOUT python -P benchmarks/lib/one_start.py TASK
 

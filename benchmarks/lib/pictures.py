@@ -1,4 +1,4 @@
-"""The pictures of docs/benchmarks.md, drawn from results alone. Each file carries a digest of the numbers that it shows."""
+"""The pictures of docs/benchmarks.md, drawn only from results. Each file carries a digest of the numbers that it shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measurements in processes of their own, so that each one's peak memory is its own; they take turns."""
+"""Measurements in separate processes, so that each one's peak memory is its own; they take turns."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def measure_epochs(config: Config, variant: str, epochs: int) -> dict[str, Any]:
 
 def make_training(graph: Graph, train: torch.Tensor, config: Config, variant: str) -> Training:
     """On the nodes of the mask `train` [N]. Raises Missing."""
-    from benchmarks.lib.pyg_models import build
+    from scripts.lib.pyg_models import build
 
     device = pick_device(config.device)
     full = not variant.endswith("-loader")
@@ -107,7 +107,7 @@ def loader_epoch(graph: Graph, train: torch.Tensor, config: Config, variant: str
     from torch_geometric.data import Data
 
     data = Data(x=dense(graph), edge_index=edge_index(graph), y=graph.y, train=train)
-    steps = -(-config.partitioner.num_parts // config.trainer.batch_parts)
+    steps = -(-config.partitioner.parts // config.trainer.parts_per_step)
     loader = cluster_loader(data, config) if variant == "pyg-cluster-loader" else neighbor_loader(data, config.model.num_layers, steps)
 
     def epoch() -> Iterator[tuple[Any, ...]]:
@@ -135,8 +135,8 @@ def cluster_loader(data: Any, config: Config) -> Any:
             adjacency = pymetis.CSRAdjacency(index2ptr(row, num_nodes).numpy(), col.numpy())
             return torch.from_numpy(np.asarray(pymetis.part_graph(self.num_parts, adjacency=adjacency)[1], np.int64))
 
-    parts = Clusters(data, num_parts=config.partitioner.num_parts, log=False)
-    return ClusterLoader(parts, batch_size=config.trainer.batch_parts, shuffle=True)
+    parts = Clusters(data, num_parts=config.partitioner.parts, log=False)
+    return ClusterLoader(parts, batch_size=config.trainer.parts_per_step, shuffle=True)
 
 
 def neighbor_loader(data: Any, num_layers: int, steps: int) -> Any:

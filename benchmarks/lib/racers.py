@@ -29,7 +29,7 @@ def our_racer(config: Config) -> Racer:
 
     def epoch() -> float:
         started = now()
-        trainer._fill()  # before the first epoch alone, as `fit` does
+        trainer._fill()  # only before the first epoch, as `fit` does
         trainer.train_epoch()
         seconds = now() - started
         trainer.progress.next_epoch()

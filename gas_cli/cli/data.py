@@ -27,8 +27,8 @@ usage: gas-data check DIR [SETTING=VALUE ...] [model=NAME] [model.SETTING=VALUE 
        gas-data clean [--all | older=DAYSd | NAME ...] [partitioner.cache=DIR]
 
 check DIR shows what gas-train will see of a graph: nodes, edges, degrees, components, features,
-label balance, homophily, splits, the halo of its parts and which method fits. An error is reported
-with its file, row, reason and remedy.
+balance, homophily, splits, the halo of its parts and which method fits. An error is reported with
+its file, row, reason and remedy.
 DIR is a folder of tables, one of them, or a .pt file (docs/own-graph.md). The model decides
 which edge weights are accepted and read (default: gcn). Settings of the graph and their defaults:
 {settings}
@@ -55,7 +55,7 @@ examples
   gas-data clean older=30d
 
 {exit_codes}"""
-CHECKED = ("encode", "undirected", "task", "num_classes", "metric", "header", "index", "make_split", "split_by")
+CHECKED = ("encode", "undirected", "task", "num_classes", "metric", "header", "index", "make_split", "split_by", "features", "normalize")
 
 
 def main() -> None:
@@ -104,15 +104,20 @@ def _run(argv: list[str]) -> None:
         clean(argv[1:])
         return
     settings, model = parse(argv)
-    from gas_cli.graph.describe import describe
+    from gas_cli.graph.describe import describe, scale_notes
     from gas_cli.graph.load import load_graph
+    from gas_cli.graph.made_features import with_features
     from gas_cli.graph.make_splits import with_splits
+    from gas_cli.graph.scaling import find_scaling, scaled
+    from gas_cli.partition.permute import fits_memory
     from gas_cli.report.outlook import outlook
     from gas_cli.report.remarks import remarks
 
     with logged_as_notes():
-        graph = with_splits(load_graph(settings, progress=True), settings)
-    for line in remarks(graph, settings, model):
+        graph = with_features(with_splits(load_graph(settings, progress=True), settings), settings)
+        scaling = find_scaling(graph, settings)
+        graph = graph if scaling is None else scaled(graph, scaling, fits_memory(graph.x))
+    for line in (*remarks(graph, settings, model), *scale_notes(graph)):
         print(f"{NOTE}{line}")
     print(describe(graph, outlook(graph, model)))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gas_cli.config.compose import load_config
-from gas_cli.config.continued import check_unchanged, has_checkpoint
+from gas_cli.config.continued import as_decided, check_unchanged, has_checkpoint
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, NotStarted, UserCodeError, UserError, memory_ran_out, told
 from gas_cli.measure.memory import release_free_memory
@@ -82,7 +82,8 @@ def _start_or_continue(config: Config, folder: Path) -> dict[str, Any]:
     if again and has_checkpoint(folder):
         from gas_cli.run import resume
 
-        check_unchanged(load_config(folder / "config.yaml"), config)
+        saved = load_config(folder / "config.yaml")
+        check_unchanged(saved, as_decided(saved, config))
         log.info("Continuing the run in %s", _shown(folder))
         return resume(folder, config)
     if not again and has_checkpoint(folder):
@@ -101,8 +102,8 @@ def _finished(config: Config, folder: Path) -> dict[str, Any] | None:
     if not ((folder / "summary.json").exists() and (folder / "config.yaml").exists()):
         return None
     try:
-        summary = read_summary(folder / "summary.json")
-        return summary if summary.get("status") == "finished" and load_config(folder / "config.yaml") == config else None
+        summary, saved = read_summary(folder / "summary.json"), load_config(folder / "config.yaml")
+        return summary if summary.get("status") == "finished" and saved == as_decided(saved, config) else None
     except UserError:  # damaged: the checkpoint decides
         return None
 

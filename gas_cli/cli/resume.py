@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gas_cli.cli.job import LOG_NAME, guarded
 from gas_cli.config.compose import load_config
-from gas_cli.config.continued import check_unchanged, has_checkpoint
+from gas_cli.config.continued import as_decided, check_unchanged, has_checkpoint
 from gas_cli.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def resume_run(target: str, arguments: Sequence[str]) -> float:
         raise UserError(f"resume={target}: expected the folder of a run, with config.yaml and checkpoints/ in it.")
     saved = load_config(folder / "config.yaml")
     config = load_config(folder / "config.yaml", _dotted(arguments))
-    check_unchanged(saved, config)  # `resume` does so too, after seconds of imports
+    check_unchanged(saved, as_decided(saved, config))  # `resume` does so too, after seconds of imports
     _log_to(folder)
     if not has_checkpoint(folder):
         log.info("No last.pt in %s: starting the run again.", folder / "checkpoints")

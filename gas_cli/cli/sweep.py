@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gas_cli.cli.job import run_job
 from gas_cli.config.compose import load_config
-from gas_cli.config.continued import has_checkpoint
+from gas_cli.config.continued import as_decided, has_checkpoint
 from gas_cli.config.flat import flat
 from gas_cli.config.launch import Command, job_overrides, launch, uncomposable
 from gas_cli.config.root import Config
@@ -56,7 +56,8 @@ class SweepJob:
 def _not_anothers(config: Config, folder: Path) -> Config:
     """`config`, unless the folder holds a run of other settings: one that was continued with them, or that has the same name."""
     if has_checkpoint(folder):
-        here, wanted = (flat(asdict(c)) for c in (load_config(folder / "config.yaml"), config))
+        saved = load_config(folder / "config.yaml")
+        here, wanted = (flat(asdict(c)) for c in (saved, as_decided(saved, config)))
         different = [key for key in wanted if key != "resume" and here.get(key) != wanted[key]]
         if different:
             key = different[0]

@@ -13,6 +13,7 @@ from gas_cli.errors import UserError
 MAX_COUNT = 2**31 - 1
 """Epochs, steps and parts are counted in 32 bits in places."""
 MAX_SEED = 2**63 - 1
+AUTO = "auto"
 
 
 def require(holds: bool, key: str, value: Any, expected: str) -> None:
@@ -29,6 +30,20 @@ def require_whole(key: str, value: int, low: int, high: int) -> None:
 def require_count_or_null(key: str, value: int | None) -> None:
     """A number of things from 1, or null where there is no limit or it does not happen."""
     require(value is None or 1 <= value <= MAX_COUNT, key, value, f"null or a whole number from 1 to {MAX_COUNT}")
+
+
+def count_or_auto(key: str, value: int | str) -> int | str:
+    """A number of things from 1, or `auto` where it is decided for the graph. Text that is a number, as from the environment, is one."""
+    count = int(value) if isinstance(value, str) and value.isdecimal() and len(value) <= len(str(MAX_COUNT)) else value
+    valid = count == AUTO or (isinstance(count, int) and 1 <= count <= MAX_COUNT)
+    require(valid, key, value, f"{AUTO} or a whole number from 1 to {MAX_COUNT}")
+    return count
+
+
+def decided(key: str, value: int | str) -> int:
+    """The number of a setting that takes `auto` too, once it is decided (`Config.with_parts`)."""
+    assert isinstance(value, int), f"{key} is not decided yet"
+    return value
 
 
 def require_positive(key: str, value: float) -> None:

@@ -79,6 +79,10 @@ def config_directory() -> Path:
     )
 
 
+_stored: dict[tuple[str, str], type[Any]] = {}
+"""The registered settings that Hydra's store has, by group and name."""
+
+
 def register_schemas() -> None:
     """Make the dataclasses known to Hydra as `schema` (the root) and `/schema/<group>` (the groups with several types)."""
     from hydra.core.config_store import ConfigStore
@@ -87,7 +91,8 @@ def register_schemas() -> None:
     _register_shipped()
     for group in REGISTRIES:
         for name, schema in registered(group).schemas.items():
-            if name not in SCHEMAS.get(group, {}):  # the shipped ones keep their names
+            if name not in SCHEMAS.get(group, {}) and _stored.get((group, name)) is not schema:  # the shipped ones keep their names
+                _stored[group, name] = schema
                 node = OmegaConf.structured(schema)
                 node.name = name
                 if group == "dataset":
@@ -126,18 +131,46 @@ def compose_config(overrides: Sequence[str] = (), config_dirs: Sequence[Path] = 
 
 def compose(overrides: list[str], config_dirs: Sequence[Path] = (), config_name: str = CONFIG_NAME, hydra: bool = False) -> Any:
     """The composed `DictConfig`, with the `hydra` node if asked for; errors of Hydra and OmegaConf become `UserError`."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
+    from hydra.types import RunMode
+    from omegaconf import open_dict
 
-    from gas_cli.config.jobs import register_job_folders
     from gas_cli.config.messages import translated
 
     check_arguments(overrides)
+    extra = [f"hydra.searchpath=[{','.join(repr(str(folder.resolve())) for folder in config_dirs)}]"] if config_dirs else []
+    given = [*extra, *with_open_settings(overrides)]
+    with translated(), own_hydra():
+        composed = hydra_of(given).compose_config(config_name, given, RunMode.RUN, from_shell=False)
+        if not hydra:
+            with open_dict(composed):
+                del composed["hydra"]
+    return composed
+
+
+def hydra_of(overrides: Sequence[str], first_dirs: Sequence[Path] = ()) -> Any:
+    """Hydra as its command line makes it, with the shipped configs and, before them, those of `first_dirs`.
+
+    Without configs from elsewhere it remembers what it composed for an earlier command or call in this process.
+    """
+    from hydra import version
+    from hydra._internal.hydra import Hydra
+
+    from gas_cli.config.jobs import register_job_folders
+    from gas_cli.config.loader import loader_of
+
     register_schemas()
     register_job_folders()
-    extra = [f"hydra.searchpath=[{','.join(repr(str(folder.resolve())) for folder in config_dirs)}]"] if config_dirs else []
-    with translated(), own_hydra(), initialize_config_dir(str(config_directory()), version_base=VERSION_BASE, job_name="gas-train"):
-        return hydra_compose(config_name, overrides=extra + with_open_settings(overrides), return_hydra_config=hydra)
+    version.setbase(VERSION_BASE)
+    elsewhere = first_dirs or any("searchpath" in override for override in overrides)
+    loader = loader_of(config_directory(), first_dirs) if elsewhere else _shared().of(config_directory())
+    return Hydra(task_name="gas-train", config_loader=loader)
+
+
+@functools.cache
+def _shared() -> Any:
+    from gas_cli.config.loader import SharedLoader
+
+    return SharedLoader()
 
 
 @contextmanager

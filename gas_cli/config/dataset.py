@@ -27,6 +27,10 @@ BY_COLUMN = ("order", "groups")
 """Those that read `dataset.split_by`."""
 SHARES = (0.6, 0.2, 0.2)
 MAX_FOLDS = 10_000
+FEATURES = ("degree", "constant", "random")
+NORMALIZE = ("row", "standard")
+FEATURE_SETTINGS = ("features", "normalize")
+"""What the features of any graph are made of; predictions on other data use those of the training."""
 SPLIT_SETTINGS = ("split", "make_split", "shares", "split_by", "split_seed", "folds")
 """What a graph that a program gives is divided by; the other settings of a dataset are about files."""
 ONE_FILE = (".pt", ".npz", ".mat")
@@ -56,6 +60,18 @@ class DatasetConfig:
         None,
         "K-fold cross-validation: K runs, in each of which another fold tests and the next one validates; the summary holds mean and std.",
     )
+    features: str | None = setting(
+        None,
+        "[Make features](own-graph.md#no-features-other-scales) in place of the dataset's own: `degree` (logarithms of in-degree and "
+        "out-degree), `constant` (one column of 1), `random` (64 random numbers per node).",
+        FEATURES,
+    )
+    normalize: str | None = setting(
+        None,
+        "[Scale the features](own-graph.md#no-features-other-scales): `row` divides each row by its sum of absolute values; `standard` "
+        "gives each column mean 0 and deviation 1 on the training nodes.",
+        NORMALIZE,
+    )
     download: bool = setting(True, "Fetch missing files where the network allows.")
 
     @property
@@ -65,6 +81,8 @@ class DatasetConfig:
 
     def __post_init__(self) -> None:
         require_name("dataset.name", self.name)
+        require(self.features in (None, *FEATURES), "dataset.features", self.features, "null or one of " + ", ".join(FEATURES))
+        require(self.normalize in (None, *NORMALIZE), "dataset.normalize", self.normalize, "null or one of " + ", ".join(NORMALIZE))
         require(self.split >= -1, "dataset.split", self.split, "-1 (follow the seed) or the number of a split")
         require_whole("dataset.split_seed", self.split_seed, 0, MAX_SEED)
         self._check_made_split()

@@ -21,6 +21,7 @@ from gas_cli.config.compose import (
     VERSION_BASE,
     compose,
     config_directory,
+    hydra_of,
     own_hydra,
     register_schemas,
     to_config,
@@ -67,7 +68,7 @@ def prepare(argv: Sequence[str]) -> Command:
     overrides = _for_folders(args.overrides) if multirun else args.overrides
     check_arguments(overrides)
     with translated():
-        hydra = _hydra(config_dirs)
+        hydra = hydra_of(overrides, config_dirs)
         composed = hydra.compose_config(args.config_name or CONFIG_NAME, overrides, RunMode.RUN, from_shell=False)
     if multirun or (composed.hydra.mode is not None and composed.hydra.mode.name == "MULTIRUN"):
         folder = str(composed.hydra.sweep.dir)  # fixed now: it holds the time of day
@@ -122,24 +123,6 @@ def launch(command: Command, job: Job) -> None:
             _run(command, task)
     if failures:
         raise failures[0]
-
-
-def _hydra(config_dirs: Sequence[Path]) -> Any:
-    """Hydra as its command line makes it, with the shipped configs and those of `config_dirs`; its loader composes nothing twice."""
-    from hydra import version
-    from hydra._internal.hydra import Hydra
-    from hydra._internal.utils import create_config_search_path
-    from hydra.core.config_search_path import SearchPathQuery
-
-    from gas_cli.config.loader import RememberingLoader
-
-    register_schemas()
-    register_job_folders()
-    version.setbase(VERSION_BASE)
-    search_path = create_config_search_path(str(config_directory()))
-    for folder in config_dirs:
-        search_path.prepend("command-line", f"file://{folder.resolve()}", SearchPathQuery(provider="schema"))
-    return Hydra(task_name="gas-train", config_loader=RememberingLoader(search_path))
 
 
 def _run(command: Command, task: Callable[[Any], float]) -> None:

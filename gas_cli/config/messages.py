@@ -17,7 +17,13 @@ from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 
 EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
-EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+EXPECTED: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    int | str: "auto or a whole number",
+}
 
 
 @contextmanager

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 class MethodConfig:
     """What every method has; as it stands, one whose steps see some of the parts and remember nothing.
 
-    `implementation` names the method's class, as in `my_package.methods:MyMethod`.
+    `implementation` names the method's class, as in `my_package.methods:MyMethod`; without `has_parts` it takes one that is the graph.
     """
 
     implementation: ClassVar[Any] = ""
+    has_parts: ClassVar[bool] = True
     name: str = setting("???", "Decided by the file chosen for the group.")
 
     def __post_init__(self) -> None:
@@ -29,7 +30,9 @@ class MethodConfig:
 
     def check(self, config: Config) -> None:
         """Raise UserError where another group contradicts the method."""
-        self.check_parts(config.trainer.batch_parts, config.partitioner.num_parts, "partitioner.num_parts={}")
+        batch_parts, num_parts = config.trainer.batch_parts, config.partitioner.num_parts
+        if isinstance(batch_parts, int) and isinstance(num_parts, int) and config.partitioner.name != "file":  # it says how many
+            self.check_parts(batch_parts, num_parts, "partitioner.num_parts={}")
         if config.evaluation.mode != "exact":
             self.require_histories("evaluation.mode", config.evaluation.mode, "exact")
         if config.evaluation.monitor is not None:
@@ -64,6 +67,7 @@ class FullBatchConfig(MethodConfig):
     """The whole graph in every step."""
 
     implementation: ClassVar[Any] = "gas_cli.method.full_batch:FullBatch"
+    has_parts: ClassVar[bool] = False
     name: str = "full_batch"
 
     def partitioner(self, config: PartitionerConfig) -> PartitionerConfig:

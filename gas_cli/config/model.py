@@ -23,9 +23,14 @@ class ModelConfig:
     """What every architecture shares.
 
     `implementation` is the model's class, or names it: `my_package.models:MyModel`.
+
+    `kept_rows` and `kept_messages` are what a step has in memory at its worst moment, in rows of a layer's width: per target, and per edge
+    (0 where a layer makes only sums). They are measured for the shipped models (docs/log.md) and high for others.
     """
 
     implementation: ClassVar[Any] = ""
+    kept_rows: ClassVar[int] = 8
+    kept_messages: ClassVar[int] = 6
     name: str = setting("???", "Which architecture; decided by the file chosen for the group.")
     num_layers: int = setting(2, "Message-passing layers L.")
     hidden_channels: int = setting(64, "Hidden channels D.")
@@ -77,6 +82,8 @@ class GCNConfig(StackConfig):
     """GCN: symmetric normalisation with self-loops."""
 
     implementation: ClassVar[Any] = "gas_cli.model.gcn:GCN"
+    kept_rows: ClassVar[int] = 3
+    kept_messages: ClassVar[int] = 0
     name: str = "gcn"
 
 
@@ -85,6 +92,8 @@ class SAGEConfig(StackConfig):
     """GraphSAGE with mean aggregation: a matrix for the node itself and one for the mean of its neighbours."""
 
     implementation: ClassVar[Any] = "gas_cli.model.sage:SAGE"
+    kept_rows: ClassVar[int] = 5
+    kept_messages: ClassVar[int] = 0
     name: str = "sage"
     normalization: str | None = "mean"
     self_loops: bool = False
@@ -95,6 +104,8 @@ class GINConfig(StackConfig):
     """GIN: sums of neighbours through a two-layer perceptron per layer."""
 
     implementation: ClassVar[Any] = "gas_cli.model.gin:GIN"
+    kept_rows: ClassVar[int] = 6
+    kept_messages: ClassVar[int] = 0
     name: str = "gin"
     mlp_batch_norm: bool = setting(False, "Batch normalisation inside the perceptrons only; `batch_norm` has it inside as well.")
     normalization: str | None = None
@@ -106,6 +117,7 @@ class GATConfig(StackConfig):
     """GAT and GATv2."""
 
     implementation: ClassVar[Any] = "gas_cli.model.gat:GAT"
+    kept_rows: ClassVar[int] = 6
     name: str = "gat"
     hidden_channels: int = 8
     dropout: float = 0.6
@@ -128,6 +140,8 @@ class PNAConfig(StackConfig):
     """PNA: every aggregation of the neighbours' messages, scaled by every function of the degree; edge weights are not used."""
 
     implementation: ClassVar[Any] = "gas_cli.model.pna:PNA"
+    kept_rows: ClassVar[int] = 15
+    kept_messages: ClassVar[int] = 0
     name: str = "pna"
     aggregators: list[str] = setting(["mean", "max"], "A list of different ones.", AGGREGATORS)
     scalers: list[str] = setting(
@@ -202,6 +216,8 @@ class GCNIIConfig(HiddenLayersConfig):
     """GCNII: GCN with initial residual and identity mapping."""
 
     implementation: ClassVar[Any] = "gas_cli.model.gcnii:GCNII"
+    kept_rows: ClassVar[int] = 2
+    kept_messages: ClassVar[int] = 0
     name: str = "gcnii"
     num_layers: int = 16
     alpha: float = setting(0.1, "Strength of the initial residual.")
@@ -219,6 +235,8 @@ class APPNPConfig(ModelConfig):
     """APPNP: a two-layer perceptron, then steps of personalised PageRank."""
 
     implementation: ClassVar[Any] = "gas_cli.model.appnp:APPNP"
+    kept_rows: ClassVar[int] = 3
+    kept_messages: ClassVar[int] = 0
     name: str = "appnp"
     num_layers: int = 10
     alpha: float = setting(0.1, "Teleport probability.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gas_cli.config.checks import MAX_COUNT, require, require_name, require_whole
+from gas_cli.config.checks import AUTO, MAX_COUNT, count_or_auto, decided, require, require_name, require_whole
 from gas_cli.config.setting import setting
 from gas_cli.config.sizes import parse_size
 
@@ -16,7 +16,12 @@ class PartitionerConfig:
     """How the nodes are divided into parts, and where the outcome is kept."""
 
     name: str = setting("metis", "How nodes are divided; decided by the file chosen for the group.", METHODS)
-    num_parts: int = setting(40, "Parts P that the graph is divided into; those that come out empty are dropped with a notice.")
+    num_parts: int | str = setting(
+        AUTO,
+        "Parts P that the graph is divided into; those that come out empty are dropped with a notice. `auto`: one if a step on the whole "
+        "graph fits into half of the memory, else as many as fit ([how](own-graph.md#when-gas-is-the-right-method)). The run's config.yaml "
+        "has the number.",
+    )
     seed: int = setting(0, "Seed of METIS and of `random`.")
     file: str = setting("", "For `partitioner=file`: an .npy or text file with one part id per node.")
     cache: str | None = setting(
@@ -33,7 +38,7 @@ class PartitionerConfig:
     def __post_init__(self) -> None:
         require_name("partitioner.name", self.name)
         require(self.name in METHODS, "partitioner", self.name, "one of " + ", ".join(METHODS))
-        require_whole("partitioner.num_parts", self.num_parts, 1, MAX_COUNT)
+        self.num_parts = count_or_auto("partitioner.num_parts", self.num_parts)
         require_whole("partitioner.seed", self.seed, 0, MAX_COUNT)  # METIS takes 32 bits
         require(self.cache != "", "partitioner.cache", "''", "a folder, or null to keep nothing")
         require(
@@ -49,6 +54,11 @@ class PartitionerConfig:
         return self
 
     @property
+    def parts(self) -> int:
+        """`num_parts`, which is decided."""
+        return decided("partitioner.num_parts", self.num_parts)
+
+    @property
     def cache_bytes(self) -> int | None:
         """`cache_limit` in bytes; None without a limit."""
         return None if self.cache_limit is None else parse_size(self.cache_limit)
@@ -61,4 +71,4 @@ class PartsOfSize(PartitionerConfig):
     nodes: int = 1
 
     def fitted(self, num_nodes: int) -> PartitionerConfig:
-        return replace(self, num_parts=min(max(1, round(self.num_parts * num_nodes / self.nodes)), num_nodes))
+        return replace(self, num_parts=min(max(1, round(self.parts * num_nodes / self.nodes)), num_nodes))

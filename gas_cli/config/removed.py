@@ -34,6 +34,8 @@ ADDED: dict[str, Any] = {
     "dataset.split_by": None,
     "dataset.split_seed": 0,
     "dataset.folds": None,
+    "dataset.features": None,
+    "dataset.normalize": None,
     "dataset.task": "auto",
     "dataset.encode": None,
     "dataset.columns.source": None,

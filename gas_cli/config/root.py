@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from gas_cli.config.checks import MAX_SEED, require, require_whole
+from gas_cli.config.checks import AUTO, MAX_SEED, require, require_whole
 from gas_cli.config.dataset import DatasetConfig, GeneratedConfig
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.method import GASConfig, MethodConfig
@@ -64,6 +64,21 @@ class Config:
             "trainer.lipschitz.weight",
             self.trainer.lipschitz.weight,
             f"0 with model.num_layers={self.model.num_layers}: it regularises the hidden layers after the first, so it needs three layers",
+        )
+
+    @property
+    def has_auto(self) -> bool:
+        """Whether a number of parts is still to be decided."""
+        return AUTO in (self.partitioner.num_parts, self.trainer.batch_parts)
+
+    def with_parts(self, num_parts: int, batch_parts: int) -> Config:
+        """The same with these numbers in the place of `auto`; a step of `trainer.batch_parts` takes no more parts than are decided here."""
+        parts, taken = self.partitioner.num_parts, self.trainer.batch_parts
+        taken = batch_parts if isinstance(taken, str) else taken if isinstance(parts, int) else min(taken, num_parts)
+        return replace(
+            self,
+            partitioner=replace(self.partitioner, num_parts=num_parts if isinstance(parts, str) else parts),
+            trainer=replace(self.trainer, batch_parts=taken),
         )
 
     def single_runs(self) -> list[Config]:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gas_cli.config.checks import (
+    AUTO,
     MAX_COUNT,
+    count_or_auto,
+    decided,
     require,
     require_between,
     require_count_or_null,
@@ -85,7 +88,11 @@ class TrainerConfig:
     """The loop over epochs and batches."""
 
     epochs: int = setting(200, "Epochs to train.")
-    batch_parts: int = setting(10, "Parts per mini-batch.")
+    batch_parts: int | str = setting(
+        AUTO,
+        "Parts per mini-batch. `auto`: with `partitioner.num_parts=auto` it is decided with it; with a number, a quarter of the parts, or "
+        "fewer if that is what fits into memory.",
+    )
     shuffle: bool = setting(True, "Group the parts anew in every epoch.")
     max_steps: int | None = setting(None, "Cut an epoch short after that many batches; `null` for all of them.")
     patience: int | None = setting(None, "Stop after N epochs without a better validation metric; `null` for never.")
@@ -119,7 +126,7 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         require_whole("trainer.epochs", self.epochs, 1, MAX_EPOCHS)
-        require_whole("trainer.batch_parts", self.batch_parts, 1, MAX_COUNT)
+        self.batch_parts = count_or_auto("trainer.batch_parts", self.batch_parts)
         require_count_or_null("trainer.max_steps", self.max_steps)
         require_count_or_null("trainer.patience", self.patience)
         require(0 <= self.edge_dropout < 1, "trainer.edge_dropout", self.edge_dropout, "at least 0 and less than 1")
@@ -132,6 +139,11 @@ class TrainerConfig:
         require(self.graph_on in GRAPH_PLACEMENTS, "trainer.graph_on", self.graph_on, "one of " + ", ".join(GRAPH_PLACEMENTS))
         require_whole("trainer.checkpoint_every", self.checkpoint_every, 1, MAX_COUNT)
         require_whole("trainer.prefetch", self.prefetch, 0, MAX_PREFETCH)
+
+    @property
+    def parts_per_step(self) -> int:
+        """`batch_parts`, which is decided."""
+        return decided("trainer.batch_parts", self.batch_parts)
 
     def _check_class_weights(self) -> None:
         given, wanted = self.class_weights, f"null, {BALANCED}, or a list of numbers above 0, one per class, such as [1,2.5]"

@@ -12,12 +12,15 @@ from scipy.sparse import csgraph
 from torch import Tensor
 
 from gas_cli.graph.graph import Graph, Split
+from gas_cli.graph.scaling import moments
 from gas_cli.graph.topology import is_symmetric
 from gas_cli.ops.csr import CSR
 
 SHOWN_CLASSES = 20
 SHOWN_SPLITS = 3
 ROWS_AT_A_TIME = 1 << 17
+UNEVEN = 100
+"""The ratio of the deviations of two columns from which on it is said."""
 
 
 def describe(graph: Graph, more: Sequence[tuple[str, str]] = ()) -> str:
@@ -140,7 +143,20 @@ def _degrees(adj: CSR) -> NDArray[np.int64]:
 def _features(graph: Graph) -> str:
     if isinstance(graph.x, CSR):
         return f"{graph.num_features:,} columns, sparse, {100 * graph.x.nnz / (graph.num_nodes * graph.num_features):.2g} % filled"
-    return f"{graph.num_features:,} columns, dense, {graph.x.numel() * 4 / 2**20:,.1f} MiB"
+    size = f"{graph.num_features:,} columns, dense, {graph.x.numel() * 4 / 2**20:,.1f} MiB"
+    return f"{size}, from {float(graph.x.min()):.6g} to {float(graph.x.max()):.6g}"
+
+
+def scale_notes(graph: Graph) -> list[str]:
+    """One line where the columns of dense features differ much in deviation, and nothing was done about it."""
+    if isinstance(graph.x, CSR) or graph.schema.scaling is not None:
+        return []
+    _, std = moments(graph.x)
+    spread = std[std > 0]
+    if not spread.size or spread.max() <= UNEVEN * spread.min():
+        return []
+    low, high = f"{spread.min():.3g}", f"{spread.max():.3g}"
+    return [f"the columns of the features have deviations from {low} to {high}; dataset.normalize=standard brings them to one scale."]
 
 
 def _class_counts(graph: Graph, mask: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:

@@ -42,7 +42,7 @@ class Graph:
 
     `from_edges`, `from_pyg`, `from_scipy` and `from_networkx` make one of what a program holds; the fields are:
 
-    x            float32 [N, F] or CSR [N, F]
+    x            float32 [N, F] or CSR [N, F]; F = 0 without features: `dataset.features` makes some
     adj          CSR [N, N] by target, without self-loops and duplicates; values are edge weights (1 where the source has none)
     y            int64 [N] (one class per node) or float32 [N, C] (multi-label)
     splits       one or several `Split`s, or none: `dataset.make_split` makes one for training
@@ -99,7 +99,8 @@ class Graph:
         """A graph of arrays or tensors.
 
         edge_index        integers [2, E]: row 0 the source, row 1 the target of each message
-        x                 numbers [N, F], or a sparse matrix of scipy
+        x                 numbers [N, F], or a sparse matrix of scipy; None for a graph without features, of which `dataset.features` makes
+                          some
         y                 [N] whole numbers (-1 or NaN unknown) or texts (empty unknown), one class per node; or [N, C] of 0 and 1;
                           None for a graph to predict on
         train, val, test  masks bool [N], or ids of nodes; no node in two of them. val and test are empty where they are left out; without
@@ -176,8 +177,9 @@ class Graph:
         """A graph of a NetworkX graph, its nodes numbered in the order of `list(graph)`; an undirected one has every edge in both
         directions.
 
-        `x`, `y` and `split` name attributes of its nodes: numbers; the class; train, val or test (or none). `weight` names an attribute
-        of its edges, which all of them have or none. The other options are those of `from_edges`. Raises UserError.
+        `x`, `y` and `split` name attributes of its nodes: numbers, which no node needs to have; the class; train, val or test (or none).
+        `weight` names an attribute of its edges, which all of them have or none. The other options are those of `from_edges`. Raises
+        UserError.
         """
         from gas_cli.graph.sources.in_memory import Options, of_networkx
 
@@ -275,7 +277,6 @@ class Graph:
         if self.adj.nnz:
             low, high = int(self.adj.col.min()), int(self.adj.col.max())
             self._check(low >= 0 and high < n, f"has edges with node ids from {low} to {high}", f"ids from 0 to {n - 1}")
-        self._check(self.num_features > 0, "has no features", "at least one column")
         self._check_features()
         self._check_edge_attributes()
         self._check_labels()

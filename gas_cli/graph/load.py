@@ -9,6 +9,7 @@ from collections.abc import Callable
 from gas_cli.config.dataset import GIVEN, DatasetConfig, GeneratedConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
+from gas_cli.graph.made_features import check_features
 from gas_cli.graph.sources import cluster, folder, graphsaint, npz, ogb, papers100m, planetoid, ppi, reddit, wikics
 from gas_cli.graph.splits import check_number
 from gas_cli.measure.seconds import timed
@@ -62,6 +63,8 @@ def load_graph(config: DatasetConfig, progress: bool = False) -> Graph:
             f"Dataset {config.name!r} in {where} needs more memory than this machine has, or a damaged file in it claims too large a size. "
             "A features.npy in float32 is not read into memory as a whole (docs/own-graph.md, Size)."
         ) from error
+    if config.features is None:
+        check_features(graph)
     if config.make_split is None and config.folds is None:
         check_number(graph, config.split)
     return graph

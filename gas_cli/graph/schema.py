@@ -6,12 +6,15 @@ It is kept with the prepared graph and in the checkpoint. A model fits other dat
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 SHOWN = 5
+SCALINGS = ("row", "standard")
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,43 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """How features were put on one scale: what predictions on other data do as well, with the same numbers.
+
+    kind       row (each row divided by its sum of absolute values) | standard ((x - mean) / std, or 0 where std is 0)
+    mean, std  of the F columns on the training nodes; () for row
+    """
+
+    kind: str
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def digest(self, features: str) -> str:
+        """A hash of the features with the hash `features` on this scale."""
+        return hashlib.blake2b(repr((features, self)).encode(), digest_size=16).hexdigest()
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Scaling:
+        """Raises `KeyError`, `TypeError` or `ValueError` for numbers that no training gives."""
+        kind, (mean, std) = str(stored["kind"]), (tuple(map(float, stored[name])) for name in ("mean", "std"))
+        finite = all(map(math.isfinite, (*mean, *std))) and all(value >= 0 for value in std)
+        if kind not in SCALINGS or len(mean) != len(std) or not finite or (kind == "row" and mean):
+            raise ValueError("its scale of the features is not valid")
+        return cls(kind, mean, std)
+
+
+@dataclass(frozen=True)
 class Schema:
     """The columns behind x [N, F] and edge_attr [E, D] in their order, () where the source names none; and what ids are.
 
-    ids  rows (a node's id is its position) | integer | text
+    ids      rows (a node's id is its position) | integer | text
+    scaling  what was done to the features; None: nothing
     """
 
     features: tuple[Column, ...] = ()
     edge_attributes: tuple[Column, ...] = ()
     ids: str = "rows"
+    scaling: Scaling | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What JSON and a checkpoint can hold."""
@@ -45,7 +76,7 @@ class Schema:
 
     def as_text(self) -> str:
         """The columns in one line, equal for equal ones; empty where the source names no column."""
-        columns = {name: value for name, value in self.as_json().items() if name != "ids"}
+        columns = {name: value for name, value in self.as_json().items() if name in ("features", "edge_attributes")}
         return json.dumps(columns, sort_keys=True) if self.features or self.edge_attributes else ""
 
     @classmethod
@@ -57,7 +88,8 @@ class Schema:
     def from_json(cls, stored: Mapping[str, Any]) -> Schema:
         """Raises `KeyError`, `TypeError` or `ValueError` for anything that `as_json` did not make."""
         features, attributes = ([_column(column) for column in stored[name]] for name in ("features", "edge_attributes"))
-        return cls(tuple(features), tuple(attributes), str(stored["ids"]))
+        scaling = stored.get("scaling")  # earlier versions had none
+        return cls(tuple(features), tuple(attributes), str(stored["ids"]), None if scaling is None else Scaling.from_json(scaling))
 
 
 def _column(stored: Mapping[str, Any]) -> Column:

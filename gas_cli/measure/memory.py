@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,6 +15,9 @@ from pathlib import Path
 from gas_cli.measure.nesting import Nesting
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+UNKNOWN_MEMORY = 8 << 30
+"""Where the system does not say how much there is."""
 RESET_PEAK = "5"
 """Written to `CLEAR`: the peak resident size becomes the present one (Linux, proc(5)). Nothing else changes."""
 
@@ -55,6 +60,22 @@ def release_free_memory() -> None:
     libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
     if libc is not None and hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
+
+
+def total_memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or its control group's limit where that is lower (Linux)."""
+    found = [int(text) for path in CGROUP_LIMITS if (text := _text(path)).isdecimal()]
+    with contextlib.suppress(ValueError, OSError, AttributeError):  # no such name, or no sysconf: Windows
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min((size for size in found if size > 0), default=UNKNOWN_MEMORY)
+
+
+def _text(path: Path) -> str:
+    """The content of a small file without white space at its ends; empty where there is none."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _status(field: str) -> int:

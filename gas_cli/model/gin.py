@@ -24,11 +24,11 @@ from gas_cli.model.stack import Stack
 
 
 class GINConv(nn.Module):
-    """The two-layer perceptron of one layer and its ε."""
+    """The two-layer perceptron of one layer and its ε. Both matrices and biases start as `nn.Linear`'s, those of the published example."""
 
     def __init__(self, config: GINConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.first, self.second = Projection(in_channels, out_channels), nn.Linear(out_channels, out_channels)
+        self.first, self.second = Projection.like_linear(in_channels, out_channels), nn.Linear(out_channels, out_channels)
         self.norm = BatchNorm(out_channels, config.track_running_stats) if config.batch_norm or config.mlp_batch_norm else nn.Identity()
         self.eps = nn.Parameter(torch.zeros(()))
 

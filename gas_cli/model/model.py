@@ -185,13 +185,24 @@ def row_distance(one: Tensor, other: Tensor) -> Tensor:
 class Projection(nn.Module):
     """A weight [in_channels, out_channels] that multiplies from the right, dense or sparse rows alike, and a bias.
 
-    The bias starts at zero; the weight as GCN's does (`glorot`), or by another function of its shape.
+    The bias starts at zero; the weight as GCN's does (`glorot`), or by another function of its shape. `like_linear` starts both otherwise.
     """
 
     def __init__(self, in_channels: int, out_channels: int, initial: Callable[[int, int], Tensor] | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter((initial or glorot)(in_channels, out_channels))
         self.bias = nn.Parameter(torch.zeros(out_channels))
+
+    @classmethod
+    def like_linear(cls, in_channels: int, out_channels: int) -> Projection:
+        """Weight and bias as `nn.Linear` draws them: both uniform in ± 1/√in_channels.
+
+        For maps that are an `nn.Linear` in the published code. Glorot's bound, √(6 / (in + out)), is √(6 in / (in + out)) times larger:
+        √3 for a square matrix, √6 where the inputs are many and the outputs few.
+        """
+        made = cls(in_channels, out_channels, fan_in)
+        nn.init.uniform_(made.bias, -1 / math.sqrt(in_channels), 1 / math.sqrt(in_channels))
+        return made
 
 
 def input_linear(in_channels: int, out_channels: int) -> nn.Linear:

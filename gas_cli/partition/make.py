@@ -43,7 +43,7 @@ def make_partition(adj: CSR, config: PartitionerConfig, progress: bool = False, 
     """
     _check_num_parts(config, adj.num_rows)
     used, parts = np.unique(assign_parts(adj, config, progress, on_process), return_inverse=True)  # renumbered from 0, in their order
-    expected = int(used[-1]) + 1 if config.name == "file" else config.num_parts
+    expected = int(used[-1]) + 1 if config.name == "file" else config.parts
     partition = replace(partition_of(adj, parts.astype(np.int32)), dropped=expected - len(used))
     report_dropped(partition)
     return partition
@@ -67,18 +67,18 @@ def partition_of(adj: CSR, parts: NDArray[np.int32]) -> Partition:
 def assign_parts(adj: CSR, config: PartitionerConfig, progress: bool = False, on_process: OnProcess = unmeasured) -> Parts:
     """The part of each node, [N]: non-negative ids, some of which may be unused."""
     if config.name == "metis":
-        return metis_parts(adj, config.num_parts, config.seed, progress, on_process)
+        return metis_parts(adj, config.parts, config.seed, progress, on_process)
     if config.name == "random":
-        return random_parts(adj.num_rows, config.num_parts, config.seed)
+        return random_parts(adj.num_rows, config.parts, config.seed)
     if config.name == "range":
-        return range_parts(adj.num_rows, config.num_parts)
+        return range_parts(adj.num_rows, config.parts)
     return read_parts(config.file, adj.num_rows)
 
 
 def _check_num_parts(config: PartitionerConfig, num_nodes: int) -> None:
-    if config.name != "file" and config.num_parts > num_nodes:
+    if config.name != "file" and config.parts > num_nodes:
         few = max(1, min(40, num_nodes // 10))
         raise UserError(
-            f"partitioner.num_parts={config.num_parts} is larger than the number of nodes: expected 1 to {num_nodes}, "
+            f"partitioner.num_parts={config.parts} is larger than the number of nodes: expected 1 to {num_nodes}, "
             f"such as partitioner.num_parts={few} with trainer.batch_parts={max(1, few // 4)}."
         )

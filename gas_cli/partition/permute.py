@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gas_cli.graph.graph import Graph, Split
+from gas_cli.graph.graph import Features, Graph, Split
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.kernels.adjacency_kernels import relabelled_transpose
 from gas_cli.partition.partition import Partition
@@ -53,9 +53,9 @@ def order_features(graph: Graph) -> Graph:
     return replace(graph, x=graph.x[rows], x_row=None) if fits_memory(graph.x) else graph
 
 
-def fits_memory(x: Tensor) -> bool:
-    """Whether dense features are copied in the order of the parts."""
-    return x.numel() * x.element_size() <= COPIED_BYTES
+def fits_memory(x: Features) -> bool:
+    """Whether features are copied in the order of the parts: sparse ones always."""
+    return isinstance(x, CSR) or x.numel() * x.element_size() <= COPIED_BYTES
 
 
 def permute_adjacency(adj: CSR, order: Tensor) -> CSR:

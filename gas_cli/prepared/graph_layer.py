@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import gas_cli
-from gas_cli.config.dataset import DatasetConfig, FolderConfig
+from gas_cli.config.dataset import FEATURE_SETTINGS, DatasetConfig, FolderConfig
 from gas_cli.graph.files import Listing, files_of
 from gas_cli.graph.graph import Features, Graph, Split
 from gas_cli.graph.grouping import Grouping
@@ -34,8 +34,9 @@ LAYER = "graph"
 SMALL = 1 << 20
 """Bytes of a graph below which only its partition is kept: on Cora mapping the rest saves 12 milliseconds of a start (docs/log.md)."""
 
-NOT_CONTENT = ("root", "path", "split", "download", "make_split", "shares", "split_seed", "folds")
-"""Options of a dataset that leave the graph as it is; where the files are stands in their listing. `split_by` is a column that is read."""
+NOT_CONTENT = ("root", "path", "split", "download", "make_split", "shares", "split_seed", "folds", *FEATURE_SETTINGS)
+"""Options of a dataset that leave the graph as it is in its files; where these are stands in their listing. `split_by` is a column that is
+read."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ class Source:
         """The same with the splits of `graph`."""
         same = graph.splits is self.graph.splits
         return replace(self, graph=graph, fingerprints={**self.fingerprints, **({} if same else {"masks": graph.masks_digest()})})
+
+    def with_features(self, graph: Graph, digest: str) -> Source:
+        """The same with the features of `graph`, which `digest` stands for."""
+        changed = {"feature columns": str(graph.num_features), "features": digest}
+        columns = {"columns": graph.schema.as_text()} if graph.schema.as_text() else {}
+        return replace(self, graph=graph, fingerprints={**self.fingerprints, **changed, **columns})
 
     @property
     def small(self) -> bool:

@@ -16,7 +16,7 @@ from gas_cli.graph.files import files_of
 from gas_cli.lock import exclusive_file, is_held
 from gas_cli.prepared.entry import FORMAT, MANIFEST, Damaged, manifest_of
 
-LAYERS = ("graph", "partition", "edges", "weights", "sums")
+LAYERS = ("graph", "features", "partition", "edges", "weights", "sums")
 """Later ones are made of earlier ones."""
 
 ENTRY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{32}")

@@ -42,9 +42,9 @@ def partition_key(topology: str, seen: str, config: PartitionerConfig) -> str:
 
 def partition_options(config: PartitionerConfig) -> dict[str, Any]:
     if config.name == "metis":
-        return {"num_parts": config.num_parts, "seed": config.seed, "recursive": False, "pymetis": metis_version()}
+        return {"num_parts": config.parts, "seed": config.seed, "recursive": False, "pymetis": metis_version()}
     if config.name == "random":
-        return {"num_parts": config.num_parts, "seed": config.seed}
+        return {"num_parts": config.parts, "seed": config.seed}
     if config.name == "range":
-        return {"num_parts": config.num_parts}
+        return {"num_parts": config.parts}
     return {"content": file_digest(config.file)}

@@ -11,15 +11,18 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.make_splits import with_splits
 from gas_cli.measure.memory import RESIDENT, StagePeaks, release_free_memory, resident_bytes
+from gas_cli.partition.auto import quarter
+from gas_cli.partition.partition import Partition
 from gas_cli.partition.permute import order_features, permute_nodes
 from gas_cli.prepared.cache import Cache
+from gas_cli.prepared.feature_layer import featured
 from gas_cli.prepared.graph_layer import Source, load_source
 from gas_cli.prepared.partition_layer import normalised, partition_of_source, permuted_edges
 from gas_cli.prepared.problem import Preparation, Problem
 from gas_cli.prepared.sums_layer import KeptSums
 
-Looked = Callable[[Graph], None]
-"""Called with the graph as it was loaded, before anything that takes long; may raise UserError."""
+Look = Callable[[Graph], Config]
+"""Called with the graph as it was loaded, before anything that takes long: the settings, with the parts decided; may raise UserError."""
 Reduce = Callable[[Problem], Problem]
 """Gives the problem back, or its `summed` where nothing else is read: features then need not be put into the order of the nodes."""
 
@@ -29,27 +32,28 @@ def everything(problem: Problem) -> Problem:
     return problem
 
 
-def prepare_files(config: Config, reads_attributes: bool, look: Looked, progress: bool = False, reduce: Reduce = everything) -> Problem:
+def prepare_files(config: Config, reads_attributes: bool, look: Look, progress: bool = False, reduce: Reduce = everything) -> Problem:
     """The problem of the dataset's files. `reads_attributes`: whether batches carry the edges' attributes, where there are any."""
     peaks = _started_peaks()
     cache = Cache(config.partitioner.cache, config.partitioner.cache_bytes)
     with peaks.stage("load"):
         source = load_source(config.dataset, cache, progress)
-        held = [source.divided(with_splits(source.graph, config.dataset))]
+        source = source.divided(with_splits(source.graph, config.dataset))
+        held = [featured(source, config.dataset, cache)]
         del source
-    look(held[0].graph)
+    config = look(held[0].graph)
     return _prepared(held, config, reads_attributes, cache, progress, peaks, reduce)
 
 
 def prepare_loaded(
-    graph: Graph, config: Config, reads_attributes: bool, look: Looked, progress: bool = False, reduce: Reduce = everything
+    graph: Graph, config: Config, reads_attributes: bool, look: Look, progress: bool = False, reduce: Reduce = everything
 ) -> Problem:
     """The same for a graph at hand; partitions and what follows from them are kept under a hash of its content."""
     peaks = _started_peaks()
     cache = Cache(config.partitioner.cache, config.partitioner.cache_bytes)
-    graph = with_splits(graph, config.dataset)
-    look(graph)
-    return _prepared([Source.of(graph)], config, reads_attributes, cache, progress, peaks, reduce)
+    held = [featured(Source.of(with_splits(graph, config.dataset)), config.dataset, cache)]
+    config = look(held[0].graph)
+    return _prepared(held, config, reads_attributes, cache, progress, peaks, reduce)
 
 
 def _started_peaks() -> StagePeaks:
@@ -66,7 +70,9 @@ def _prepared(
     _check_evaluation(config.evaluation, source.graph)
     memory = Preparation(peaks.peaks["resident"])
     partitioner = config.method.partitioner(config.partitioner).fitted(source.graph.num_nodes)
-    one = partitioner.name == "range" and partitioner.num_parts == 1
+    one = partitioner.num_parts == 1 and (partitioner.name == "range" or (partitioner.name != "file" and not source.graph.inductive))
+    if one:  # however it is made
+        partitioner = replace(partitioner, name="range")
     kept = Cache(None) if one and source.small else cache  # one part of a small graph is made faster than read
     with peaks.stage("partition"):
         partition, entry = partition_of_source(source, partitioner, kept, progress, memory.processes.__setitem__)
@@ -81,7 +87,7 @@ def _prepared(
         del source
         if not sums.kept:  # else those who read nothing but A x are spared the features
             graph = order_features(graph)
-        problem = Problem(graph, adj, partition, fingerprints, memory, keep_sums=sums)
+        problem = Problem(graph, adj, partition, fingerprints, memory, keep_sums=sums, parts=_parts(config, partition))
     problem = reduce(problem)
     if problem.graph.x_row is not None:
         with peaks.stage("permute"):
@@ -108,5 +114,13 @@ def _check_evaluation(config: EvaluationConfig, graph: Graph) -> None:
 
 def _check_batch_parts(config: Config, num_parts: int) -> None:
     """A file decides on its own how many parts there are, so only now can its number be checked."""
-    if config.partitioner.name == "file":
-        config.method.check_parts(config.trainer.batch_parts, num_parts, f"the {{}} parts of {config.partitioner.file}")
+    batch_parts = config.trainer.batch_parts
+    if config.partitioner.name == "file" and isinstance(batch_parts, int):
+        config.method.check_parts(batch_parts, num_parts, f"the {{}} parts of {config.partitioner.file}")
+
+
+def _parts(config: Config, partition: Partition) -> tuple[int, int]:
+    """Parts, and parts per step, where they were decided or set; those that came out empty count. Of a file, all that it has."""
+    if config.has_auto:
+        return partition.num_parts, quarter(partition.num_parts)
+    return config.partitioner.parts, config.trainer.parts_per_step

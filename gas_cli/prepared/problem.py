@@ -8,6 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from gas_cli.config.root import Config
 from gas_cli.graph.graph import Graph
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.spmm import row_sums
@@ -42,6 +43,7 @@ class Problem:
     memory        what making it took
     x_summed      whether graph.x is A x, for models that read nothing else (`summed`)
     keep_sums     where A x is kept for later starts
+    parts         how many were decided or set, and how many of them a step takes
     """
 
     graph: Graph
@@ -51,6 +53,11 @@ class Problem:
     memory: Preparation = field(default_factory=Preparation)
     x_summed: bool = False
     keep_sums: Keep = made
+    parts: tuple[int, int] = (1, 1)
+
+    def settled(self, config: Config) -> Config:
+        """`config` with the numbers of parts that were decided, in the place of `auto`."""
+        return config.with_parts(*self.parts) if config.has_auto else config
 
     @property
     def multilabel(self) -> bool:

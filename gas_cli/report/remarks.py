@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from gas_cli.config.checks import AUTO
 from gas_cli.config.dataset import DatasetConfig, FolderConfig
 from gas_cli.config.model import ModelConfig
+from gas_cli.config.root import Config
 from gas_cli.graph.describe import notes
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.normalize import check_weights
 from gas_cli.model.unread import unread
+
+MOST_HALO = 3.0
+"""Nodes of the halo per node of a part. The graphs of the published pairs have less; where there is more, most of what a step reads is
+stale (docs/own-graph.md)."""
 
 
 def remarks(graph: Graph, dataset: DatasetConfig, model: ModelConfig) -> list[str]:
@@ -19,3 +25,17 @@ def remarks(graph: Graph, dataset: DatasetConfig, model: ModelConfig) -> list[st
     check_weights(graph.adj, model.normalization, dataset.path if isinstance(dataset, FolderConfig) else graph.name)
     own = notes(graph) if isinstance(dataset, FolderConfig) else []
     return [*own, *unread(graph, model)]
+
+
+def halo_remark(config: Config, parts: int, halo_ratio: float) -> str:
+    """What to type where somebody has set `parts` parts and `config`'s steps of them read a large halo; empty where all is well."""
+    if config.partitioner.num_parts == AUTO or not config.method.has_parts or halo_ratio <= MOST_HALO:
+        return ""
+    taken = config.trainer.batch_parts
+    if isinstance(taken, int) and taken >= parts:  # a step has them all
+        return ""
+    return (
+        f"The halo is large: {halo_ratio:.1f} nodes outside a part per node inside, and what a step knows of them is stale, which may cost "
+        "accuracy. Use partitioner.num_parts=auto (one part if the graph fits into memory) or method=full_batch; otherwise fewer "
+        "partitioner.num_parts, or larger trainer.batch_parts."
+    )

@@ -26,7 +26,7 @@ class EpochBatches:
 
     def __init__(self, config: TrainerConfig, loader: BatchLoader, num_parts: int, seed: int, device: torch.device, clock: Clock) -> None:
         self.config, self.loader, self.seed, self.device, self.clock = config, loader, seed, device, clock
-        self.num_parts, self.batch_parts = num_parts, min(config.batch_parts, num_parts)
+        self.num_parts, self.batch_parts = num_parts, min(config.parts_per_step, num_parts)
         self.side = SideStream(device) if device.type == "cuda" else None
         self._ahead: _Started | None = None
 

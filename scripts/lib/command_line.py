@@ -14,7 +14,7 @@ from gas_cli.errors import UserError
 from scripts.lib.report import REPOSITORY, RESULTS
 
 BESIDE = REPOSITORY.parent / "shared" / "datasets"
-"""Where a checkout may have the datasets beside it."""
+"""Where the datasets may lie next to a checkout."""
 DATASETS = Path(os.environ.get("GAS_DATA") or (BESIDE if BESIDE.is_dir() else "data"))
 
 COMMON: dict[str, dict[str, Any]] = {

@@ -62,7 +62,7 @@ FOLDERS = {
     "sparse": ("gcn", "gat", "sage", "gcnii", "appnp", "pna"),
     "split-files": ("gcn",),
 }
-"""The graphs of one's own in DATA, and the models that read them."""
+"""The custom graphs in DATA, and the models that read them."""
 INDUCTIVE = {
     "cluster": ("dataset=cluster", "dataset.num_train_graphs=3", "dataset.num_val_graphs=1", "dataset.num_test_graphs=1"),
     "ppi": ("dataset=ppi", "dataset.root=DATA", "dataset.download=false"),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 NODES, FEATURES, CLASSES = 90, 10, 4
 PPI_CLASSES = 121
 OWN_LAYER = '''\
-"""A convolution of one's own, with edge weights."""
+"""A custom convolution, with edge weights."""
 
 from torch import nn
 

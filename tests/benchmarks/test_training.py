@@ -13,13 +13,13 @@ import torch
 from benchmarks import epoch_time, growth, time_to_accuracy
 from benchmarks.lib.cases import CASES, MODELS, VARIANTS, scaled
 from benchmarks.lib.our_training import PHASES, batches, make_trainer, prepare_timed
-from benchmarks.lib.pyg_models import build
 from benchmarks.lib.racers import our_racer
 from gas_cli.batch.batch import Rows
 from gas_cli.config.compose import compose_config
 from gas_cli.graph.load import load_graph
 from gas_cli.model.registry import build_model
 from gas_cli.run import prepare
+from scripts.lib.pyg_models import build
 
 SMALL = (
     "dataset=generated", "dataset.num_nodes=300", "dataset.average_degree=6", "dataset.num_features=8", "dataset.num_communities=4",
@@ -169,7 +169,7 @@ def test_every_variant_learns(variant: str) -> None:
 
 
 def test_the_race_of_ours_is_the_training_of_gas_train() -> None:
-    """Two epochs and their evaluations, beside a trainer that runs as always."""
+    """Two epochs and their evaluations, next to a trainer that runs as always."""
     config = compose_config([*SMALL, *GCN, "evaluation.every=null", "history.refresh=null", "trainer.epochs=2"])
     epoch, accuracy = our_racer(config)
     measured = [(epoch(), accuracy())[1] for _ in range(2)][-1]

@@ -22,6 +22,7 @@ RANGES = {
     "trainer.prefetch": (0, 1_000),
     "optimizer.step_epochs": (1, 2**31 - 1),
 }
+WITH_AUTO = ("partitioner.num_parts", "trainer.batch_parts")
 COUNTS = ("trainer.max_steps", "trainer.patience", "evaluation.every", "evaluation.monitor", "history.refresh")
 """Whole numbers from 1, or null."""
 FLOATS = ("optimizer.lr", "optimizer.min_lr", "optimizer.weight_decay", "optimizer.gamma", "optimizer.grad_norm", "model.dropout")
@@ -34,7 +35,8 @@ def test_whole_numbers_have_a_range(key: str) -> None:
     for value in (low, high):
         compose_config([*others, f"{key}={value}"])
     for value in (low - 1, high + 1, 10**30):
-        with pytest.raises(UserError, match=re.escape(f"{key}={value} is not valid: expected a whole number from {low} to {high}.")):
+        expected = f"{'auto or ' if key in WITH_AUTO else ''}a whole number from {low} to {high}."
+        with pytest.raises(UserError, match=re.escape(f"{key}={value} is not valid: expected {expected}")):
             compose_config([*others, f"{key}={value}"])
 
 

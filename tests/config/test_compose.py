@@ -282,7 +282,7 @@ def test_a_checkpoint_s_settings_are_those_of_today() -> None:
 
 
 def test_settings_of_earlier_versions_are_passed_over_in_saved_files(tmp_path: Path) -> None:
-    """Their checkpoints say what is to be done; a mistake beside them is still one."""
+    """Their checkpoints say what is to be done; a mistake next to them is still one."""
     save_config(compose_config([]), tmp_path / "config.yaml")
     saved = (tmp_path / "config.yaml").read_text()
     older = saved.replace("trainer:\n", "trainer:\n  sum_features_once: true\n")

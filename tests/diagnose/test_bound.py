@@ -82,7 +82,7 @@ def test_no_error_exceeds_its_cap(drawn, data, model):
 @pytest.mark.parametrize("model", KNOWN)
 def test_one_part_has_caps_of_zero_and_several_have_not(model):
     if model.num_layers == 1:
-        return  # reads features alone
+        return  # reads only features
     for num_parts in (1, 6):
         lab = Lab(make_graph(random_adjacency(40, 5, 0)), num_parts, model)
         wild(lab, 3)

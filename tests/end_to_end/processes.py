@@ -1,4 +1,4 @@
-"""`gas-train` in a process of its own that can be killed: forked from a server that has everything imported, which saves seconds."""
+"""`gas-train` in a separate process that can be killed: forked from a server that has everything imported, which saves seconds."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def write_graph(
 
 @pytest.fixture(scope="module")
 def on_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on files, and the files in `graph` beside it."""
+    """A run on files, and the files in `graph` next to it."""
     folder = tmp_path_factory.mktemp("files")
     write_graph(folder / "graph")
     small = (

@@ -44,7 +44,7 @@ def test_the_previous_checkpoints_stay(tmp_path: Path, gas_train: Command, whole
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 400 KiB."""
+    """A separate file system of 400 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if (

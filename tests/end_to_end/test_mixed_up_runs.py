@@ -82,7 +82,7 @@ def test_seeds_that_were_swapped(tmp_path: Path, gas_train: Command) -> None:
     "content", ["{}", '{"status": "finished"}', "[1]", "{", {"test": 0.99}, {"last": 3}, {"last": {"epoch": 2, "val": "x"}}]
 )
 def test_a_damaged_summary_of_one_of_several_runs_is_made_anew(content: str | dict[str, Any], tmp_path: Path, gas_train: Command) -> None:
-    """From the checkpoint: nothing is trained again. A mapping: with that in it, beside what was there."""
+    """From the checkpoint: nothing is trained again. A mapping: with that in it, next to what was there."""
     train(tmp_path / "here", "runs=2", "trainer.epochs=2")
     path, recorded = tmp_path / "here" / "runs" / "00" / "summary.json", contents(tmp_path / "here")["runs/00/metrics.jsonl"]
     good = json.loads(path.read_text())

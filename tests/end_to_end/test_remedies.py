@@ -19,6 +19,7 @@ TINY = (
     "trainer.epochs=1",
     "device=cpu",
     "partitioner.cache=null",
+    "partitioner.num_parts=40",
 )
 MISTAKES = [
     (TINY, []),  # 40 parts of 30 nodes

@@ -60,7 +60,7 @@ class Bench:
         self._kinds: dict[str, Kind] = {}
 
     def copy(self, name: str) -> Bench:
-        """The same in a forked process, with a place of its own."""
+        """The same in a forked process, with a separate place."""
         bench = copy.copy(self)
         bench.place, bench._kinds = self.place / name, {}
         bench.place.mkdir()

@@ -1,4 +1,4 @@
-"""Damaged files of a graph of one's own, in every form: gas-data check, or a short training."""
+"""Damaged files of a custom graph, in every form: gas-data check, or a short training."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ CASES = 50
 
 @pytest.fixture(scope="module")
 def results() -> list[Result]:
-    """Of a process of its own, which has one thread; without the coverage of its children, which doubles their time."""
+    """Of a separate process, which has one thread; without the coverage of its children, which doubles their time."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     words = [sys.executable, "-m", "tests.fuzz", "--seed", "0", "--cases", str(CASES)]
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

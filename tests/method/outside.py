@@ -1,4 +1,4 @@
-"""A method from outside the package, with everything that a method may have: the seam that the tests beside it pull at."""
+"""A method from outside the package, with everything that a method may have: the seam that the tests next to it pull at."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class BothWaysConfig(GASConfig):
 
 
 class BothWays(GAS):
-    """Tables of gradients beside the histories, written by position after each update, aged by row; and a counter of its own.
+    """Tables of gradients next to the histories, written by position after each update, aged by row; and a counter of its own.
 
     As if every layer were the sum over the neighbours: grad h_B += strength · A_BO Ḡ_O for a symmetric A.
     """

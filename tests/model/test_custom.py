@@ -47,7 +47,7 @@ Write = Callable[[str], str]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a file of one's own and gives its path."""
+    """Writes a custom file and gives its path."""
 
     def write(text: str) -> str:
         path = tmp_path / "my_layers.py"

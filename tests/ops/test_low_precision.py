@@ -1,4 +1,4 @@
-"""Products of rounded operands: what they compute, what they reach, and what they leave alone."""
+"""Products of rounded operands: what they compute, what they reach, and what they do not change."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def device_of(placement: str) -> torch.device:
 
 
 class Lab:
-    """One model on one graph in parts, beside the same model on the whole graph."""
+    """One model on one graph in parts, next to the same model on the whole graph."""
 
     def __init__(self, graph: Graph, num_parts: int, model, placement: str = "host", dtype: str = "float32") -> None:
         self.device = device_of(placement)

@@ -1,4 +1,4 @@
-"""Local Lipschitz regularisation: what it computes, what it leaves alone, and that it does what it is for."""
+"""Local Lipschitz regularisation: what it computes, what it does not change, and that it does what it is for."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_gin_perturbs_the_aggregated_input_of_its_perceptron():
 
 
 def test_other_models_perturb_the_inputs_of_the_layer():
-    """APPNP's layer is linear, so the shift is the layer of the noise alone."""
+    """APPNP's layer is linear, so the shift is only the layer of the noise."""
     _, seen, penalty, _ = penalized(APPNPConfig(num_layers=3, hidden_channels=4, alpha=0.25, dropout=0.0))
     rows, block = seen[1]
     noise = 0.1 * gaussian(Noise(3, 4), SITE + 1, block.target_ids, rows.target.shape[1])

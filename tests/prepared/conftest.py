@@ -36,7 +36,8 @@ class Mine:
         return replace(config, dataset=DatasetConfig("mine", root=str(self.file.parents[1])), partitioner=partitioner)
 
     def prepare(self, config: Config | None = None, attributes: bool = False) -> Problem:
-        return prepare_files(config or self.config(), attributes, lambda graph: None)
+        config = config or self.config()
+        return prepare_files(config, attributes, lambda graph: config)
 
     def entries(self, layer: str) -> list[Path]:
         return sorted(path for path in (self.cache / layer).glob("[!.]*") if path.is_dir())

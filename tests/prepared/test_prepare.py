@@ -162,9 +162,9 @@ def test_other_methods_have_the_same_problem_too(mine: Mine, method: str) -> Non
 
 def test_a_graph_at_hand_is_divided_once(mine: Mine, forbid: Callable[..., None]) -> None:
     config = mine.config()
-    first = prepare_loaded(mine.graph, config, False, lambda graph: None)
+    first = prepare_loaded(mine.graph, config, False, lambda graph: config)
     forbid("gas_cli.partition.make.assign_parts")
-    assert_same(prepare_loaded(mine.graph, config, False, lambda graph: None), first)
+    assert_same(prepare_loaded(mine.graph, config, False, lambda graph: config), first)
     assert_same(mine.prepare(config), first)  # the same graph as files
     assert mine.entries("graph") and len(mine.entries("partition")) == 1
 

@@ -63,7 +63,7 @@ def test_means_only_over_finished_jobs_that_differ_by_seed_alone(tmp_path: Path)
 
 
 def test_a_row_shows_the_settings_of_its_own_configuration(tmp_path: Path) -> None:
-    """Whatever overrides stand beside it: Hydra writes those anew when another job is refused in the folder."""
+    """Whatever overrides stand next to it: Hydra writes those anew when another job is refused in the folder."""
     job(tmp_path, "0", "model=gcn", {"model.name": "sage", "seed": 1}, status="finished", val=0.84)
     job(tmp_path, "1", "model=gcn", {"model.name": "gcn", "seed": 1}, status="finished", val=0.60)
     assert [(row["model"], row["val"], row["best"]) for row in table(tmp_path)] == [("gcn", "0.6", ""), ("sage", "0.84", "best")]

@@ -109,7 +109,7 @@ def test_sampling_every_neighbour_uses_all_data(depth: int) -> None:
 
 
 def test_the_shape_of_table_3(tmp_path: Path) -> None:
-    """GAS uses all data, Cluster-GCN a part; memory grows linearly with depth, and with the graph for full batch alone."""
+    """GAS uses all data, Cluster-GCN a part; memory grows linearly with depth, and only for full batch with the graph."""
     case = Case("ogbn-arxiv", arguments(tmp_path), 0.005)
     found = {(m, n): measure(case, m, n) for m in ("full_batch", "cluster_gcn", "gas") for n in (2, 3, 4)}
     for (method, _), cell in found.items():

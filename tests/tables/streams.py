@@ -30,7 +30,7 @@ class LateStreams(Streams):
         return None  # the computing "stream" is the test itself: all that it was given is done
 
     def submit(self, stream, operation, after: Sequence[Mark], reads, label) -> tuple[Tensor | None, Mark]:
-        result = torch.full_like(operation(), float("nan")) if stream == "read" else None  # run now for the shape alone
+        result = torch.full_like(operation(), float("nan")) if stream == "read" else None  # run now only for the shape
 
         def late() -> None:
             value = operation()

@@ -34,7 +34,7 @@ SLOW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthChe
 
 
 def assert_exact(lab: Lab) -> torch.Tensor:
-    """Histories, layer-wise inference and the last layer alone give the scores of full batch, which are returned."""
+    """Histories, layer-wise inference and a pass of only the last layer give the scores of full batch, which are returned."""
     lab.network.eval()
     n, expected = lab.problem.graph.num_nodes, lab.full_batch(Noise.off()).detach()
     for epoch in range(1, lab.network.num_layers + 1):

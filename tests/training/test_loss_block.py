@@ -1,4 +1,4 @@
-"""The last layer of a training step reads the messages of training targets alone, where these are few: losses and gradients stay."""
+"""The last layer of a training step reads only the messages of training targets, where these are few: losses and gradients stay."""
 
 from __future__ import annotations
 

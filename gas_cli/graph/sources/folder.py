@@ -15,6 +15,7 @@ from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.features import compact
 from gas_cli.graph.graph import Features, Graph, Split
+from gas_cli.graph.made_features import WITHOUT, none_of
 from gas_cli.graph.schema import Schema
 from gas_cli.graph.sources.edge_table import EdgeTable, read_edges
 from gas_cli.graph.sources.fast_form import is_fast, read_fast
@@ -56,21 +57,35 @@ def _load(config: FolderConfig) -> Graph:
         return load_named(path, nodes, config)
     if not config.labelled:
         return _unlabelled(path, config)
-    needed = {"labels": need(path, "labels", SUFFIXES), "features": need(path, "features", MATRIX), "edges": need(path, "edges", MATRIX)}
+    needed = need(path, "labels", SUFFIXES), _features_file(path, config)
+    need(path, "edges", MATRIX)
     tables = Tables(path, config)
-    labels = read_y(tables.read(needed["labels"]), config)
-    x = read_features(tables, needed["features"], labels)
+    labels = read_y(tables.read(needed[0]), config)
+    x = none_of(len(labels.values)) if needed[1] is None else read_features(tables, needed[1], labels)
     adj, edge_attr = read_adjacency(path, tables, len(labels.values), config.undirected)
     return assemble(path.name, path, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr, tables.class_names)
 
 
 def _unlabelled(path: Path, config: FolderConfig) -> Graph:
-    """The nodes are those that have features."""
-    tables = Tables(path, config)
-    x = read_features(tables, need(path, "features", MATRIX), None)
+    """The nodes are those that have features; without these, those that have a row in the labels, which are not read otherwise."""
+    tables, features = Tables(path, config), _features_file(path, config)
     need(path, "edges", MATRIX)
+    if features is not None:
+        x = read_features(tables, features, None)
+    elif (labels := find(path, "labels", SUFFIXES)) is not None:
+        x = none_of(len(tables.read(labels).values))
+    else:
+        raise UserError(
+            f"{path} has neither features nor labels, so the number of its nodes is not known. "
+            "Add nodes.csv with a column id, or features.npy with a row per node."
+        )
     adj, edge_attr = read_adjacency(path, tables, int(x.shape[0]), config.undirected)
     return unlabelled(path.name, x, adj, edge_attr)
+
+
+def _features_file(path: Path, config: FolderConfig) -> Path | None:
+    """None where there is none, and `dataset.features` makes some."""
+    return need(path, "features", MATRIX, WITHOUT) if config.features is None else find(path, "features", MATRIX)
 
 
 def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
@@ -86,11 +101,13 @@ def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
             f"{folder}: {features.name} and {path.name} (columns {names}) both hold features. Remove one of them; "
             "dataset.columns.ignore=[NAME,...] leaves columns out."
         )
-    x: Features = (
-        torch.from_numpy(nodes.features.values)
-        if nodes.features is not None
-        else read_features(tables, features or _other_file(folder, nodes, "features", MATRIX, "feature"), labels)
-    )
+    x: Features
+    if nodes.features is not None:
+        x = torch.from_numpy(nodes.features.values)
+    elif features is None and config.features is not None:
+        x = none_of(len(nodes))
+    else:
+        x = read_features(tables, features or _other_file(folder, nodes, "features", MATRIX, "feature"), labels)
     edges = _named_edges(folder, config, nodes)
     adj = edges.edges.adjacency(len(nodes), config.undirected)
     schema = Schema(
@@ -117,7 +134,8 @@ def _other_file(folder: Path, nodes: NodeTable, stem: str, suffixes: tuple[str, 
     if path is None:
         shown = ", ".join(map(repr, nodes.frame.names[:12]))
         named = f"Name the column: dataset.columns.{role}=NAME" if role != "feature" else "Add columns of numbers"
-        raise UserError(f"{nodes.frame.path} has no column of {stem} (it has {shown}). {named}, or add {stem}{suffixes[0]}.")
+        without = WITHOUT if role == "feature" else ""
+        raise UserError(f"{nodes.frame.path} has no column of {stem} (it has {shown}). {named}, or add {stem}{suffixes[0]}.{without}")
     return path
 
 

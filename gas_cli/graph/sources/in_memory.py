@@ -19,6 +19,7 @@ from gas_cli.config.dataset import FolderConfig, UnlabelledConfig
 from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
+from gas_cli.graph.made_features import none_of
 from gas_cli.graph.sources.folder_splits import PARTS, node_mask
 from gas_cli.graph.sources.labels import named_classes
 from gas_cli.graph.sources.saved_data import graph_of_values
@@ -50,14 +51,25 @@ def of_values(values: Mapping[str, Any], options: Options) -> Graph:
     if names and options.task == REGRESSION:
         raise UserError(f"y holds texts such as {names[0]!r}: expected numbers with task=regression.")
     x = values["x"]
+    x = none_of(_num_nodes(values)) if x is None else x
     x = sp.csr_array(x, copy=True) if sp.issparse(x) else x  # its entries are sorted and added up in place
     graph = graph_of_values(Path(options.name), dict(values) | {"x": x, "y": y}, options.config(labelled))
     return replace(graph, class_names=names or graph.class_names).validate()
 
 
+def _num_nodes(values: Mapping[str, Any]) -> int:
+    """Of a graph without features: as many as there are labels, or as PyG's `Data` says. Raises `UserError`."""
+    if values.get("y") is not None:
+        return len(values["y"])
+    if values.get("num_nodes") is not None:
+        return int(values["num_nodes"])
+    raise UserError("There is neither x nor y, so the number of nodes is not known: give x, such as numpy.zeros((N, 0)) for N nodes.")
+
+
 def of_edges(edge_index: Any, x: Any, y: Any, parts: Mapping[str, Any], edge_weight: Any, edge_attr: Any, options: Options) -> Graph:
     """See `Graph.from_edges`; `parts` are masks or ids, or None, by `train`, `val`, `test`."""
-    num_nodes = x.shape[0] if y is None and hasattr(x, "shape") else len(x if y is None else y)
+    rows = x if y is None else y
+    num_nodes = 0 if rows is None else rows.shape[0] if hasattr(rows, "shape") else len(rows)
     given = {part: value for part, value in parts.items() if value is not None and y is not None}
     if given and "train" not in given:
         raise UserError(
@@ -81,10 +93,9 @@ def of_data(data: Any, options: Options) -> Graph:
 
 
 def _complete(values: dict[str, Any], name: str) -> dict[str, Any]:
-    missing = [key for key in ("edge_index", "x") if values.get(key) is None]
-    if missing:
-        raise UserError(f"{name}: the Data has no {', '.join(missing)}: expected edge_index, x and, to train, y.")
-    return values
+    if values.get("edge_index") is None:
+        raise UserError(f"{name}: the Data has no edge_index: expected edge_index, x and, to train, y.")
+    return {"x": None, **values}
 
 
 def of_matrix(adjacency: Any, x: Any, y: Any, parts: Mapping[str, Any], options: Options) -> Graph:
@@ -104,7 +115,7 @@ def of_networkx(graph: Any, attributes: Mapping[str, str], options: Options) -> 
     """See `Graph.from_networkx`; `attributes` are the names of `x`, `y`, `split` and `weight`."""
     nodes = list(graph)
     position = {node: row for row, node in enumerate(nodes)}
-    x = _features(nodes, [_attribute(graph, node, attributes["x"]) for node in nodes], attributes["x"])
+    x = _features(graph, nodes, attributes["x"])
     y = [_attribute(graph, node, attributes["y"]) for node in nodes]
     ends = np.array([(position[u], position[v]) for u, v in graph.edges()], dtype=np.int64).reshape(-1, 2).T
     weight = _weights(graph, attributes["weight"])
@@ -120,8 +131,11 @@ def _attribute(graph: Any, node: Any, key: str) -> Any:
         raise UserError(f"Node {node!r} has no attribute {key!r} (it has: {there}): set it for every node, or name another one.") from None
 
 
-def _features(nodes: list[Any], rows: list[Any], key: str) -> NDArray[np.float64]:
-    """[N, F] of one number or a sequence of numbers per node."""
+def _features(graph: Any, nodes: list[Any], key: str) -> NDArray[np.float64] | None:
+    """[N, F] of one number or a sequence of numbers per node; None where no node has any and nobody has named them."""
+    if key == "x" and not any(key in graph.nodes[node] for node in nodes):
+        return None
+    rows = [_attribute(graph, node, key) for node in nodes]
     table = [np.asarray(row, dtype=object).ravel() for row in rows]
     uneven = next((at for at, row in enumerate(table) if len(row) != len(table[0])), None)
     if uneven is not None:

@@ -18,6 +18,7 @@ from gas_cli.config.dataset import MAX_CLASSES, FolderConfig
 from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Features, Graph
+from gas_cli.graph.made_features import WITHOUT, none_of
 from gas_cli.graph.sources.folder import assemble, sparse_features, unlabelled
 from gas_cli.graph.sources.folder_edges import Edges, attribute_rows, edges_of_matrix
 from gas_cli.graph.sources.folder_splits import PARTS, node_mask, read_mask, to_splits
@@ -59,6 +60,8 @@ def graph_of_values(
     keys     what the file calls them, where that is another name
     present  all that the file holds, for the message of what is missing
     """
+    if config.features is not None and values.get("x") is None:
+        values = {**values, "x": _no_features(path, values)}
     saved = _Saved(path, values, keys)
     masks = MASKS if config.labelled and any(saved.has(key) for key in MASKS) else ()  # without any, it is a graph without a split
     needed = (*(NEEDED if config.labelled else NEEDED[:2]), *masks)
@@ -77,13 +80,27 @@ def graph_of_values(
     return graph if names or graph.regression else _named(path, graph, values.get("class_names"))
 
 
+def _no_features(path: Path, values: Mapping[str, Any]) -> Tensor:
+    """float32 [N, 0] of as many nodes as there are labels, as a PyG `Data` says, or as a matrix of the edges has rows."""
+    y, edges, said = values.get("y"), values.get("edge_index"), values.get("num_nodes")
+    if y is not None:
+        row = sp.issparse(y) or getattr(y, "ndim", 1) == 2
+        return none_of(max(y.shape) if row and y.shape[0] == 1 else int(y.shape[0]))
+    if isinstance(said, int) and said > 0:
+        return none_of(said)
+    if edges is not None and sp.issparse(edges):
+        return none_of(int(edges.shape[0]))
+    raise UserError(f"{path}: it has neither features nor labels, so the number of its nodes is not known. Add num_nodes, or x [N, F].")
+
+
 def _missing(path: Path, missing: Sequence[str], needed: Sequence[str], present: Sequence[str]) -> UserError:
+    without = WITHOUT if "x" in missing else ""
     if path.suffix in (".npz", ".mat"):
         other = "; ".join(f"{key} may be called {', '.join(KEYS[key][:8])}" for key in missing)
         remedy = f"It holds {listed(present) or 'nothing'}. Add or rename arrays: {other}"
-        return UserError(f"{path}: it has no array {', '.join(missing)}. Expected {', '.join(needed)}. {remedy}.")
+        return UserError(f"{path}: it has no array {', '.join(missing)}. Expected {', '.join(needed)}. {remedy}.{without}")
     split = " Without any mask, dataset.make_split=random makes a split." if set(missing) & set(MASKS) else ""
-    return UserError(f"{path}: it has no tensor {', '.join(missing)}. Expected {', '.join(needed)}: set them first.{split}")
+    return UserError(f"{path}: it has no tensor {', '.join(missing)}. Expected {', '.join(needed)}: set them first.{split}{without}")
 
 
 @dataclass(frozen=True)

@@ -177,15 +177,15 @@ def _from_matrix_market(path: Path, sparse: bool) -> str:
     return f"python -c {shlex.quote('import numpy, scipy.io, scipy.sparse; ' + write.format(str(target), read))}"
 
 
-def need(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
-    """The file `<stem><suffix>` in `folder`. Raises `UserError` with what is there instead, where there is none."""
+def need(folder: Path, stem: str, suffixes: tuple[str, ...], without: str = "") -> Path:
+    """The file `<stem><suffix>` in `folder`. Raises `UserError` with what is there instead, where there is none, and with `without`."""
     path = find(folder, stem, suffixes)
     if path is None:
         present = sorted(entry.name for entry in folder.iterdir())
         near = difflib.get_close_matches(stem, present, n=1, cutoff=0.5)
         hint = f"Rename {near[0]}" if near else f"It holds {', '.join(present[:8]) or 'nothing'}"
         raise UserError(
-            f"{folder} has no {stem}: expected {', '.join(stem + suffix for suffix in suffixes)}. {hint}; see docs/own-graph.md."
+            f"{folder} has no {stem}: expected {', '.join(stem + suffix for suffix in suffixes)}. {hint}; see docs/own-graph.md.{without}"
         )
     return path
 

@@ -1,4 +1,4 @@
-"""A small graph of one's own, as the arrays that `dataset=folder` reads."""
+"""A small custom graph, as the arrays that `dataset=folder` reads."""
 
 from __future__ import annotations
 

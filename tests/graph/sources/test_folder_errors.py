@@ -1,4 +1,4 @@
-"""Wrong data of one's own is answered by file, row, reason and remedy."""
+"""Wrong data of the user is reported with file, row, reason and remedy."""
 
 from __future__ import annotations
 

@@ -166,7 +166,8 @@ def with_node(**attributes: Any) -> Any:
         (edges(metric="best"), "dataset.metric=best is not valid"),
         (lambda: Graph.from_pyg(X), "Expected a torch_geometric.data.Data"),
         (lambda: Graph.from_pyg(HeteroData()), r"Data with edge_index|data\.to_homogeneous"),
-        (lambda: Graph.from_pyg(data(x=None)), "the Data has no x"),
+        (lambda: Graph.from_pyg(data(x=None, y=None)), "neither x nor y"),
+        (lambda: Graph.from_pyg(data(edge_index=None)), "the Data has no edge_index"),
         (
             lambda: Graph.from_pyg(data(train_mask=None)),
             "no tensor train_mask. .*Without any mask, dataset.make_split=random",
@@ -175,7 +176,7 @@ def with_node(**attributes: Any) -> Any:
         (lambda: Graph.from_pyg(data(edge_index=None, adj_t=torch.eye(N))), "leave out the transform ToSparseTensor"),
         (lambda: Graph.from_scipy(matrix().toarray(), X, Y, **PARTS), r"type scipy\.sparse\.csr_array\(adjacency\)"),
         (lambda: Graph.from_scipy(matrix()[:5], X, Y, **PARTS), r"shape \(5, 40\) for 40 labels"),
-        (lambda: Graph.from_networkx(without("x")), r"Node 'n0' has no attribute 'x' \(it has: y, split\)"),
+        (lambda: Graph.from_networkx(without("y")), r"Node 'n0' has no attribute 'y' \(it has: x, split\)"),
         (lambda: Graph.from_networkx(network(), y="label"), "no attribute 'label'"),
         (lambda: Graph.from_networkx(network(), split="part"), "No node has the attribute 'part'"),
         (lambda: Graph.from_edges(EDGES, X, Y, val=PARTS["val"]), "There are val nodes and no train nodes"),

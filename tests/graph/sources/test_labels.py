@@ -1,4 +1,4 @@
-"""Labels become classes by their distinct values, or one message; what is seldom meant is said."""
+"""Labels become classes by their distinct values, or one message; a warning names what is seldom meant."""
 
 from __future__ import annotations
 

@@ -16,11 +16,13 @@ def build(settings: ModelConfig, in_channels: int, out_channels: int, degrees: T
     """The same architecture as ours. `degrees` [N] are PNA's; `cached` keeps GCN's normalised adjacency, which only full batch can."""
     if settings.name == "gcnii":
         return DeepGCN(settings, in_channels, out_channels, cached)
+    if settings.name == "appnp":
+        return Personalised(settings, in_channels, out_channels, cached)
     return Layers(settings, in_channels, out_channels, degrees, cached)
 
 
 class Layers(nn.Module):
-    """Convolution, batch norm, activation, dropout; the last layer is a convolution alone."""
+    """Convolution, batch norm, activation, dropout; the last layer is only a convolution."""
 
     def __init__(self, settings: Any, in_channels: int, out_channels: int, degrees: Tensor, cached: bool) -> None:
         super().__init__()
@@ -67,6 +69,24 @@ class DeepGCN(nn.Module):
         return self.lin_out(F.dropout(x, p, self.training))  # type: ignore[no-any-return]
 
 
+class Personalised(nn.Module):
+    """APPNP."""
+
+    def __init__(self, settings: Any, in_channels: int, out_channels: int, cached: bool) -> None:
+        super().__init__()
+        from torch_geometric.nn import APPNP
+
+        self.settings = settings
+        self.lin_in, self.lin_out = nn.Linear(in_channels, settings.hidden_channels), nn.Linear(settings.hidden_channels, out_channels)
+        self.propagate = APPNP(settings.num_layers, settings.alpha, cached=cached)
+
+    def forward(self, x: Tensor, adjacency: Any) -> Tensor:
+        p = self.settings.dropout
+        x = F.dropout(x, p, self.training) if self.settings.drop_input else x
+        x = F.dropout(self.lin_in(x).relu(), p, self.training)
+        return self.propagate(self.lin_out(x), adjacency)  # type: ignore[no-any-return]
+
+
 def convolution(settings: Any, in_channels: int, out_channels: int, last: bool, degrees: Tensor, cached: bool) -> nn.Module:
     import torch_geometric.nn as pyg
 
@@ -78,14 +98,15 @@ def convolution(settings: Any, in_channels: int, out_channels: int, last: bool, 
         case "gin":
             norm = settings.batch_norm or settings.mlp_batch_norm
             return pyg.GINConv(perceptron(in_channels, out_channels, norm), train_eps=True)  # type: ignore[no-any-return]
-        case "gat":
+        case "gat" | "gatv2":
+            kind = pyg.GATConv if settings.version == 1 else pyg.GATv2Conv
             heads = settings.out_heads if last else settings.heads
             channels = out_channels if last else settings.hidden_channels
-            return pyg.GATConv(in_channels, channels, heads, concat=not last, dropout=settings.dropout)  # type: ignore[no-any-return]
+            return kind(in_channels, channels, heads, concat=not last, dropout=settings.dropout)  # type: ignore[no-any-return]
         case "pna":
             histogram = torch.bincount(degrees)
             return pyg.PNAConv(in_channels, out_channels, list(settings.aggregators), list(settings.scalers), histogram)  # type: ignore[no-any-return]
-    raise SystemExit(f"benchmarks.lib.pyg_models: no PyG twin of model={settings.name}")
+    raise SystemExit(f"scripts.lib.pyg_models: no PyG twin of model={settings.name}")
 
 
 def perceptron(in_channels: int, out_channels: int, norm: bool) -> nn.Sequential:

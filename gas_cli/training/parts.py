@@ -1,0 +1,80 @@
+"""From settings and a loaded graph to the number of parts, where it is `auto`."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import Tensor
+
+from gas_cli.config.model import GATConfig, ModelConfig
+from gas_cli.config.root import Config
+from gas_cli.graph.graph import Features, Graph
+from gas_cli.measure.memory import total_memory
+from gas_cli.model.registry import build_model
+from gas_cli.partition.auto import Load, decide
+from gas_cli.training.assemble import pick_device
+
+log = logging.getLogger(__name__)
+
+FEATURES = 3
+"""Rows of features per target: those of the batch, and with dropout on them."""
+MESSAGE = 24
+"""Bytes per edge of the blocks, transposed too."""
+LIBRARIES = 512 << 20
+
+
+def with_parts(config: Config, graph: Graph) -> Config:
+    """The same with both numbers of parts as they are for this graph on this machine, and a line that says why; those that are set stay.
+
+    A file of parts is read later (`Problem.settled`).
+    """
+    num_parts, batch_parts = config.partitioner.num_parts, config.trainer.batch_parts
+    if not config.has_auto or config.partitioner.name == "file":
+        return config
+    if not config.method.has_parts:
+        return config.with_parts(1, 1)
+    decision = decide(
+        step_load(config, graph),
+        memory_of(config.device),
+        num_parts if isinstance(num_parts, int) else None,
+        batch_parts if isinstance(batch_parts, int) else None,
+    )
+    log.info("%s", decision.reason)
+    return config.with_parts(decision.num_parts, decision.batch_parts)
+
+
+def step_load(config: Config, graph: Graph) -> Load:
+    """What a step of `config` on `graph` takes: an estimate from sizes only. Of an inductive graph the nodes that training sees."""
+    model = build_model(config.model, graph.num_features, graph.num_classes, config.seed, graph.edge_dim)
+    nodes = int(graph.splits[0].train.sum()) if graph.inductive and graph.splits else graph.num_nodes
+    messages = (graph.num_edges + graph.num_nodes) * nodes // max(1, graph.num_nodes)
+    features = feature_bytes(graph.x) // max(1, graph.num_nodes)
+    hidden, width = sum(model.widths[1:]), sum(model.widths[1:]) + graph.num_classes
+    encoded = 0 if model.widths[0] == graph.num_features else model.widths[0] + config.model.hidden_channels
+    kept_messages = 0 if _only_sums(config.model, pick_device(config.device)) else config.model.kept_messages
+    shared = graph.num_nodes * (features + 4 * hidden) + 16 * graph.num_edges
+    return Load(
+        nodes=nodes,
+        messages=messages,
+        row=FEATURES * features + 4 * config.model.kept_rows * (encoded + width),
+        halo=2 * (features + 4 * hidden),
+        message=MESSAGE + 4 * (kept_messages * width + 2 * graph.edge_dim),
+        fixed=LIBRARIES + (shared if pick_device(config.device).type == "cpu" else 0),
+    )
+
+
+def _only_sums(config: ModelConfig, device: torch.device) -> bool:
+    """Whether a step has no row per edge: attention of the first version is compiled for the CPU only."""
+    return isinstance(config, GATConfig) and config.version == 1 and device.type == "cpu"
+
+
+def feature_bytes(x: Features) -> int:
+    """Of all nodes."""
+    return x.numel() * 4 if isinstance(x, Tensor) else x.nbytes
+
+
+def memory_of(device: str) -> int:
+    """Bytes of the device that computes: all it has, so that a decision does not depend on what else runs."""
+    found = pick_device(device)
+    return torch.cuda.get_device_properties(found).total_memory if found.type == "cuda" else total_memory()
