@@ -211,6 +211,11 @@ def test_every_gas_data_command_is_understood(arguments: list[str], prepared: di
 
         assert parse_clean(given[1:]).cache
         return
+    if given[0] == "convert":
+        from gas_cli.cli.convert import parse as parse_convert
+
+        assert parse_convert(given[1:])[1] == Path(prepared["DIR"])
+        return
     dataset, _ = parse(given)
     assert dataset.path == prepared["DIR"]
 

@@ -205,7 +205,7 @@ class FolderConfig(DatasetConfig):
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     encode: str | None = setting(None, "`onehot`: columns of words become a column of 0 and 1 per word; null: they are refused.", ENCODINGS)
     undirected: bool = setting(False, "Add the reverse of every edge.")
-    task: str = setting("auto", "`regression`: labels are [numbers to predict](graph-files.md#regression); `auto`: they are classes.", TASKS)
+    task: str = setting("auto", "`regression`: labels are [numbers](graph-files.md#regression); `auto`: they are classes.", TASKS)
     num_classes: int = setting(0, "Classes C, labels 0 to C-1; 0 takes the distinct labels as classes.")
     metric: str = setting("auto", "`auto`: accuracy for one label per node, micro-F1 for several, MAE for regression.", FOLDER_METRICS)
     header: str = setting(
