@@ -15,7 +15,7 @@ from gas_cli.cli.help import EXIT_CODES, settings_help
 from gas_cli.cli.notes import NOTE, logged_as_notes
 from gas_cli.config.compose import compose_config, parse_settings
 from gas_cli.config.dataset import FolderConfig
-from gas_cli.config.model import ModelConfig
+from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 
 HELP = """\
@@ -55,7 +55,20 @@ examples
   gas-data clean older=30d
 
 {exit_codes}"""
-CHECKED = ("encode", "undirected", "task", "num_classes", "metric", "header", "index", "make_split", "split_by", "features", "normalize")
+CHECKED = (
+    "encode",
+    "types",
+    "undirected",
+    "task",
+    "num_classes",
+    "metric",
+    "header",
+    "index",
+    "make_split",
+    "split_by",
+    "features",
+    "normalize",
+)
 
 
 def main() -> None:
@@ -69,8 +82,11 @@ def command_line(argv: Sequence[str]) -> int:
     return exit_code("gas-data", lambda: _run(list(argv)))
 
 
-def parse(argv: Sequence[str]) -> tuple[FolderConfig, ModelConfig]:
-    """`check DIR key=value...` as settings of the graph and the model; keys may be written as for gas-train, with `dataset.` in front."""
+def parse(argv: Sequence[str]) -> tuple[FolderConfig, Config]:
+    """`check DIR key=value...` as settings of the graph, and of a training with the model.
+
+    Keys may be written as for gas-train, with `dataset.` in front.
+    """
     if len(argv) < 2 or argv[0] != "check" or "=" in argv[1]:
         raise UserError(
             f"{' '.join(argv) or 'no command'!r} is not valid: expected check DIR, convert SOURCE DIR, prepare dataset=NAME or clean. "
@@ -79,7 +95,7 @@ def parse(argv: Sequence[str]) -> tuple[FolderConfig, ModelConfig]:
     of_model = [argument for argument in argv[2:] if argument.startswith(("model=", "model."))]
     settings = parse_settings(FolderConfig, [argument.removeprefix("dataset.") for argument in argv[2:] if argument not in of_model])
     settings.path = argv[1]
-    return settings, compose_config(["dataset=folder", *of_model]).model
+    return settings, compose_config(["dataset=folder", *of_model])
 
 
 def data_help() -> str:
@@ -103,7 +119,7 @@ def _run(argv: list[str]) -> None:
     if argv[:1] == ["clean"]:
         clean(argv[1:])
         return
-    settings, model = parse(argv)
+    settings, config = parse(argv)
     from gas_cli.graph.describe import describe, scale_notes
     from gas_cli.graph.load import load_graph
     from gas_cli.graph.made_features import with_features
@@ -117,9 +133,9 @@ def _run(argv: list[str]) -> None:
         graph = with_features(with_splits(load_graph(settings, progress=True), settings), settings)
         scaling = find_scaling(graph, settings)
         graph = graph if scaling is None else scaled(graph, scaling, fits_memory(graph.x))
-    for line in (*remarks(graph, settings, model), *scale_notes(graph)):
+    for line in (*remarks(graph, settings, config.model), *scale_notes(graph)):
         print(f"{NOTE}{line}")
-    print(describe(graph, outlook(graph, model)))
+    print(describe(graph, outlook(graph, config)))
 
 
 def _prepare(overrides: list[str]) -> None:

@@ -204,6 +204,12 @@ class FolderConfig(DatasetConfig):
     path: str = setting("", "Folder of [tables](own-graph.md), or one file that holds all.")
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     encode: str | None = setting(None, "`onehot`: columns of words become a column of 0 and 1 per word; null: they are refused.", ENCODINGS)
+    types: str | None = setting(
+        None,
+        "`onehot`: [several types](graph-files.md#several-types) of nodes and edges (a `HeteroData`) become one graph; "
+        "null: they are refused.",
+        ENCODINGS,
+    )
     undirected: bool = setting(False, "Add the reverse of every edge.")
     task: str = setting("auto", "`regression`: labels are [numbers](graph-files.md#regression); `auto`: they are classes.", TASKS)
     num_classes: int = setting(0, "Classes C, labels 0 to C-1; 0 takes the distinct labels as classes.")
@@ -234,6 +240,7 @@ class FolderConfig(DatasetConfig):
         )
         self.header, self.index = self.header.lower(), self.index.lower()  # a boolean of yaml or of the command line arrives as "True"
         require(self.encode in (None, *ENCODINGS), "dataset.encode", self.encode, "onehot or null")
+        require(self.types in (None, *ENCODINGS), "dataset.types", self.types, "onehot or null")
         require(self.header in ANSWERS, "dataset.header", self.header, "one of " + ", ".join(ANSWERS))
         require(self.index in ANSWERS, "dataset.index", self.index, "one of " + ", ".join(ANSWERS))
         require(self.metric in FOLDER_METRICS, "dataset.metric", self.metric, "one of " + ", ".join(FOLDER_METRICS))

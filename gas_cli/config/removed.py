@@ -38,6 +38,7 @@ ADDED: dict[str, Any] = {
     "dataset.normalize": None,
     "dataset.task": "auto",
     "dataset.encode": None,
+    "dataset.types": None,
     "dataset.columns.source": None,
     "dataset.columns.target": None,
     "dataset.columns.weight": None,

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gas_cli.errors import UserError
-from gas_cli.graph.graph import Graph
-from gas_cli.graph.schema import Column, Schema, few
+from gas_cli.graph.graph import Features, Graph
+from gas_cli.graph.schema import TYPE, Column, Schema, few
+from gas_cli.ops.csr import CSR
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,9 @@ def fit_columns(graph: Graph, trained: Schema, source: object) -> Graph:
     """
     features = _positions("features", trained.features, graph.schema.features, source)
     if features is not None:
-        assert isinstance(graph.x, Tensor)  # only tables have named columns
-        _say_new_words("features", "node", trained.features, graph.schema.features, graph.x, source)
-        graph = replace(graph, x=_taken(graph.x, features), schema=replace(graph.schema, features=trained.features))
+        if isinstance(graph.x, Tensor):  # no column of words is sparse
+            _say_new_words("features", "node", trained.features, graph.schema.features, graph.x, source)
+        graph = replace(graph, x=_taken_features(graph.x, features), schema=replace(graph.schema, features=trained.features))
     attributes = _positions("edge attributes", trained.edge_attributes, graph.schema.edge_attributes, source)
     if attributes is not None and graph.edge_attr is not None:
         _say_new_words("edge attributes", "edge", trained.edge_attributes, graph.schema.edge_attributes, graph.edge_attr, source)
@@ -66,14 +67,19 @@ def _check_names(what: str, names: list[str], found: list[str], source: object) 
     if missing := [name for name in names if name not in found]:
         raise UserError(f"{source}: the {what} have no column {few(missing)}, which the model was trained with. Add it.")
     if more := [name for name in found if name not in names]:
-        remedy = f"dataset.columns.ignore=[{','.join(more[:5])}]"
-        raise UserError(f"{source}: the {what} have the column {few(more)}, which the model was not trained with. Type {remedy}.")
+        typed = any(name.startswith(TYPE) for name in more)
+        remedy = "Remove the type from the data" if typed else f"Type dataset.columns.ignore=[{','.join(more[:5])}]"
+        raise UserError(f"{source}: the {what} have the column {few(more)}, which the model was not trained with. {remedy}.")
     if names != found:
         log.info("%s: the columns of the %s are put into the order of the training.", source, what)
 
 
 def _shown(column: Column) -> str:
     return column.kind if column.width == 1 or column.kind == "words" else f"{column.kind} of {column.width}"
+
+
+def _taken_features(x: Features, positions: NDArray[np.int64]) -> Features:
+    return _taken(x, positions) if isinstance(x, Tensor) else CSR.from_scipy(x.to_scipy()[:, positions])
 
 
 def _taken(table: Tensor, positions: NDArray[np.int64]) -> Tensor:

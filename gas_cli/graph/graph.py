@@ -130,12 +130,16 @@ class Graph:
         metric: str = "auto",
         num_classes: int | None = None,
         task: str = "auto",
+        types: str | None = None,
     ) -> Graph:
         """A graph of a `torch_geometric.data.Data` with edge_index, x, y; train_mask, val_mask and test_mask ([N], or [N, S] for S
-        splits), edge_weight and edge_attr, if there are any. The options are those of `from_edges`. Raises UserError."""
+        splits), edge_weight and edge_attr, if there are any. The options are those of `from_edges`. Raises UserError.
+
+        types  "onehot": of a `HeteroData`, whose types of nodes and edges become columns (docs/graph-files.md, Several types)
+        """
         from gas_cli.graph.sources.in_memory import Options, of_data
 
-        return of_data(data, Options(name, undirected, metric, num_classes, task))
+        return of_data(data, Options(name, undirected, metric, num_classes, task, types))
 
     @classmethod
     def from_scipy(

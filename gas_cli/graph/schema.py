@@ -15,6 +15,8 @@ from typing import Any
 
 SHOWN = 5
 SCALINGS = ("row", "standard")
+TYPE = "type="
+"""How the names of columns begin that mark a type of nodes or edges."""
 
 
 @dataclass(frozen=True)

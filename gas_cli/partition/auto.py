@@ -14,6 +14,8 @@ SHARE = 0.5
 """Of the memory that a step may take: the rest is for what the estimate does not know (evaluation, batches ahead, other programs)."""
 BATCH_PARTS = 10
 """Parts per step where several steps are needed: other ones meet in every epoch."""
+LIBRARIES = 512 << 20
+"""Bytes of the process itself. An estimate below twice as much says more about it than about the graph, so no number is given."""
 SMALLEST_PART = 100
 """Nodes; smaller parts have more halo than targets in most graphs."""
 STEPS = 4
@@ -56,7 +58,7 @@ class Decision:
 
 def decide(load: Load, memory: int, num_parts: int | None, batch_parts: int | None) -> Decision:
     """The numbers that are None, for `memory` bytes in all; a graph that fits becomes one part, whatever `batch_parts` is."""
-    whole = f"training on the whole graph takes about {shown_size(load.step(1))} of {shown_size(memory)}"
+    whole = told_whole(load, memory)
     steps = fewest_steps(load, max(int(SHARE * memory), load.fixed + memory // 8))  # what is fixed may be more than fits, on the disk
     if num_parts is not None:
         chosen = batch_parts or min(quarter(num_parts), max(1, num_parts // steps))
@@ -66,6 +68,14 @@ def decide(load: Load, memory: int, num_parts: int | None, batch_parts: int | No
     chosen = batch_parts or min(BATCH_PARTS, max(1, load.nodes // (steps * SMALLEST_PART)))
     wanted = min(steps * chosen, load.nodes)
     return _told(wanted, min(chosen, wanted), f"{whole}; one of {-(-wanted // chosen)} steps at most {shown_size(load.step(steps))}")
+
+
+def told_whole(load: Load, memory: int, device: str = "") -> str:
+    """What a step on the whole graph takes of `memory` bytes, those of `device`."""
+    available = shown_size(memory) + (f" of {device}" if device else "")
+    if load.step(1) < min(2 * LIBRARIES, SHARE * memory):
+        return f"training on the whole graph fits into {available}"
+    return f"training on the whole graph takes about {shown_size(load.step(1))} of {available}"
 
 
 def quarter(num_parts: int) -> int:

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-import torch
-
-from gas_cli.config.model import ConvConfig, CustomConfig, GATConfig, ModelConfig, PNAConfig
 from gas_cli.config.partitioner import PartitionerConfig
-from gas_cli.config.sizes import shown_size
+from gas_cli.config.root import Config
 from gas_cli.graph.graph import Graph
-from gas_cli.model.registry import build_model
 from gas_cli.ops.csr import CSR
+from gas_cli.partition.auto import SMALLEST_PART, Load, decide, told_whole
 from gas_cli.partition.metis import metis_parts
 from gas_cli.partition.partition import Quality
 from gas_cli.partition.quality import measure_quality
 from gas_cli.partition.random_halo import expected_halo
+from gas_cli.training.assemble import pick_device
+from gas_cli.training.parts import memory_of, step_load
 
 PARTS = 40
-"""Parts that the halo is told for."""
-SMALLEST_PART = 100
-"""Nodes; a graph gets fewer parts rather than smaller ones."""
+"""Parts that the halo is told for; a smaller graph gets fewer, of `SMALLEST_PART` nodes."""
 QUICK_MESSAGES = 1 << 20
 """METIS divides a graph of so many messages in about a second; of a larger one the halo of random parts is told."""
 LARGE_HALO = 3.0
 """Nodes outside a part per node inside: most of what a step reads is from the histories."""
-ROWS, FEATURE_ROWS, MESSAGE_ROWS = 4, 3, 3
-"""Kept of each layer in a step: activations with their gradients, features, and rows per message of models that make these."""
-BYTES_PER_MESSAGE = 24
-"""Of the adjacency and its transpose."""
-LIBRARIES = 512 << 20
-SHARE = 0.5
-"""Of the memory that a step may take; the rest is for what the estimate does not know."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +33,12 @@ class Halo:
     quality: Quality | None
 
 
-def outlook(graph: Graph, model: ModelConfig) -> list[tuple[str, str]]:
-    """The last lines of `gas-data check`: halo and method."""
+def outlook(graph: Graph, config: Config) -> list[tuple[str, str]]:
+    """The last lines of `gas-data check`: halo and method, by the estimate that a training with `config` decides by."""
     halo = halo_of(graph.adj)
-    return [*([] if halo is None else [("halo", _told(halo))]), ("method", fitting_method(full_batch_bytes(graph, model), *memory(), halo))]
+    device = "the GPU's memory" if pick_device(config.device).type == "cuda" else "memory"
+    method = fitting_method(step_load(config, graph), memory_of(config.device), device, halo)
+    return [*([] if halo is None else [("halo", _told(halo))]), ("method", method)]
 
 
 def halo_of(adj: CSR) -> Halo | None:
@@ -68,37 +59,10 @@ def _told(halo: Halo) -> str:
     return f"{what}, with {halo.parts} parts of METIS, which cut {100 * halo.quality.edge_cut:.1f} % of the edges"
 
 
-def full_batch_bytes(graph: Graph, model: ModelConfig) -> int:
-    """About what a training step on the whole graph takes, from sizes only."""
-    built = build_model(model, graph.num_features, max(graph.num_classes, 1), 0, graph.edge_dim)
-    features = graph.x.nbytes if isinstance(graph.x, CSR) else 4 * graph.x.numel()
-    width = sum(built.widths[1:]) + max(graph.num_classes, 1)
-    messages = graph.num_edges + graph.num_nodes
-    rows = 4 * (ROWS * graph.num_nodes + (MESSAGE_ROWS * messages if _keeps_messages(model) else 0)) * width
-    return LIBRARIES + FEATURE_ROWS * features + rows + messages * (BYTES_PER_MESSAGE + 8 * graph.edge_dim)
-
-
-def _keeps_messages(model: ModelConfig) -> bool:
-    """Whether a step has a row per message; attention of the first version is compiled."""
-    if isinstance(model, GATConfig):
-        return model.version != 1
-    return isinstance(model, (ConvConfig, CustomConfig, PNAConfig))
-
-
-def memory() -> tuple[int, str]:
-    """Bytes of the device that would train, and what it is called."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.get_device_properties(0).total_memory), "the GPU's memory"
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "memory"
-    except (AttributeError, ValueError, OSError):  # no sysconf, or not of this: Windows
-        return 8 << 30, "memory (assumed)"
-
-
-def fitting_method(needed: int, available: int, device: str, halo: Halo | None) -> str:
-    """One line: the method, and why."""
-    takes = f"training on the whole graph takes about {shown_size(needed)} of {shown_size(available)} of {device}"
-    if needed <= SHARE * available:
+def fitting_method(load: Load, memory: int, device: str, halo: Halo | None) -> str:
+    """One line: the method, and why. It is full batch where `partitioner.num_parts=auto` would be one part."""
+    takes = told_whole(load, memory, device)
+    if decide(load, memory, None, None).num_parts == 1:
         return f"full_batch: {takes}, and is exact"
     if halo is None:
         return f"full_batch: {takes}; the graph is too small for parts, so use fewer channels or layers"

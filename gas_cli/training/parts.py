@@ -12,7 +12,7 @@ from gas_cli.config.root import Config
 from gas_cli.graph.graph import Features, Graph
 from gas_cli.measure.memory import total_memory
 from gas_cli.model.registry import build_model
-from gas_cli.partition.auto import Load, decide
+from gas_cli.partition.auto import LIBRARIES, Load, decide
 from gas_cli.training.assemble import pick_device
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,6 @@ FEATURES = 3
 """Rows of features per target: those of the batch, and with dropout on them."""
 MESSAGE = 24
 """Bytes per edge of the blocks, transposed too."""
-LIBRARIES = 512 << 20
 
 
 def with_parts(config: Config, graph: Graph) -> Config:
@@ -46,11 +45,12 @@ def with_parts(config: Config, graph: Graph) -> Config:
 
 def step_load(config: Config, graph: Graph) -> Load:
     """What a step of `config` on `graph` takes: an estimate from sizes only. Of an inductive graph the nodes that training sees."""
-    model = build_model(config.model, graph.num_features, graph.num_classes, config.seed, graph.edge_dim)
+    classes = max(1, graph.num_classes)
+    model = build_model(config.model, graph.num_features, classes, config.seed, graph.edge_dim)
     nodes = int(graph.splits[0].train.sum()) if graph.inductive and graph.splits else graph.num_nodes
     messages = (graph.num_edges + graph.num_nodes) * nodes // max(1, graph.num_nodes)
     features = feature_bytes(graph.x) // max(1, graph.num_nodes)
-    hidden, width = sum(model.widths[1:]), sum(model.widths[1:]) + graph.num_classes
+    hidden, width = sum(model.widths[1:]), sum(model.widths[1:]) + classes
     encoded = 0 if model.widths[0] == graph.num_features else model.widths[0] + config.model.hidden_channels
     kept_messages = 0 if _only_sums(config.model, pick_device(config.device)) else config.model.kept_messages
     shared = graph.num_nodes * (features + 4 * hidden) + 16 * graph.num_edges

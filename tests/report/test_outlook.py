@@ -5,11 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gas_cli.config.model import GATConfig, GCNConfig
+from gas_cli.config.compose import compose_config
 from gas_cli.graph.graph import Graph
+from gas_cli.partition.auto import Load
 from gas_cli.report import outlook as module
-from gas_cli.report.outlook import Halo, fitting_method, full_batch_bytes, halo_of, outlook
+from gas_cli.report.outlook import Halo, fitting_method, halo_of, outlook
+from gas_cli.training import parts
 from tests.builders import make_graph, random_adjacency
+
+CONFIG = compose_config(["dataset=folder", "dataset.path=DIR"])
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +35,10 @@ def test_the_halo_of_a_small_graph_is_that_of_the_parts_that_a_training_gets(gra
     from gas_cli.config.partitioner import PartitionerConfig
     from gas_cli.partition.make import assign_parts
 
-    parts = assign_parts(graph.adj, PartitionerConfig(num_parts=10))
-    (halo, told), _ = outlook(graph, GCNConfig())
-    assert halo == "halo" and told.startswith(f"{slow_halo(graph, parts):.2f} nodes outside a part per node inside, with 10 parts of METIS")
+    assigned = assign_parts(graph.adj, PartitionerConfig(num_parts=10))
+    (halo, told), _ = outlook(graph, CONFIG)
+    ratio = slow_halo(graph, assigned)
+    assert halo == "halo" and told.startswith(f"{ratio:.2f} nodes outside a part per node inside, with 10 parts of METIS")
 
 
 def test_of_a_large_graph_it_is_a_bound(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,31 +47,47 @@ def test_of_a_large_graph_it_is_a_bound(graph: Graph, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "metis_parts", lambda *_: pytest.fail("too slow"))
     bound = halo_of(graph.adj)
     assert measured is not None and bound is not None and bound.quality is None and bound.ratio > measured.ratio
-    assert outlook(graph, GCNConfig())[0][1].startswith(f"at most {bound.ratio:.2f} nodes")
+    assert outlook(graph, CONFIG)[0][1].startswith(f"at most {bound.ratio:.2f} nodes")
 
 
 def test_a_graph_of_one_small_part_has_no_halo() -> None:
-    assert [name for name, _ in outlook(make_graph(random_adjacency(150, 4, 0)), GCNConfig())] == ["method"]
+    assert [name for name, _ in outlook(make_graph(random_adjacency(150, 4, 0)), CONFIG)] == ["method"]
+
+
+LOAD = Load(nodes=1000, messages=4000, row=4 << 20, halo=1 << 10, message=24, fixed=0)
+WHOLE = LOAD.step(1)
 
 
 def test_the_method_is_decided_by_memory() -> None:
     small, large = Halo(40, 0.5, None), Halo(40, 9.0, None)
-    assert fitting_method(50, 100, "memory", large) == (
-        "full_batch: training on the whole graph takes about 50 B of 100 B of memory, and is exact"
+    assert fitting_method(LOAD, 2 * WHOLE, "memory", large) == (
+        "full_batch: training on the whole graph takes about 3.9 GiB of 7.8 GiB of memory, and is exact"
     )
-    assert fitting_method(51, 100, "memory", small) == (
-        "gas: training on the whole graph takes about 51 B of 100 B of memory, steps of parts take less; "
+    assert fitting_method(LOAD, 2 * WHOLE - 2, "memory", small) == (
+        "gas: training on the whole graph takes about 3.9 GiB of 7.8 GiB of memory, steps of parts take less; "
         "cluster_gcn is a baseline that drops the edges between parts"
     )
-    assert "trainer.batch_parts" in fitting_method(51, 100, "memory", large)
-    assert fitting_method(51, 100, "memory", None).startswith("full_batch") and "fewer channels" in fitting_method(51, 100, "memory", None)
+    assert "trainer.batch_parts" in fitting_method(LOAD, WHOLE, "memory", large)
+    told = fitting_method(LOAD, WHOLE, "memory", None)
+    assert told.startswith("full_batch") and "fewer channels" in told
 
 
-def test_the_estimate_grows_with_what_a_step_holds(graph: Graph) -> None:
-    """Twice the channels or features add what their rows take; rows per edge cost more than compiled attention."""
-    base = full_batch_bytes(graph, GCNConfig(hidden_channels=64))
-    assert full_batch_bytes(graph, GCNConfig(hidden_channels=128)) - base == 4 * 4 * 1000 * 64
-    wider = replace(graph, x=graph.x.repeat(1, 2))
-    assert full_batch_bytes(wider, GCNConfig()) - base == 3 * graph.x.numel() * 4
-    first, second = (full_batch_bytes(graph, GATConfig(version=version)) for version in (1, 2))
-    assert second - first >= 3 * 4 * graph.num_edges * 64
+@pytest.mark.parametrize("tenths", [1, 5, 19, 20, 21, 100])
+@pytest.mark.parametrize("model", ["gcn", "gat", "pna"])
+def test_it_is_full_batch_where_a_training_makes_one_part(graph: Graph, monkeypatch: pytest.MonkeyPatch, model: str, tenths: int) -> None:
+    """For memory just below and above what decides."""
+    config = compose_config(["dataset=generated", f"model={model}", "device=cpu"])
+    monkeypatch.setattr(parts, "LIBRARIES", 0)  # they would be nearly all that this graph takes
+    memory = parts.step_load(config, graph).step(1) * tenths // 10
+    monkeypatch.setattr(parts, "memory_of", lambda device: memory)
+    monkeypatch.setattr(module, "memory_of", lambda device: memory)
+    _, (name, told) = outlook(graph, config)
+    one = parts.with_parts(config, graph).partitioner.num_parts == 1
+    assert name == "method" and one == (tenths >= 20) and told.startswith("full_batch: " if one else "gas: ")
+
+
+def test_of_a_small_graph_no_number_is_given(graph: Graph) -> None:
+    """It would be that of the libraries."""
+    assert fitting_method(replace(LOAD, nodes=10), 8 << 30, "memory", None) == (
+        "full_batch: training on the whole graph fits into 8.0 GiB of memory, and is exact"
+    )

@@ -53,6 +53,8 @@ def _load(config: FolderConfig) -> Graph:
         )
     if is_fast(path):
         return read_fast(path, config)
+    if config.types is not None:
+        raise UserError(f"{path}: dataset.types={config.types} is for a HeteroData of torch_geometric, in a .pt file. Leave it out.")
     if (nodes := find_named(path, "nodes")) is not None:
         return load_named(path, nodes, config)
     if not config.labelled:

@@ -22,8 +22,9 @@ from gas_cli.graph.graph import Graph
 from gas_cli.graph.made_features import none_of
 from gas_cli.graph.sources.folder_splits import PARTS, node_mask
 from gas_cli.graph.sources.labels import named_classes
-from gas_cli.graph.sources.saved_data import graph_of_values
+from gas_cli.graph.sources.saved_data import graph_of_types, graph_of_values
 from gas_cli.graph.sources.table import Table
+from gas_cli.graph.sources.typed import Types, check_asked
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """What the `split` of a node of a NetworkX graph may be, and the part that it means."""
@@ -38,10 +39,11 @@ class Options:
     metric: str = "auto"
     num_classes: int | None = None
     task: str = "auto"
+    types: str | None = None
 
     def config(self, labelled: bool) -> FolderConfig:
         kind = FolderConfig if labelled else UnlabelledConfig
-        return kind(undirected=self.undirected, metric=self.metric, num_classes=self.num_classes or 0, task=self.task)
+        return kind(undirected=self.undirected, metric=self.metric, num_classes=self.num_classes or 0, task=self.task, types=self.types)
 
 
 def of_values(values: Mapping[str, Any], options: Options) -> Graph:
@@ -82,14 +84,27 @@ def of_edges(edge_index: Any, x: Any, y: Any, parts: Mapping[str, Any], edge_wei
 
 def of_data(data: Any, options: Options) -> Graph:
     """See `Graph.from_pyg`."""
-    if not (hasattr(data, "to_dict") and hasattr(data, "edge_index")):
+    typed = hasattr(data, "edge_types") and hasattr(data, "node_types")
+    if not (hasattr(data, "to_dict") and (typed or hasattr(data, "edge_index"))):
         raise UserError(f"Expected a torch_geometric.data.Data with edge_index, got a {type(data).__name__}.")
-    if hasattr(data, "edge_types"):
-        raise UserError("Got a HeteroData, which has several types of nodes: expected a Data. Type data.to_homogeneous().")
-    values = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in data.to_dict().items()}
+    check_asked(Path(options.name), options.types, typed, 'types="onehot"')
+    if typed:
+        return _of_types(data, options)
+    values = _on_cpu(data.to_dict())
     if values.get("edge_index") is None and values.get("adj_t") is not None:
         raise UserError("The Data has adj_t and no edge_index: leave out the transform ToSparseTensor.")
     return of_values(_complete(values, options.name), options)
+
+
+def _of_types(data: Any, options: Options) -> Graph:
+    nodes = {name: _on_cpu(data[name].to_dict()) for name in data.node_types}
+    edges = {kind: _on_cpu(data[kind].to_dict()) for kind in data.edge_types}
+    labelled = any(values.get("y") is not None for values in nodes.values())
+    return graph_of_types(Path(options.name), Types(nodes, edges), options.config(labelled)).validate()
+
+
+def _on_cpu(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value.cpu() if isinstance(value, Tensor) else value for key, value in values.items()}
 
 
 def _complete(values: dict[str, Any], name: str) -> dict[str, Any]:

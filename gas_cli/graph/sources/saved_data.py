@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gas_cli.config.dataset import MAX_CLASSES, FolderConfig
@@ -26,13 +25,14 @@ from gas_cli.graph.sources.labels import named_classes
 from gas_cli.graph.sources.names import EDGE_LISTS, IDS, KEYS, plain
 from gas_cli.graph.sources.one_file import Stored, listed, recognise, stored_mat, stored_npz
 from gas_cli.graph.sources.saved_file import load_values
+from gas_cli.graph.sources.saved_values import MASKS, Saved
 from gas_cli.graph.sources.scipy_matrix import merged
 from gas_cli.graph.sources.table import Table
 from gas_cli.graph.sources.targets import read_y
+from gas_cli.graph.sources.typed import Types, check_asked, one_graph
 
 log = logging.getLogger(__name__)
 
-MASKS = tuple(f"{part}_mask" for part in PARTS)
 NEEDED = ("edge_index", "x", "y")
 
 
@@ -41,15 +41,24 @@ def load_saved(path: Path, config: FolderConfig) -> Graph:
 
     Raises `UserError` for a file with more than tensors, arrays and plain values, missing tensors, and contents that do not fit.
     """
-    readers = {".pt": _stored_pt, ".npz": stored_npz, ".mat": stored_mat}
-    stored = readers[path.suffix](path)
+    content = load_values(path) if path.suffix == ".pt" else None
+    check_asked(path, config.types, isinstance(content, Types), "dataset.types=onehot")
+    if isinstance(content, Types):
+        return graph_of_types(path, content, config)
+    if content is not None:
+        stored = Stored(path, [str(key) for key, value in content.items() if value is not None], content.__getitem__, pyg=True)
+    else:
+        stored = (stored_npz if path.suffix == ".npz" else stored_mat)(path)
     values, keys = recognise(stored, config.columns)
     return graph_of_values(path, values, config, keys, stored.names)
 
 
-def _stored_pt(path: Path) -> Stored:
-    values = load_values(path)
-    return Stored(path, [str(key) for key, value in values.items() if value is not None], values.__getitem__, pyg=True)
+def graph_of_types(path: Path, types: Types, config: FolderConfig) -> Graph:
+    """Several types of nodes and edges as one graph (`typed.one_graph`), whose columns its schema names."""
+    values, schema = one_graph(path, types, config)
+    if config.labelled and values["y"] is None:
+        raise UserError(f"{path}: no type of nodes has y. Expected labels of one type: {', '.join(types.nodes)}. Set data[TYPE].y first.")
+    return replace(graph_of_values(path, values, config), schema=schema)
 
 
 def graph_of_values(
@@ -62,7 +71,7 @@ def graph_of_values(
     """
     if config.features is not None and values.get("x") is None:
         values = {**values, "x": _no_features(path, values)}
-    saved = _Saved(path, values, keys)
+    saved = Saved(path, values, keys)
     masks = MASKS if config.labelled and any(saved.has(key) for key in MASKS) else ()  # without any, it is a graph without a split
     needed = (*(NEEDED if config.labelled else NEEDED[:2]), *masks)
     if missing := [key for key in needed if not saved.has(key)]:
@@ -103,58 +112,7 @@ def _missing(path: Path, missing: Sequence[str], needed: Sequence[str], present:
     return UserError(f"{path}: it has no tensor {', '.join(missing)}. Expected {', '.join(needed)}: set them first.{split}{without}")
 
 
-@dataclass(frozen=True)
-class _Saved:
-    path: Path
-    values: Mapping[str, Any]
-    keys: Mapping[str, str]
-
-    def key(self, role: str) -> str:
-        """What the file calls it."""
-        return self.keys.get(role, role)
-
-    def table(self, role: str) -> Table:
-        """The numbers of `role`. Raises `UserError` for anything but a dense tensor, or an array, of real numbers."""
-        value, key = self.values[role], self.key(role)
-        if not isinstance(value, (Tensor, np.ndarray)):
-            remedy = f"a tensor: data.{key} = torch.as_tensor(data.{key})" if self.torch else "an array of numbers"
-            raise UserError(f"{self.path}: {key} is a {type(value).__name__}. Expected {remedy}.")
-        array = _array(value) if isinstance(value, Tensor) else value
-        if array is None or array.dtype.kind not in "biuf" or array.ndim == 0:
-            layout = f"layout {value.layout}, " if isinstance(value, Tensor) and value.layout != torch.strided else ""
-            dense = f": data.{key} = data.{key}.to_dense()" if layout else ""
-            found = f"{key} is of {layout}type {value.dtype} and shape {tuple(value.shape)}"
-            kind = "an array" if isinstance(value, np.ndarray) else "a dense tensor"
-            raise UserError(f"{self.path}: {found}. Expected {kind} of numbers{dense}.")
-        if isinstance(value, Tensor) and value.numel() > value.untyped_storage().nbytes() // value.element_size():
-            raise UserError(f"{self.path}: {key} repeats its numbers without storing them (expand). Save data.{key}.contiguous() instead.")
-        return Table(self.path, array, f"{key}, row")
-
-    @property
-    def torch(self) -> bool:
-        """Whether they are tensors of a program or of torch.save."""
-        return self.path.suffix not in (".npz", ".mat")
-
-    def has(self, role: str) -> bool:
-        return self.values.get(role) is not None
-
-
-def _array(tensor: Tensor) -> NDArray[Any] | None:
-    """Of types that numpy does not know, such as bfloat16, as float32; None where the tensor holds no dense numbers."""
-    if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_meta or tensor.is_quantized:
-        return None
-    tensor = tensor.detach()
-    try:
-        array: NDArray[Any] = tensor.numpy()
-    except (TypeError, RuntimeError):
-        try:
-            array = tensor.float().numpy()
-        except (TypeError, RuntimeError, NotImplementedError):  # torch converts no type of fewer than 8 bits, such as uint4
-            return None
-    return array
-
-
-def _labels(saved: _Saved, config: FolderConfig) -> tuple[Table, tuple[str, ...]]:
+def _labels(saved: Saved, config: FolderConfig) -> tuple[Table, tuple[str, ...]]:
     """What `read_y` gives, or codes and the names of classes where labels are texts."""
     y = saved.values["y"]
     if isinstance(y, np.ndarray) and y.dtype.kind == "U" and config.task != REGRESSION:
@@ -189,7 +147,7 @@ def _are_texts(given: Any) -> bool:
     return several or (isinstance(given, np.ndarray) and given.dtype.kind == "U")
 
 
-def _edges(saved: _Saved, num_nodes: int) -> tuple[Edges, Tensor | None]:
+def _edges(saved: Saved, num_nodes: int) -> tuple[Edges, Tensor | None]:
     """With their weights and attributes, if any."""
     key = saved.key("edge_index")
     if sp.issparse(saved.values["edge_index"]) or plain(key) not in EDGE_LISTS:
@@ -209,7 +167,7 @@ def _edges(saved: _Saved, num_nodes: int) -> tuple[Edges, Tensor | None]:
     return Edges(table, (ends[:, 0], ends[:, 1]), weight, numbered=attributes is not None), attributes
 
 
-def _edges_of_matrix(saved: _Saved, num_nodes: int) -> Edges:
+def _edges_of_matrix(saved: Saved, num_nodes: int) -> Edges:
     """Of a sparse or dense matrix [N, N]."""
     matrix, key = saved.values["edge_index"], saved.key("edge_index")
     for role in ("edge_weight", "edge_attr"):
@@ -225,7 +183,7 @@ def _edges_of_matrix(saved: _Saved, num_nodes: int) -> Edges:
     return edges_of_matrix(saved.path, matrix, num_nodes, key)
 
 
-def _weight(saved: _Saved, num_edges: int) -> Table:
+def _weight(saved: Saved, num_edges: int) -> Table:
     table = saved.table("edge_weight")
     single = table.values.ndim == 2 and 1 in table.values.shape and table.values.size == num_edges
     values = table.values.ravel() if single else table.values
@@ -234,7 +192,7 @@ def _weight(saved: _Saved, num_edges: int) -> Table:
     return Table(table.path, values, table.rows)
 
 
-def _mask(saved: _Saved, part: str, num_nodes: int) -> Table:
+def _mask(saved: Saved, part: str, num_nodes: int) -> Table:
     """bool [N, S] from a mask [N], [N, S] or [S, N], or from ids [n]."""
     key = saved.key(f"{part}_mask")
     table = saved.table(f"{part}_mask")
@@ -252,7 +210,7 @@ def _mask(saved: _Saved, part: str, num_nodes: int) -> Table:
     return read_mask(table, num_nodes)
 
 
-def _features(saved: _Saved, num_nodes: int) -> Features:
+def _features(saved: Saved, num_nodes: int) -> Features:
     if sp.issparse(saved.values["x"]):
         return sparse_features(saved.path, saved.values["x"], num_nodes, "labels")
     table = saved.table("x")

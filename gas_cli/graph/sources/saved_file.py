@@ -16,6 +16,7 @@ import torch
 from gas_cli.errors import UserError
 from gas_cli.graph.sources.npy_format import first_line
 from gas_cli.graph.sources.restricted_pickle import encode_latin1
+from gas_cli.graph.sources.typed import EdgeType, Types, spelled
 
 CONSTRUCTORS: dict[str, Any] = {"_reconstruct": np.empty(0).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
 ARRAYS: list[Any] = [
@@ -30,33 +31,60 @@ ARRAYS: list[Any] = [
 SAVE_AGAIN = "Save a torch_geometric Data, or a dictionary, of tensors: torch.save(data, path)"
 
 
-def load_values(path: Path) -> dict[str, Any]:
-    """The attributes of the PyG `Data` (of any version), or the entries of the dictionary, in `path`.
+def load_values(path: Path) -> dict[str, Any] | Types:
+    """The attributes of the PyG `Data` (of any version), the entries of the dictionary, or the types of the `HeteroData`, in `path`.
 
     Raises `UserError` for a damaged file, and for one with other objects: the message says under which key.
     """
     from torch_geometric.data.data import Data, DataEdgeAttr, DataTensorAttr
-    from torch_geometric.data.storage import GlobalStorage
+    from torch_geometric.data.feature_store import TensorAttr
+    from torch_geometric.data.graph_store import EdgeAttr
+    from torch_geometric.data.hetero_data import HeteroData
+    from torch_geometric.data.storage import BaseStorage, EdgeStorage, GlobalStorage, NodeStorage
 
+    stores = (BaseStorage, GlobalStorage, NodeStorage, EdgeStorage)
+    of_pyg = (Data, HeteroData, DataEdgeAttr, DataTensorAttr, EdgeAttr, TensorAttr, *stores)
     sizes = _checked_records(path)
     try:
-        admitted = torch.serialization.safe_globals([Data, DataEdgeAttr, DataTensorAttr, GlobalStorage, *ARRAYS])
+        admitted = torch.serialization.safe_globals([*of_pyg, *ARRAYS])
         with admitted, warnings.catch_warnings(action="ignore"):  # torch's words about damaged protocol numbers
             content = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # damaged bytes make the unpickler raise nearly anything
         if isinstance(error, pickle.UnpicklingError) and sizes:
             raise _other_objects(path, _foreign_objects(path)) from error
         raise UserError(f"{path}: it is not an intact file of torch.save ({first_line(error)}). Write it again.") from error
+    if isinstance(content, HeteroData):
+        return _types(path, content, sizes)
     values = _attributes(content) if isinstance(content, Data) else content
     if not isinstance(values, dict):
         hint = "To save one graph of a dataset: torch.save(dataset[0], path)" if isinstance(content, (tuple, list)) else SAVE_AGAIN
         raise UserError(
             f"{path}: it holds a {type(content).__name__}. Expected a torch_geometric Data, or a dictionary of tensors. {hint}."
         )
+    _check_sizes(path, values, sizes)
+    return values
+
+
+def _check_sizes(path: Path, values: dict[Any, Any], sizes: set[int], of: str = "") -> None:
     for key, value in values.items():
         if sizes and isinstance(value, torch.Tensor) and value.layout == torch.strided and value.untyped_storage().nbytes() not in sizes:
-            raise UserError(f"{path}: {key} claims more or fewer numbers than the file holds. Write it again with torch.save.")
-    return values
+            raise UserError(f"{path}: {of}{key} claims more or fewer numbers than the file holds. Write it again with torch.save.")
+
+
+def _types(path: Path, data: Any, sizes: set[int]) -> Types:
+    """Of a `HeteroData` as it was pickled."""
+    nodes: dict[str, dict[str, Any]] = {}
+    edges: dict[EdgeType, dict[str, Any]] = {}
+    try:
+        for name, store in vars(data)["_node_store_dict"].items():
+            nodes[str(name)] = dict(vars(store)["_mapping"])
+        for (source, relation, target), store in vars(data)["_edge_store_dict"].items():
+            edges[str(source), str(relation), str(target)] = dict(vars(store)["_mapping"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: it is not an intact HeteroData ({first_line(error)}). Write it again with torch.save.") from error
+    for kind, values in (*nodes.items(), *((spelled(kind), values) for kind, values in edges.items())):
+        _check_sizes(path, values, sizes, f"{kind}.")
+    return Types(nodes, edges)
 
 
 def _attributes(data: Any) -> Any:
@@ -83,13 +111,7 @@ def _checked_records(path: Path) -> set[int]:
 
 def _other_objects(path: Path, foreign: dict[str, str]) -> UserError:
     if "" in foreign:
-        kind = foreign[""]
-        remedy = (
-            "Save one graph of it: torch.save(data.to_homogeneous(), path), or a Data of one type of node and edge"
-            if kind.endswith("HeteroData")
-            else SAVE_AGAIN
-        )
-        return UserError(f"{path}: it holds a {kind}, and nothing in it is executed. {remedy}.")
+        return UserError(f"{path}: it holds a {foreign['']}, and nothing in it is executed. {SAVE_AGAIN}.")
     if not foreign:
         return UserError(f"{path}: it holds more than tensors, and nothing in it is executed. {SAVE_AGAIN}.")
     key, kind = next(iter(foreign.items()))
@@ -139,7 +161,7 @@ class _Inspector(pickle.Unpickler):
 
 HARMLESS = (
     *("torch._utils._rebuild_", "torch._tensor._rebuild", "torch.Size", "torch.device", "torch.serialization.", "collections.OrderedDict"),
-    *("numpy.", "_codecs.encode", "torch_geometric.data.data.Data", "torch_geometric.data.storage.GlobalStorage"),
+    *("numpy.", "_codecs.encode", "torch_geometric.data.data.Data", "torch_geometric.data.hetero_data.", "torch_geometric.data.storage."),
 )
 """How the names begin of what may be in the file; storages are told by how theirs end."""
 
@@ -159,6 +181,11 @@ def _foreign_objects(path: Path) -> dict[str, str]:
 
 
 def _of_entries(content: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(content, _Foreign) and isinstance(content.state, dict) and "_node_store_dict" in content.state:
+        for kind, store in [*content.state["_node_store_dict"].items(), *content.state["_edge_store_dict"].items()]:
+            for key, origin in _of_entries(store.state["_mapping"]):
+                yield f"{kind if isinstance(kind, str) else spelled(kind)}.{key}", origin
+        return
     if isinstance(content, _Foreign) and isinstance(content.state, dict):
         store = content.state.get("_store")
         state = store.state if isinstance(store, _Foreign) else content.state

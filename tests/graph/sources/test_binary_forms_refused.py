@@ -145,7 +145,7 @@ def _hetero(values: dict[str, torch.Tensor]) -> HeteroData:
 
 
 REFUSED_SAVED: dict[str, tuple[Callable[[dict[str, torch.Tensor]], Any], str]] = {
-    "hetero": (_hetero, r"HeteroData, and nothing in it is executed. Save one graph of it: torch.save(data.to_homogeneous(), path)"),
+    "hetero": (_hetero, "it is a HeteroData, which has several types of nodes and edges. Type dataset.types=onehot"),
     "tuple": (lambda values: (values, None), "it holds a tuple. Expected"),
     "state": (lambda values: torch.nn.Linear(2, 2).state_dict(), "it has no tensor edge_index, x, y. Expected edge_index, x, y: set"),
     "module": (lambda values: {**values, "net": torch.nn.Linear(2, 2)}, "net is of torch.nn.modules.linear.Linear. Delete it before"),
