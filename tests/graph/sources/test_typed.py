@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch_geometric.data import Data, HeteroData
 
+from gas_cli.cli.data import command_line
 from gas_cli.config.compose import compose_config
 from gas_cli.config.dataset import FolderConfig
 from gas_cli.errors import UserError
+from gas_cli.graph.fitting import fit_columns
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.make_splits import with_splits
@@ -122,6 +124,26 @@ def test_bags_of_words_stay_sparse_and_equal() -> None:
     x = torch.from_numpy(graph.x.to_scipy().toarray())
     assert torch.equal(x[:PAPERS, 3:203], words) and torch.equal(x[PAPERS : PAPERS + AUTHORS, 203:], AUTHOR_X)
     assert torch.equal(x[:, :3], by_hand().x[:, :3]) and float(x[PAPERS:, 3:203].abs().sum() + x[:PAPERS, 203:].abs().sum()) == 0
+
+
+def test_sparse_columns_are_put_into_the_order_of_the_training() -> None:
+    words = (torch.rand(PAPERS, 200, generator=torch.manual_seed(0)) < 0.02).float()
+    graph, turned = Graph.from_pyg(hetero(x=words), types="onehot"), HeteroData()
+    for name in ("venue", "author", "paper"):
+        turned[name].update(hetero(x=words)[name])
+    for kind in hetero().edge_types:
+        turned[kind].update(hetero()[kind])
+    other = Graph.from_pyg(turned, types="onehot")
+    fitted = fit_columns(other, graph.schema, "other")
+    assert isinstance(graph.x, CSR) and isinstance(fitted.x, CSR) and fitted.schema == graph.schema
+    back = [*range(VENUES + AUTHORS, fitted.num_nodes), *range(VENUES, VENUES + AUTHORS), *range(VENUES)]
+    np.testing.assert_array_equal(fitted.x.to_scipy().toarray()[back], graph.x.to_scipy().toarray())
+
+
+def test_the_converted_graph_is_equal_and_keeps_the_columns(tmp_path: Path) -> None:
+    graph = saved(tmp_path / "mine.pt", hetero())
+    assert command_line(["convert", str(tmp_path / "mine.pt"), str(tmp_path / "out"), "types=onehot"]) == 0
+    assert load_graph(FolderConfig(path=str(tmp_path / "out"))).fingerprints() == graph.fingerprints()
 
 
 def test_types_without_features_are_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
