@@ -185,7 +185,7 @@ def need(folder: Path, stem: str, suffixes: tuple[str, ...], without: str = "") 
         near = difflib.get_close_matches(stem, present, n=1, cutoff=0.5)
         hint = f"Rename {near[0]}" if near else f"It holds {', '.join(present[:8]) or 'nothing'}"
         raise UserError(
-            f"{folder} has no {stem}: expected {', '.join(stem + suffix for suffix in suffixes)}. {hint}; see docs/own-graph.md.{without}"
+            f"{folder} has no {stem}: expected {', '.join(stem + suffix for suffix in suffixes)}. {hint}; see docs/graph-files.md.{without}"
         )
     return path
 

@@ -91,7 +91,7 @@ def test_a_wrong_text_file_is_answered_by_file_row_reason_and_remedy(write: Writ
         ({"val_mask": None}, {}, "has no split for val: expected val_mask.npy|.csv|.parquet or split/val.npy"),
         ({"labels": None}, {}, "has no labels: expected labels.npy, labels.csv, labels.parquet. It holds edges.npy, features.npy"),
         ({"features": None}, {}, "has no features: expected features.npy, .*features.npz"),
-        ({"edges": None, "edge": np.zeros((2, 1))}, {}, r"has no edges: expected edges.npy, .* Rename edge.npy; see docs/own-graph.md"),
+        ({"edges": None, "edge": np.zeros((2, 1))}, {}, r"has no edges: expected edges.npy, .* Rename edge.npy; see docs/graph-files.md"),
         ({"split__train": np.zeros(1, int)}, {}, "has both masks and lists of ids in split/. Remove one of the two"),
     ],
 )
@@ -192,7 +192,7 @@ def test_a_truncated_saved_graph_and_other_objects(tmp_path: Path) -> None:
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"type dataset.path=DIR \(docs/own-graph.md"):
+    with pytest.raises(UserError, match=r"type dataset.path=DIR \(docs/graph-files.md"):
         load_graph(FolderConfig())
     with pytest.raises(UserError, match="nowhere is not a folder"):
         load(tmp_path / "nowhere")
