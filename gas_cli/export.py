@@ -26,7 +26,9 @@ from gas_cli.config.model import (
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
+from gas_cli.graph.schema import Schema
 from gas_cli.model.registry import build_model
+from gas_cli.new_data import trained_on
 from gas_cli.prediction import config_of
 from gas_cli.report.summary import read_summary
 from gas_cli.saved import misfit
@@ -103,6 +105,7 @@ def export_model(run: Path, out: Path, checkpoint: str = "best") -> Path:
         if state["fingerprint"]["graph"].get("task") == REGRESSION:
             raise UserError("a regression cannot be exported: the module for PyG classifies. gas-predict out=FILE writes its predictions.")
         content = _content(kind, config, state)
+        content |= _inputs(state)
     content["class_names"] = _class_names(run, content["settings"]["out_channels"])
     file = io.BytesIO()
     torch.save(content, file)
@@ -139,6 +142,18 @@ def _content(kind: str, config: Config, state: dict[str, Any]) -> dict[str, Any]
     check_weights(weights, model.state_dict())
     settings = _settings(kind, config.model, in_channels, out_channels, edge_dim)
     return {"format": FORMAT, "model": kind, "settings": settings, "state_dict": _renamed(kind, state["model"])}
+
+
+def _inputs(state: dict[str, Any]) -> dict[str, Any]:
+    """What a row of x is: the names of its columns ([] where the source has none), and how the training put them on one scale."""
+    schema = trained_on(state).schema if "schema" in state else Schema()  # earlier checkpoints have none, and scaled nothing
+    columns = [name for column in schema.features for name in column.numbers]
+    scaling = schema.scaling and {
+        "kind": schema.scaling.kind,
+        "mean": torch.tensor(schema.scaling.mean),
+        "std": torch.tensor(schema.scaling.std),
+    }
+    return {"columns": columns, "scaling": scaling}
 
 
 def _size(name: str, text: Any) -> int:

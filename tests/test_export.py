@@ -117,6 +117,20 @@ def test_several_labels_are_the_sigmoid_and_names_are_the_datasets(page: dict[st
     assert torch.load(path, weights_only=True)["class_names"] == list(predict(tmp_path / "named", device="cpu", graph=graph).classes)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def test_the_file_holds_the_scale_of_the_features(page: dict[str, Any], tmp_path: Path) -> None:
+    content = drawn()
+    content["x"] = content["x"] * torch.tensor([1.0, 100, 3, 1, 0]) + 7  # the last column has one value
+    graph = Graph.from_edges(**content)
+    path = export_model(trained(tmp_path / "run", "gcn", "dataset.normalize=standard", graph=graph), tmp_path / "model.pt")
+    expected = predict(tmp_path / "run", device="cpu", graph=graph)
+    scaling = torch.load(path, weights_only=True)["scaling"]
+    mean, std = scaling["mean"], scaling["std"]
+    scaled = content | {"x": torch.where(std > 0, (content["x"] - mean) / std, 0)}
+    torch.testing.assert_close(scores(page, path, scaled).softmax(1), torch.from_numpy(expected.probabilities), rtol=0, atol=1e-5)
+    assert torch.load(export_model(trained(tmp_path / "other", "gcn"), path), weights_only=True)["scaling"] is None
+
+
 def test_every_kind_is_a_case() -> None:
     assert {settings[0] for settings in CASES} == set(KINDS.values())
 

@@ -91,7 +91,10 @@ def register_schemas() -> None:
     _register_shipped()
     for group in REGISTRIES:
         for name, schema in registered(group).schemas.items():
-            if name not in SCHEMAS.get(group, {}) and _stored.get((group, name)) is not schema:  # the shipped ones keep their names
+            if name in SCHEMAS.get(group, {}):  # the shipped ones keep their names
+                continue
+            there = f"{name}.yaml" in ConfigStore.instance().repo.get(group, {})  # a program may have emptied the store
+            if not there or _stored.get((group, name)) is not schema:
                 _stored[group, name] = schema
                 node = OmegaConf.structured(schema)
                 node.name = name

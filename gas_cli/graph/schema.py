@@ -30,6 +30,13 @@ class Column:
     width: int = 1
     categories: tuple[str, ...] = ()
 
+    @property
+    def numbers(self) -> list[str]:
+        """A name for each of its columns of numbers: `name`, `name=word`, or `name[0]`, …"""
+        if self.kind == "words":
+            return [f"{self.name}={word}" for word in self.categories]
+        return [self.name] if self.kind != "vector" else [f"{self.name}[{at}]" for at in range(self.width)]
+
 
 @dataclass(frozen=True)
 class Scaling:
