@@ -57,7 +57,7 @@ JOBS ?= 1
 fuzz: $(INSTALLED)  ## Run N more random cases of wrong input and kills on JOBS processes; report in benchmarks/results/fuzz.md
 	$(PYTHON) -m tests.fuzz --report --cases $(N) --jobs $(JOBS) $(if $(SEED),--seed $(SEED))
 
-bench: $(INSTALLED)  ## Measure on the CPU, in under an hour on two quiet cores; with QUICK=1 a part, in about two minutes
+bench: $(INSTALLED)  ## Measure on the CPU, in about an hour on two quiet cores; with QUICK=1 a part, in about two minutes
 	$(PYTHON) -m benchmarks.run --device cpu $(if $(QUICK),--quick) $(if $(GAS_DATA),--root $(GAS_DATA))
 
 bench-gpu: $(INSTALLED)  ## Measure on a CUDA device, in under ten minutes, without network

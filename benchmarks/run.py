@@ -2,7 +2,7 @@
 
     python -m benchmarks.run --device cpu|cuda [--quick] [--root DIR] [--out DIR] [--only NAME ...]
 
-On two quiet cores: under an hour; with --quick (`make bench QUICK=1`) about two minutes, whose results have -quick in their names. On a
+On two quiet cores: about an hour; with --quick (`make bench QUICK=1`) about two minutes, whose results have -quick in their names. On a
 GPU: under ten minutes. Then docs/benchmarks.md and its pictures are made anew (python -m benchmarks.document).
 """
 
@@ -26,6 +26,8 @@ ON_CPU: dict[str, tuple[str, ...]] = {
     "growth": ("--minutes", "9"),
     "time_to_accuracy": ("--minutes", "8"),
     "resident_memory": (),
+    "idle_threads": ("--rounds", "5"),
+    "first_run": (),
 }
 """Minutes decide how many rounds there are, at least one."""
 ON_CUDA: dict[str, tuple[str, ...]] = {
@@ -39,7 +41,7 @@ ON_CUDA: dict[str, tuple[str, ...]] = {
 }
 QUICK = ("aggregation", "epoch_time", "growth", "time_to_accuracy")
 WITH_ROOT = ("layers", "shortcuts", "epoch_time", "time_to_accuracy")
-WITHOUT_DEVICE = ("layers", "history_placement", "resident_memory", "step_trace")
+WITHOUT_DEVICE = ("layers", "history_placement", "resident_memory", "step_trace", "idle_threads", "first_run")
 
 
 def main() -> None:

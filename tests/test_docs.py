@@ -187,7 +187,17 @@ def test_every_gas_train_command_runs(arguments: list[str], gas_train: Command, 
     if launcher:  # its processes would train in earnest
         assert launcher[0].partition("=")[2] in EXTRAS
         compose_config(launcher)
-    assert gas_train(*(argument for argument in filled(arguments, prepared) if argument not in launcher)) == 0
+    assert gas_train(*fewer_seeds([argument for argument in filled(arguments, prepared) if argument not in launcher])) == 0
+
+
+def fewer_seeds(arguments: list[str]) -> list[str]:
+    """A sweep over seeds keeps two of them, or one where it is over other settings too: every value of those is composed."""
+    lists = [argument for argument in arguments if "," in argument and not argument.startswith("hydra")]
+    kept = 1 if len(lists) > 1 else 2
+    return [
+        f"seed={','.join(argument.removeprefix('seed=').split(',')[:kept])}" if argument.startswith("seed=") else argument
+        for argument in arguments
+    ]
 
 
 @pytest.mark.parametrize("arguments", commands("gas-predict"), ids=" ".join)
