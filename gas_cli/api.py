@@ -179,7 +179,7 @@ def register_dataset(
     """Decorate a function `load(config) -> Graph` to make it `dataset=name` in this process.
 
     `settings` is a dataclass below `DatasetConfig`: what `load` is given, and the settings `dataset.KEY=VALUE`. For the commands, a package
-    registers a dataset by an entry point (docs/own-graph.md). Raises UserError for a name of a shipped dataset.
+    registers a dataset by an entry point (docs/graph-files.md). Raises UserError for a name of a shipped dataset.
     """
     return _registering("dataset", name, settings)
 

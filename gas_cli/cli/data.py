@@ -29,7 +29,7 @@ usage: gas-data check DIR [SETTING=VALUE ...] [model=NAME] [model.SETTING=VALUE 
 check DIR shows what gas-train will see of a graph: nodes, edges, degrees, components, features,
 balance, homophily, splits, the halo of its parts and which method fits. An error is reported with
 its file, row, reason and remedy.
-DIR is a folder of tables, one of them, or a .pt file (docs/own-graph.md). The model decides
+DIR is a folder of tables, one of them, or one file (docs/graph-files.md). The model decides
 which edge weights are accepted and read (default: gcn). Settings of the graph and their defaults:
 {settings}
   columns.ROLE=NAME          Which column is the source, target, weight, id, label or split;

@@ -179,7 +179,7 @@ class ClusterConfig(DatasetConfig):
 
 @dataclass
 class ColumnsConfig:
-    """Which column of a node or edge table means what, where its name does not say so; null: found by the name (docs/own-graph.md)."""
+    """Which column of a node or edge table means what, where its name does not say so; null: found by the name (docs/graph-files.md)."""
 
     source: str | None = setting(None, "Column of `edges` with the node that sends the message.")
     target: str | None = setting(None, "Column of `edges` with the node that receives it.")
@@ -192,7 +192,7 @@ class ColumnsConfig:
 
 @dataclass
 class FolderConfig(DatasetConfig):
-    """The user's graph (docs/own-graph.md): a folder of tables, or one file (.pt, .npz, .mat).
+    """The user's graph (docs/graph-files.md): a folder of tables, or one file (.pt, .npz, .mat).
 
     labelled  whether labels and splits are read
     words     columns that are encoded as words, whatever their cells look like

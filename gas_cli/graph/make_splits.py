@@ -194,7 +194,7 @@ def _grouping(graph: Graph, config: DatasetConfig) -> Grouping:
     if graph.groups is None:
         raise UserError(
             f"dataset.split_by={config.split_by}: {graph.name} has no table of nodes with columns. Give it one (nodes.csv, "
-            "docs/own-graph.md), or type dataset.make_split=random."
+            "docs/graph-files.md), or type dataset.make_split=random."
         )
     if config.make_split == "order" and not graph.groups.ordered:
         first = graph.groups.values.take(np.array([0]))[0]

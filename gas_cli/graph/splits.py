@@ -24,7 +24,7 @@ def numbered_split(graph: Graph, number: int, seed: int) -> Split:
     if not splits:
         raise UserError(
             f"{graph.name} has no split into train, val and test. Type dataset.make_split=random "
-            "(or stratified, order, groups; docs/own-graph.md), or add one to its files."
+            "(or stratified, order, groups; docs/graph-files.md), or add one to its files."
         )
     if number >= len(splits):
         raise UserError(
