@@ -202,9 +202,12 @@ def fewer_seeds(arguments: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("arguments", commands("gas-predict"), ids=" ".join)
 def test_every_gas_predict_command_is_understood(arguments: list[str], prepared: dict[str, str]) -> None:
-    from gas_cli.cli.predict import PredictConfig
+    from gas_cli.cli.predict import DATA, PredictConfig
 
-    settings = parse_settings(PredictConfig, filled(arguments, prepared))
+    given = filled(arguments, prepared)
+    settings = parse_settings(PredictConfig, [argument for argument in given if not argument.startswith(DATA)])
+    data = [argument for argument in given if argument.startswith(DATA)]
+    assert compose_config(data if any(argument.startswith("dataset=") for argument in data) else ["dataset=folder", *data]).dataset
     assert settings.run == prepared["RUN_DIR"]
 
 
