@@ -26,9 +26,8 @@ from gas_cli.config.model import (
 from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
-from gas_cli.graph.schema import Schema
 from gas_cli.model.registry import build_model
-from gas_cli.new_data import trained_on
+from gas_cli.new_data import schema_of
 from gas_cli.prediction import config_of
 from gas_cli.report.summary import read_summary
 from gas_cli.saved import misfit
@@ -146,7 +145,7 @@ def _content(kind: str, config: Config, state: dict[str, Any]) -> dict[str, Any]
 
 def _inputs(state: dict[str, Any]) -> dict[str, Any]:
     """What a row of x is: the names of its columns ([] where the source has none), and how the training put them on one scale."""
-    schema = trained_on(state).schema if "schema" in state else Schema()  # earlier checkpoints have none, and scaled nothing
+    schema = schema_of(state)
     columns = [name for column in schema.features for name in column.numbers]
     scaling = schema.scaling and {
         "kind": schema.scaling.kind,

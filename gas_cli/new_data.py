@@ -49,7 +49,7 @@ def with_data(config: Config, path: Path, settings: Sequence[str], state: Mappin
         dataset = load_config(path, settings).dataset
     dataset = _with_features_of_training(dataset, config.dataset, settings)
     if isinstance(dataset, FolderConfig):
-        schema = trained_on(state).schema
+        schema = schema_of(state)
         words = [column.name for column in (*schema.features, *schema.edge_attributes) if column.kind == "words"]
         kept = {field.name: getattr(dataset, field.name) for field in fields(dataset) if field.name not in SPLIT_SETTINGS}
         left_out = [name for name in (dataset.split_by, *dataset.columns.ignore) if name is not None]
@@ -128,6 +128,17 @@ def trained_on(state: Mapping[str, Any]) -> TrainedOn:
         ) from error
 
 
+def schema_of(state: Mapping[str, Any]) -> Schema:
+    """The columns and the scale of the features in the training. Checkpoints of earlier versions have the columns in the fingerprint, and
+    scaled nothing. Raises UserError for a damaged one."""
+    if "schema" in state:
+        return trained_on(state).schema
+    try:
+        return Schema.from_text(state["fingerprint"]["graph"].get("columns", ""))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"the checkpoint's columns cannot be read ({error}): it is damaged. Restore an intact copy.") from error
+
+
 def source_of(dataset: DatasetConfig, graph: Graph) -> str:
     """What messages call the graph."""
     return dataset.path if isinstance(dataset, FolderConfig) else graph.name
@@ -138,16 +149,21 @@ def as_trained(problem: Problem, state: Mapping[str, Any], dataset: DatasetConfi
     labels unknown.
 
     problem  features are as they were loaded or made (`unscaled`)
-    state    a checkpoint. Raises UserError for other columns, and for a checkpoint whose schema is damaged or missing."""
-    trained = trained_on(state)
-    graph, fingerprints = fit_columns(problem.graph, trained.schema, source_of(dataset, problem.graph)), problem.fingerprints
-    scaling = trained.schema.scaling
+    state    a checkpoint
+
+    Raises UserError for other columns and for a damaged checkpoint; without labels also for one of an earlier version, which does not name
+    the classes.
+    """
+    schema = schema_of(state)
+    graph, fingerprints = fit_columns(problem.graph, schema, source_of(dataset, problem.graph)), problem.fingerprints
+    scaling = schema.scaling
     if (None if scaling is None else scaling.kind) != dataset.normalize:
         raise UserError(f"it does not hold the scale of dataset.normalize={dataset.normalize}: it is damaged. Restore an intact copy.")
     if scaling is not None:
         graph = scaled(graph, scaling, in_memory=fits_memory(graph.x))
         fingerprints = {**fingerprints, "features": scaling.digest(fingerprints["features"])}
     if graph.num_classes == 0:
+        trained = trained_on(state)
         y, classes = trained.unknown(graph.num_nodes), trained.num_classes
         graph = replace(graph, y=y, num_classes=classes, class_names=trained.class_names, regression=trained.regression)
     return replace(problem, graph=graph, fingerprints=fingerprints)

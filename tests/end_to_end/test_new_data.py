@@ -16,7 +16,7 @@ from gas_cli.graph.graph import Graph
 from gas_cli.prediction import embed, predict
 from gas_cli.training.checkpoint import load_checkpoint
 from tests.end_to_end.conftest import Command
-from tests.end_to_end.runs import train
+from tests.end_to_end.runs import craft, train
 
 NODES, CLASSES, COLOURS = 60, ("ant", "bee", "cat"), ("blue", "green", "red")
 SMALL = (
@@ -122,6 +122,14 @@ def test_the_column_of_the_split_is_neither_needed_nor_a_feature(tmp_path: Path)
 def test_a_graph_without_labels_is_not_trained_on(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing to train on: make it with y"):
         gas_cli.train(["model=gcn"], tmp_path / "run", by_hand(*tables()))
+
+
+def test_a_checkpoint_of_an_earlier_version_predicts_where_the_graph_says_the_classes(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    craft(tmp_path / "run" / "checkpoints" / "best.pt", lambda state: state.pop("schema"))
+    np.testing.assert_array_equal(predict(tmp_path / "run").probabilities, predict(run).probabilities)
+    with pytest.raises(UserError, match="of an earlier version of gas-train"):
+        predict(tmp_path / "run", settings=[f"dataset.path={run.parent / 'graph'}"])
 
 
 def test_words_that_look_like_numbers_stay_words(tmp_path: Path) -> None:
