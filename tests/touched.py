@@ -170,7 +170,7 @@ def _git(*words: str) -> list[str]:
 
 def check_command(tests: list[str], seconds: float, processes: int) -> list[str]:
     """Arguments of Python that run test files which take about `seconds`."""
-    several = ["-n", str(processes), "--dist", "loadfile"] if seconds > WORTHWHILE else []
+    several = ["-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder"] if seconds > WORTHWHILE else []
     return ["-m", "pytest", "-q", "-m", "not gpu", *several, "--durations=10", "--durations-min=0.5", *tests]
 
 
