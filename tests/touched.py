@@ -33,12 +33,13 @@ READS = {
     "gas_cli/config/compose.py": ("conf/",),
     "tests/test_conf.py": ("conf/", "constraints.txt"),
     "tests/test_docs.py": ("docs/", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "constraints.txt", "benchmarks/results/"),
+    "tests/test_language.py": ("docs/", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "conf/", "gas_cli/"),
     "tests/benchmarks/test_document.py": ("docs/benchmarks.md", "benchmarks/results/"),
     "tests/test_site.py": ("docs/", "mkdocs.yml"),
     "tests/test_packaging.py": ("pyproject.toml", "constraints.txt", "CITATION.cff", "LICENSE"),
     "tests/conftest.py": ("pyproject.toml",),
 }
-"""Files that are not Python, or folders of such files, and who reads them. A test that reads them is as good as changed."""
+"""Files or folders that a test reads without importing them. A test that reads them is as good as changed."""
 MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 FILE = re.compile(r"[\w/]+\.py")
 
