@@ -6,13 +6,13 @@ import difflib
 import itertools
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gas_cli.config.dataset import FolderConfig
+from gas_cli.config.dataset import ColumnsConfig, FolderConfig
 from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.grouping import Grouping
@@ -26,6 +26,8 @@ from gas_cli.graph.sources.table import Table
 log = logging.getLogger(__name__)
 
 MASKS = ("train", "val", "test")
+NAMED = frozenset(one.name for one in fields(ColumnsConfig))
+"""The roles for which a setting names a column."""
 UNKNOWN_TEXTS = frozenset({"", "-1"})
 """What a label is where it is unknown, besides an empty cell and NaN; compared as text."""
 SHOWN_CLASSES = 6
@@ -111,12 +113,18 @@ def found_roles(path: Path, names: list[str], known: Mapping[str, tuple[str, ...
             continue
         found = [name for name in columns_of(role, names, known) if name not in roles.values() and name not in asked.values()]
         if len(found) > 1:
-            choices = " or ".join(f"dataset.columns.{role}={name}" for name in found[:4])
-            remedy = f"Type {choices}; dataset.columns.ignore=[NAME] leaves a column out"
-            raise UserError(f"{path}: {_listed(found)} may each be the {role}. {remedy}.")
+            raise UserError(f"{path}: {_listed(found)} may each be the {role}. {_choice(role, found)}.")
         if found:
             roles[role] = found[0]
     return roles
+
+
+def _choice(role: str, found: list[str]) -> str:
+    """What to type where several columns may have the role."""
+    if role not in NAMED:  # a mask
+        return f"Rename one to {role}, or leave the others out: dataset.columns.ignore=[{','.join(found[1:])}]"
+    choices = " or ".join(f"dataset.columns.{role}={name}" for name in found[:4])
+    return f"Type {choices}; dataset.columns.ignore=[NAME] leaves a column out"
 
 
 def _listed(names: list[str]) -> str:

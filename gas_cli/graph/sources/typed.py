@@ -307,7 +307,7 @@ def merged_table(found: EdgeTable, num_nodes: int, undirected: bool) -> EdgeTabl
     weights = None if weight is None else weight.finite("weight").values
     ends = np.stack(table.ends).astype(np.int64)
     edges = _merged(table.table.path, _Edges(ends, found.attributes.numpy(), weights, {}), found.marks, num_nodes, undirected)
-    kept = None if weight is None else replace(weight, values=edges.weight)
+    kept = None if weight is None or edges.weight is None else replace(weight, values=edges.weight)
     ends_of = edges.ends[0], edges.ends[1]
     return replace(found, edges=replace(table, ends=ends_of, weight=kept), attributes=torch.from_numpy(edges.attributes))
 
