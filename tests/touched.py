@@ -25,7 +25,7 @@ SECONDS = ROOT / "benchmarks" / "results" / "check-time.json"
 PACKAGES = ("gas_cli", "tests", "scripts", "benchmarks", "examples")
 SEARCHED = ("",)
 """Where modules are found: pytest's `pythonpath`."""
-LIMIT = 40.0
+LIMIT = 34
 """Seconds of tests, so that a check with its starts, lint and types is done in a minute."""
 WORTHWHILE = 5.0
 """Seconds of tests from which on several processes are quicker than one."""
