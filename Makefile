@@ -46,7 +46,7 @@ check: lint types  ## Check style and types and run the tests that a change touc
 	$(PYTHON) -m tests.touched $(if $(BASE),--base $(BASE))
 
 test: $(INSTALLED)  ## Run the tests, a process per core; at least 90 % of the lines of gas_cli must be covered
-	$(PYTHON) -m pytest -m "not gpu" -n auto --maxprocesses 8 --dist loadfile --cov --cov-report=term --cov-fail-under=90 --durations=10 $(if $(REPORT),--junitxml $(REPORT))
+	$(PYTHON) -m pytest -m "not gpu" -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90 --durations=10 $(if $(REPORT),--junitxml $(REPORT))
 
 test-gpu: $(INSTALLED)  ## Run the tests that need a GPU (no network, no coverage)
 	$(PYTHON) -m pytest -m gpu -p no:cacheprovider

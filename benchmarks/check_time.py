@@ -1,8 +1,8 @@
 """python -m benchmarks.check_time --report FILE [--commits N] [--run K]: how long `make check` takes, for the last N commits.
 
 FILE is what `make test REPORT=FILE` has written: seconds by test. Of every commit, the test files that `make check` selects and their
-seconds by that table; K of the commits (spread evenly, by those seconds) are really checked, in a separate checkout. The table by
-file is what `make check` decides by from then on: benchmarks/results/check-time.json.
+seconds by that table; K of the commits (spread evenly, by those seconds) are really checked, in a separate checkout; what fails there
+is reported, and the exit code is 1. The table by file is what `make check` decides by from then on: benchmarks/results/check-time.json.
 """
 
 from __future__ import annotations
@@ -55,9 +55,11 @@ def main() -> None:
     by_time = sorted((row for row in rows if row["run"]), key=lambda row: row["estimate"])
     for number in range(options.run):
         row = by_time[(2 * number + 1) * len(by_time) // (2 * options.run)]
-        row["checked"] = check(row)
-        print(f"{row['commit']}: {row['checked']} s", flush=True)
+        row["checked"], row["failed"] = check(row)
+        print(f"{row['commit']}: {row['checked']} s", *row["failed"], sep="\n  failed: ", flush=True)
     report.write(SECONDS.stem, rows, table, {"seconds": seconds, "limit": LIMIT, "processes": PROCESSES})
+    if any(row.get("failed") for row in rows):
+        sys.exit(1)
 
 
 def row_of(commit: str, seconds: dict[str, float], mean: float) -> dict[str, Any]:
@@ -93,19 +95,27 @@ def unpacked(commit: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def check(row: dict[str, Any]) -> dict[str, float]:
-    """Seconds of lint and types, and of the tests, for a commit. Caches of the types are warm, as after an earlier check."""
+def check(row: dict[str, Any]) -> tuple[dict[str, float], list[str]]:
+    """Seconds of lint and types, and of the tests, for a commit, and what failed. The caches are warm, as after an earlier check."""
+    tests = tuple(check_command(row["run"], row["estimate"], PROCESSES))
     with unpacked(row["commit"]) as folder:
-        environment = {**os.environ, "PYTHONPATH": str(folder)}
+        timed(folder, *LINT)  # a first check makes the caches
+        parts = {"lint and types": timed(folder, *LINT), "tests": timed(folder, tests)}
+    return {name: seconds for name, (seconds, _) in parts.items()}, [failure for _, failures in parts.values() for failure in failures]
 
-        def seconds(*commands: tuple[str, ...]) -> float:
-            started = time.monotonic()
-            for command in commands:
-                subprocess.run([sys.executable, *command], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=False)
-            return round(time.monotonic() - started, 1)
 
-        seconds(*LINT)  # a first check makes the caches
-        return {"lint and types": seconds(*LINT), "tests": seconds(tuple(check_command(row["run"], row["estimate"], PROCESSES)))}
+def timed(folder: Path, *commands: tuple[str, ...]) -> tuple[float, list[str]]:
+    """Seconds of the commands, which are arguments of Python, in `folder`; of each that failed, its code and last line of output."""
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    failures = list[str]()
+    started = time.monotonic()
+    for command in commands:
+        words = [sys.executable, *command]
+        done = subprocess.run(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode:
+            last = next((line for line in reversed(done.stdout.splitlines()) if line.strip()), "no output")
+            failures.append(f"{' '.join(command)[:60]}: exit code {done.returncode}: {last.strip()}")
+    return round(time.monotonic() - started, 1), failures
 
 
 def table(content: report.Content) -> str:
@@ -118,7 +128,8 @@ def table(content: report.Content) -> str:
         "",
         f"The last {len(rows)} commits: what the check would have run before each, with seconds by file from a run of the whole suite on "
         f"{settings['processes']} processes, coverage included. Tests may take {settings['limit']:.0f} s by that table; what is touched "
-        "and does not fit in is left to `make test`. `checked`: really run, without coverage; lint and types + tests.",
+        "and does not fit in is left to `make test`. `checked`: really run, without coverage; lint and types + tests; then what "
+        "failed, which may have ended early.",
         "",
         f"Median {statistics.median(totals):.0f} s, longest {max(totals):.0f} s"
         + (f", {over:+.0f} s included: the median of what the checked ones took beyond the table." if checked else ", by the table only."),
@@ -128,6 +139,7 @@ def table(content: report.Content) -> str:
     ]
     for row in rows:
         took = " + ".join(f"{number:.0f}" for number in row.get("checked", {}).values())
+        took += "".join(f"; failed: {failure}" for failure in row.get("failed", ())).replace("|", "/")
         lines.append(
             f"| {row['commit']} | {row['subject'][:60].replace('|', '/')} | {row['changed']} | {len(row['run'])} | {row['left']} "
             f"| {row['estimate']:.0f} | {took} |"

@@ -46,7 +46,7 @@ WITHOUT_DEVICE = ("layers", "history_placement", "resident_memory", "step_trace"
 
 def main() -> None:
     parser = make_parser(__doc__, *BENCHMARK, "--root", rounds=0)
-    parser.add_argument("--only", nargs="+", choices=sorted({*ON_CPU, *ON_CUDA}), help="these alone")
+    parser.add_argument("--only", nargs="+", choices=sorted({*ON_CPU, *ON_CUDA}), help="only these")
     arguments = parser.parse_args()
     failed = []
     for name, command in commands(arguments).items():

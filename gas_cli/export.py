@@ -1,9 +1,10 @@
-"""A trained model as a file for plain PyG: weights under the names of PyG's modules, and the settings to build these from."""
+"""A trained model as a file for plain PyG: its layers as `torch_geometric.nn.Sequential` takes them, and the weights under their names."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from gas_cli.training.checkpoint import load_checkpoint, naming
 from gas_cli.training.identity import check_same_settings, without_graph
 from gas_cli.training.progress import check_best
 
-FORMAT = 1
+FORMAT = 2
 KINDS: dict[type[ModelConfig], str] = {
     GCNConfig: "gcn",
     SAGEConfig: "sage",
@@ -70,10 +71,10 @@ CONVOLUTIONS: dict[str, dict[str, tuple[str, Form]]] = {
         "own.weight": ("lin_r.weight", _transposed),
     },
     "gin": {
-        "first.weight": ("nn.0.weight", _transposed),
-        "first.bias": ("nn.0.bias", _as_it_is),
-        "second.weight": ("nn.3.weight", _as_it_is),
-        "second.bias": ("nn.3.bias", _as_it_is),
+        "first.weight": ("nn.lins.0.weight", _transposed),
+        "first.bias": ("nn.lins.0.bias", _as_it_is),
+        "second.weight": ("nn.lins.1.weight", _as_it_is),
+        "second.bias": ("nn.lins.1.bias", _as_it_is),
         "eps": ("eps", _one_more),
     },
     "gat": {
@@ -85,6 +86,12 @@ CONVOLUTIONS: dict[str, dict[str, tuple[str, Form]]] = {
     },
 }
 """Of the weights in `convs.L.`: PyG's name for each, and how its form is reached. The others have the same name and form in both."""
+
+POWERS = {"sym": (-0.5, -0.5), "mean": (-1.0, 0.0), None: (0.0, 0.0)}
+"""An edge's weight is multiplied by these powers of the degrees of its target and its source."""
+
+Layer = tuple[str, str, dict[str, Any], str]
+"""Name of the layer, class of PyG or torch (or `add`), arguments, and what the layer reads and writes, as in `h, adjacency -> out`."""
 
 
 def export_model(run: Path, out: Path, checkpoint: str = "best") -> Path:
@@ -139,8 +146,15 @@ def _content(kind: str, config: Config, state: dict[str, Any]) -> dict[str, Any]
     edge_dim = _edge_dim(weights)
     model = build_model(config.model, in_channels, out_channels, config.seed, edge_dim)
     check_weights(weights, model.state_dict())
-    settings = _settings(kind, config.model, in_channels, out_channels, edge_dim)
-    return {"format": FORMAT, "model": kind, "settings": settings, "state_dict": _renamed(kind, state["model"])}
+    edges = ("edge_index", *(["edge_attr"] if edge_dim else [])) if kind == "gat" else ("adjacency",)
+    return {
+        "format": FORMAT,
+        "model": kind,
+        "settings": _settings(config.model, in_channels, out_channels),
+        "inputs": ", ".join(("x", *edges)),
+        "layers": _layers(config.model, in_channels, out_channels, edge_dim, ", ".join(edges)),
+        "state_dict": _renamed(kind, state["model"]),
+    }
 
 
 def _inputs(state: dict[str, Any]) -> dict[str, Any]:
@@ -168,9 +182,9 @@ def _edge_dim(weights: Any) -> int:
     return edge.shape[0] if isinstance(edge, Tensor) and edge.dim() == 2 else 0
 
 
-def _settings(kind: str, config: ModelConfig, in_channels: int, out_channels: int, edge_dim: int) -> dict[str, Any]:
-    """Plain values, from which the page's lines build PyG's modules."""
-    shared = {
+def _settings(config: ModelConfig, in_channels: int, out_channels: int) -> dict[str, Any]:
+    """Sizes, dropout, and what the adjacency is made with."""
+    return {
         "in_channels": in_channels,
         "hidden_channels": config.hidden_channels,
         "out_channels": out_channels,
@@ -178,49 +192,83 @@ def _settings(kind: str, config: ModelConfig, in_channels: int, out_channels: in
         "dropout": config.dropout,
         "drop_input": config.drop_input,
         "normalization": config.normalization,
-        "self_loops": config.self_loops or config.normalization == "sym",
+        "self_loops": _self_loops(config),
+        "degree_powers": POWERS[config.normalization],
     }
+
+
+def _self_loops(config: ModelConfig) -> bool:
+    return config.self_loops or config.normalization == "sym"
+
+
+def _layers(config: ModelConfig, in_channels: int, out_channels: int, edge_dim: int, edges: str) -> list[Layer]:
+    """The model's layers in their order; `edges` names what the convolutions read of the graph."""
+    if isinstance(config, StackConfig):
+        return _stack(config, in_channels, out_channels, edge_dim, edges)
+    lin_in, lin_out = _linear("lin_in", in_channels, config.hidden_channels, "x"), _linear("lin_out", config.hidden_channels, out_channels)
     if isinstance(config, APPNPConfig):
-        return shared | {"alpha": config.alpha}
-    assert isinstance(config, HiddenLayersConfig)
-    shared |= {"batch_norm": config.batch_norm}
-    if isinstance(config, GCNIIConfig):
-        names = ("alpha", "theta", "shared_weights", "residual")
-        return shared | {name: getattr(config, name) for name in names}
-    assert isinstance(config, StackConfig)
-    return shared | {"linear": config.linear, "activation": config.activation} | _layers(kind, config, shared, edge_dim)
-
-
-def _layers(kind: str, config: StackConfig, shared: dict[str, Any], edge_dim: int) -> dict[str, Any]:
-    """Of the models made of like layers: the arguments of each convolution, and which layers add their input to their output."""
-    width = config.hidden_channels * (config.heads if isinstance(config, GATConfig) else 1)
-    first, last = (config.hidden_channels, width) if config.linear else (shared["in_channels"], shared["out_channels"])
-    dims = [first, *[width] * (config.num_layers - 1), last]
-    convs = []
+        arguments = {"K": config.num_layers, "alpha": config.alpha, "normalize": False}
+        return [lin_in, _act("act_in", "relu", "h -> h"), lin_out, ("propagate", "APPNP", arguments, f"h, {edges} -> h")]
+    assert isinstance(config, GCNIIConfig)
+    layers = [lin_in, _act("act_in", "relu", "h -> initial")]
+    shared = {"channels": config.hidden_channels, "alpha": config.alpha, "theta": config.theta, "shared_weights": config.shared_weights}
     for index in range(config.num_layers):
-        arguments = {"in_channels": dims[index], "out_channels": dims[index + 1]}
-        convs.append(arguments | _arguments(kind, config, index, shared["self_loops"], edge_dim))
-    hidden = range(config.num_layers if config.linear else config.num_layers - 1)
-    residual = [config.residual and index in hidden and dims[index] == dims[index + 1] for index in range(config.num_layers)]
-    if residual[0] and not config.linear:
+        h = "h" if index else "initial"
+        arguments = shared | {"layer": index + 1, "normalize": False}
+        layers.append((f"conv_{index}", "GCN2Conv", arguments, f"{h}, initial, {edges} -> out"))
+        layers += _after(index, h if config.residual else None, config.hidden_channels if config.batch_norm else 0, "relu")
+    return [*layers, lin_out]
+
+
+def _stack(config: StackConfig, in_channels: int, out_channels: int, edge_dim: int, edges: str) -> list[Layer]:
+    """Those of the models made of like layers. Raises UserError where their number of features decides on a residual."""
+    width = config.hidden_channels * (config.heads if isinstance(config, GATConfig) else 1)
+    first, last = (config.hidden_channels, width) if config.linear else (in_channels, out_channels)
+    dims = [first, *[width] * (config.num_layers - 1), last]
+    num_hidden = config.num_layers if config.linear else config.num_layers - 1
+    if config.residual and num_hidden and not config.linear and first == width:
         raise UserError(
             f"model.residual=true cannot be exported with as many features as channels ({first}): whether the first layer adds its input "
             "depends on how the features were stored (dense or sparse). Train with another model.hidden_channels, or model.linear=true."
         )
-    return {"width": width, "residual": residual, "convs": convs}
+    layers = [_linear("lin_in", in_channels, first, "x"), _act("act_in", config.activation, "h -> h")] if config.linear else []
+    for index, (channels, out) in enumerate(pairwise(dims)):
+        h = "h" if layers else "x"
+        name, arguments = _convolution(config, channels, out, index, edge_dim)
+        layers.append((f"conv_{index}", name, arguments, f"{h}, {edges} -> out"))
+        if index < num_hidden:
+            adds = config.residual and channels == out
+            layers += _after(index, h if adds else None, width if config.batch_norm else 0, config.activation)
+    return [*layers, _linear("lin_out", width, out_channels)] if config.linear else layers
 
 
-def _arguments(kind: str, config: StackConfig, index: int, self_loops: bool, edge_dim: int) -> dict[str, Any]:
-    """What a convolution gets besides its two sizes. The adjacency brings self-loops and normalisation, except to attention."""
+def _linear(name: str, in_channels: int, out_channels: int, reads: str = "h") -> Layer:
+    return name, "Linear", {"in_features": in_channels, "out_features": out_channels}, f"{reads} -> h"
+
+
+def _act(name: str, activation: str, signature: str) -> Layer:
+    return name, {"relu": "ReLU", "elu": "ELU"}[activation], {}, signature
+
+
+def _after(index: int, residual: str | None, norm_channels: int, activation: str) -> list[Layer]:
+    """What follows a hidden convolution: norm of so many channels (0: none), the layer's input added, activation."""
+    norm: list[Layer] = [(f"norm_{index}", "BatchNorm1d", {"num_features": norm_channels}, "out -> out")] if norm_channels else []
+    add: list[Layer] = [(f"add_{index}", "add", {}, f"out, {residual} -> out")] if residual else []
+    return [*norm, *add, _act(f"act_{index}", activation, "out -> h")]
+
+
+def _convolution(config: StackConfig, in_channels: int, out_channels: int, index: int, edge_dim: int) -> tuple[str, dict[str, Any]]:
+    """PyG's class and its arguments. The adjacency brings self-loops and normalisation, except to attention."""
+    if isinstance(config, GINConfig):
+        norm = "batch_norm" if config.batch_norm or config.mlp_batch_norm else None
+        return "GINConv", {"mlp": {"channel_list": [in_channels, out_channels, out_channels], "norm": norm}}
+    sizes = {"in_channels": in_channels, "out_channels": out_channels}
     if isinstance(config, GATConfig):
         last = index == config.num_layers - 1 and not config.linear
-        heads = config.out_heads if last else config.heads
-        inner = {} if last else {"out_channels": config.hidden_channels}  # of one head
-        edges = {"edge_dim": edge_dim} if edge_dim else {}
-        return inner | {"heads": heads, "concat": not last, "add_self_loops": self_loops} | edges
-    if isinstance(config, GINConfig):
-        return {"batch_norm": config.batch_norm or config.mlp_batch_norm}
-    return {"normalize": False} if kind == "gcn" else {"aggr": "sum"}
+        channels = out_channels if last else config.hidden_channels  # of one head
+        heads = {"heads": config.out_heads if last else config.heads, "concat": not last}
+        return "GATConv", {**sizes, "out_channels": channels, **heads, "add_self_loops": _self_loops(config), "edge_dim": edge_dim or None}
+    return ("GCNConv", sizes | {"normalize": False}) if isinstance(config, GCNConfig) else ("SAGEConv", sizes | {"aggr": "sum"})
 
 
 def _renamed(kind: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -235,15 +283,17 @@ def _renamed(kind: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def _place(kind: str, name: str) -> tuple[str, Form]:
     """PyG's name of a weight, and how its form is reached."""
     group, _, rest = name.partition(".")
-    if kind == "gcnii" and group in ("weights", "initial_weights"):
-        return f"convs.{rest}.weight{1 if group == 'weights' else 2}", _as_it_is
+    index, _, inner = rest.partition(".")
+    if group in ("weights", "initial_weights"):  # of GCNII
+        return f"conv_{index}.weight{1 if group == 'weights' else 2}", _as_it_is
+    if group == "norms":
+        return f"norm_{index}.{inner}", _as_it_is
     if group != "convs":
         return name, _as_it_is
-    index, _, inner = rest.partition(".")
     if kind == "gin" and inner.startswith("norm."):
-        return f"convs.{index}.nn.1.{inner.removeprefix('norm.')}", _as_it_is
+        return f"conv_{index}.nn.norms.0.module.{inner.removeprefix('norm.')}", _as_it_is
     there, form = CONVOLUTIONS[kind].get(inner, (inner, _as_it_is))
-    return f"convs.{index}.{there}", form
+    return f"conv_{index}.{there}", form
 
 
 def _class_names(run: Path, num_classes: int) -> list[str]:

@@ -137,7 +137,7 @@ def notes(arguments: argparse.Namespace, summaries: dict[str, dict[str, Any]]) -
         f"A generated twin has the published numbers of nodes and edges{scale}, of features and classes, and one label per node (fewer "
         "edges where so small a graph has not enough pairs of nodes); its accuracy says nothing about the real graph. Paper: GAS with the "
         "hyper-parameters used here; ogbn-products by an independent re-run.",
-        "Peak: the allocator's on CUDA, on the CPU that of the process with dataset and libraries (some 500 MiB). Seconds: training alone, "
+        "Peak: the allocator's on CUDA, on the CPU that of the process with dataset and libraries (some 500 MiB). Seconds: training only, "
         "without the exact pass that refreshes the histories after every epoch and evaluates.",
     ]
     if arguments.epochs:

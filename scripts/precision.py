@@ -41,7 +41,7 @@ def main() -> None:
     rows = [row for dataset, variant in cells(arguments) if (row := compare(arguments.model, dataset, variant, done))]
     notes = (
         "`to float32` pairs equal seeds, with its standard error. `epoch to float32` is the median ratio of the training seconds of equal "
-        "seeds, which ran one after the other beside another process.",
+        "seeds, which ran one after the other while another process ran.",
         f"Code: {', '.join(codes(arguments.work, summaries))}.",
     )
     write_report(

@@ -1,17 +1,20 @@
 """Tests marked `gpu` need a CUDA device and say so where there is none; no test leaves its logging to the next one.
 
-What makes the suite quick, measured in docs/log.md: processes side by side share the cores; a collection of garbage passes over what was
-imported; coverage looks at the first cases of a parametrised test only, and neither into Hydra nor into OmegaConf.
+What makes the suite quick, measured in docs/log.md: processes side by side share the cores and begin with the longest files; a collection
+of garbage passes over what earlier tests have imported; coverage looks at the first case of a parametrised test only, and neither into
+Hydra and OmegaConf nor into processes that a test starts.
 """
 
 import functools
 import gc
+import json
 import logging
 import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,8 +36,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-COVERED = 2
-"""Cases of a parametrised test that coverage follows, which takes as much time as the case itself; later ones run the same lines."""
+COVERED = 1
+"""Cases of a parametrised test that coverage follows; the others run the same lines. What is not followed only lowers the percentage."""
+UNFOLLOWED = pytest.StashKey[bool]()
+SECONDS = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "check-time.json"
+"""Of every test file, from an earlier run of all tests."""
 
 
 def untraced(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,22 +74,61 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    gc.collect()
-    gc.freeze()
+    freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        longest_first(items)
     cases: Counter[str] = Counter()
     for item in items:
         test = item.nodeid.partition("[")[0]
         cases[test] += 1
-        if cases[test] > COVERED and item.config.pluginmanager.hasplugin("_cov"):
-            item.add_marker(pytest.mark.no_cover)
+        item.stash[UNFOLLOWED] = cases[test] > COVERED
     if torch.cuda.is_available():
         return
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device; run `make test-gpu` on a machine that has one"))
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Sort the files by their measured seconds, so that the processes end together; the tests of a file keep their order.
+
+    A file that was not measured comes first: it may be long. Where xdist sorts files itself, it is by their number of tests.
+    """
+    seconds: dict[str, float] = json.loads(SECONDS.read_text(encoding="utf-8"))["settings"]["seconds"] if SECONDS.exists() else {}
+    items.sort(key=lambda item: -seconds.get(item.nodeid.partition("::")[0], float("inf")))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Stop coverage for a test that it does not follow, with its fixtures; afterwards spare the garbage collection what is left of it."""
+    plugin = item.config.pluginmanager.getplugin("_cov")
+    controller = plugin.cov_controller if plugin is not None and item.stash[UNFOLLOWED] else None
+    passes = full_collections()
+    if controller is not None:
+        controller.pause()
+    try:
+        return (yield)
+    finally:
+        if controller is not None:
+            controller.resume()
+        if full_collections() > passes:
+            freeze()
+
+
+def full_collections() -> int:
+    return gc.get_stats()[-1]["collections"]
+
+
+def freeze() -> None:
+    """Later collections pass over what lives now: modules that a test has imported and their tables. Every command ends with one.
+
+    Only between tests, so that within a test every object is collected as it would be.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

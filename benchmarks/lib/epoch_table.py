@@ -47,7 +47,7 @@ def details(rows: list[dict[str, Any]]) -> list[str]:
         return []
     return [
         "",
-        "Before and beside the epochs. METIS: in its own process, symmetrising included; the rest of the preparation: quality of the "
+        "Before and outside the epochs. METIS: in its own process, symmetrising included; the rest of the preparation: quality of the "
         "parts, node order, weights, and the loading of compiled kernels. Building: one epoch's batches, by themselves (in training a "
         "thread of its own does it ahead). Pulled and pushed: the histories' rows of an epoch, read and written once each; the share is "
         "that of the memory's measured bandwidth which the phases pull and push reach (on CUDA they overlap with the computation, so "

@@ -123,7 +123,7 @@ TARGETS = (
         "building an epoch's batches, to the epoch (10 of 80 parts per step)", EPOCH, 0.05,
         of_gas("arxiv-size gcn, 10 parts", lambda row: float(row["building"] / row["seconds"])),
     ),
-    Target("METIS, permutation and building, to METIS alone", EPOCH, 1.5, of_gas("arxiv-size gcn", preparation)),
+    Target("METIS, permutation and building, to METIS only", EPOCH, 1.5, of_gas("arxiv-size gcn", preparation)),
     Target(
         "exact evaluation, to a training epoch", EPOCH, 1.0,
         of_gas("arxiv-size gcn", lambda row: float(row["evaluation"]["exact"] / row["seconds"])),
@@ -147,7 +147,7 @@ TARGETS = (
         resident("arxiv-size", lambda row: float(row["ratio"])),
     ),
     Target(
-        "GiB in all, METIS beside: raw files of ogbn-products' size, loaded and trained on for an epoch", "resident-memory", 24.0,
+        "GiB in all, METIS included: raw files of ogbn-products' size, loaded and trained on for an epoch", "resident-memory", 24.0,
         resident("products-size", lambda row: float(row["total"] / 2**30)),
     ),
     Target("graph attention, forward and backward, to PyG's", "attention-cpu", 1 / 3, attention),

@@ -22,11 +22,14 @@ def convert(arguments: Sequence[str]) -> None:
     check_new(folder)
     from gas_cli.graph.load import load_graph
     from gas_cli.graph.make_splits import with_splits
-    from gas_cli.graph.sources.foreign import is_foreign, load_foreign
+    from gas_cli.graph.sources.foreign import is_foreign, load_foreign, refuse_raw
     from gas_cli.training.stop import termination_as_ctrl_c
 
     with logged_as_notes(), termination_as_ctrl_c():
-        if isinstance(config, FolderConfig) and config.name == FOLDER and is_foreign(Path(config.path).expanduser()):
+        own = Path(config.path).expanduser() if isinstance(config, FolderConfig) and config.name == FOLDER else None
+        if own is not None:
+            refuse_raw(own)
+        if own is not None and isinstance(config, FolderConfig) and is_foreign(own):
             graph = load_foreign(config, progress=True)
         else:
             graph = load_graph(config, progress=True)

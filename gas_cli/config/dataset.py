@@ -187,6 +187,8 @@ class ColumnsConfig:
     id: str | None = setting(None, "Column of `nodes` with the id that `edges` uses.")
     label: str | None = setting(None, "Column of `nodes` with the class.")
     split: str | None = setting(None, "Column of `nodes` that says train, val or test.")
+    type: str | None = setting(None, "Column of `nodes` with the type, for `dataset.types=onehot`.")
+    relation: str | None = setting(None, "Column of `edges` with the type, for `dataset.types=onehot`.")
     ignore: list[str] = setting([], "Columns of either table that are left out.")
 
 
@@ -206,7 +208,8 @@ class FolderConfig(DatasetConfig):
     encode: str | None = setting(None, "`onehot`: columns of words become a column of 0 and 1 per word; null: they are refused.", ENCODINGS)
     types: str | None = setting(
         None,
-        "`onehot`: [several types](graph-files.md#several-types) of nodes and edges (a `HeteroData`) become one graph; "
+        "`onehot`: [several types](graph-files.md#several-types) of nodes and edges (a `HeteroData`, tables with a column `type`) "
+        "become one graph; "
         "null: they are refused.",
         ENCODINGS,
     )
@@ -241,6 +244,9 @@ class FolderConfig(DatasetConfig):
         self.header, self.index = self.header.lower(), self.index.lower()  # a boolean of yaml or of the command line arrives as "True"
         require(self.encode in (None, *ENCODINGS), "dataset.encode", self.encode, "onehot or null")
         require(self.types in (None, *ENCODINGS), "dataset.types", self.types, "onehot or null")
+        for role in ("type", "relation"):
+            name = getattr(self.columns, role)
+            require(name is None or self.types is not None, f"dataset.columns.{role}", name, "dataset.types=onehot with it")
         require(self.header in ANSWERS, "dataset.header", self.header, "one of " + ", ".join(ANSWERS))
         require(self.index in ANSWERS, "dataset.index", self.index, "one of " + ", ".join(ANSWERS))
         require(self.metric in FOLDER_METRICS, "dataset.metric", self.metric, "one of " + ", ".join(FOLDER_METRICS))

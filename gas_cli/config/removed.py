@@ -45,6 +45,8 @@ ADDED: dict[str, Any] = {
     "dataset.columns.id": None,
     "dataset.columns.label": None,
     "dataset.columns.split": None,
+    "dataset.columns.type": None,
+    "dataset.columns.relation": None,
     "dataset.columns.ignore": [],
     "trainer.loss": None,
     "trainer.class_weights": None,

@@ -14,6 +14,7 @@ from gas_cli.config.dataset import BY_COLUMN, DatasetConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.grouping import Grouping
+from gas_cli.graph.schema import TYPE, few
 from gas_cli.graph.splits import PARTS, check_number, report_empty_parts
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def make_splits(graph: Graph, config: DatasetConfig) -> tuple[Split, ...]:
     """
     if graph.inductive:
         raise UserError(f"{graph.name} is inductive: its training nodes are graphs apart. Leave dataset.make_split and dataset.folds out.")
+    _check_types(graph)
     nodes = _labelled(graph)
     if config.make_split in BY_COLUMN:
         nodes = nodes[_grouping(graph, config).code.numpy()[nodes] >= 0]
@@ -187,6 +189,17 @@ def _labelled(graph: Graph) -> Numbers:
     y = graph.y
     known = torch.isfinite(y).reshape(y.shape[0], -1).all(1) if y.is_floating_point() else y >= 0
     return known.nonzero().view(-1).numpy()
+
+
+def _check_types(graph: Graph) -> None:
+    """Raise `UserError` for several types of nodes and several labels per node: nodes of other types have rows of zeros, as labelled ones
+    may have, so a split would hold them."""
+    types = [column.name.removeprefix(TYPE) for column in graph.schema.features if column.name.startswith(TYPE)]
+    if len(types) > 1 and graph.y.dim() == 2 and not graph.regression:
+        raise UserError(
+            f"{graph.name}: it has several labels per node and the node types {few(types)}, of which one has labels: a split that is made "
+            "would hold nodes of all. Give train_mask, val_mask and test_mask, without dataset.make_split and dataset.folds."
+        )
 
 
 def _grouping(graph: Graph, config: DatasetConfig) -> Grouping:

@@ -57,7 +57,7 @@ def results_table(summary: Mapping[str, Any]) -> str:
     runs = summary.get("num_runs", 0)
     best, at_last = f"best epoch {summary.get('best_epoch')}", f"last epoch {last['epoch']}"
     if runs:  # each at an epoch of its own
-        best, at_last = f"best epoch, mean ± std of {runs} runs", "last epoch, mean ± std"
+        best, at_last = f"best epoch, mean ± std of {runs} {'folds' if summary.get('folds') else 'runs'}", "last epoch, mean ± std"
     rows = [(str(summary.get("metric", "metric")), best, at_last)]
     std, last_std = summary.get("std") or {}, summary.get("last_std") or {}
     rows += [(split, _result(summary.get(split), std.get(split)), _result(last.get(split), last_std.get(split))) for split in SPLITS]

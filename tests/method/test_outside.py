@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +93,13 @@ def trained(folder: Path, *settings: str) -> dict[str, Any]:
     return {"model": state["model"], "optimizer": state["optimizer"], "method": state["method"]}
 
 
+@functools.cache
+def never_stopped(*settings: str) -> dict[str, Any]:
+    """What `trained` gives, once for all the steps at which a run is stopped: not to be changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        return trained(Path(folder), *settings)
+
+
 def test_it_is_a_choice_with_settings_of_its_own() -> None:
     config = config_of("method=both_ways", "method.strength=0.25")
     assert (config.method.name, config.method.strength) == ("both_ways", 0.25)  # type: ignore[attr-defined]
@@ -123,7 +132,7 @@ def test_it_learns_from_batches_without_training_nodes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", [1, 4, 7])
 @pytest.mark.parametrize("settings", [["method=both_ways"], ["method=both_ways", *FEW_TRAIN], ["method=gas_in_dicts"]], ids=str)
 def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str], step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = trained(tmp_path / "whole", *settings)
+    whole = never_stopped(*settings)
     folder, check, config = tmp_path / "stopped", Trainer._train_step, config_of(*settings)
 
     def stopping(self: Trainer, *arguments: Any) -> None:

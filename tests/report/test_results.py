@@ -30,6 +30,7 @@ def test_several_runs_have_mean_and_deviation() -> None:
     many = {**ONE, "num_runs": 2, "std": {"train": 0.0, "val": 0.25, "test": None}, **combine_last(runs)}
     lines = results_table(many).splitlines()
     assert lines[0] == "accuracy  best epoch, mean ± std of 2 runs  last epoch, mean ± std"
+    assert results_table({**many, "folds": 2}).splitlines()[0] == lines[0].replace("2 runs", "2 folds")
     assert lines[2].split() == ["val", "0.7500", "±", "0.2500", "0.5000", "±", f"{statistics.stdev([0.25, 0.75]):.4f}"]
 
 

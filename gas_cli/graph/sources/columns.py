@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from gas_cli.graph.sources.frame import Frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 MOST_WORDS = 1000
 """A column of more different words is text; so is one that has fewer than two rows for each of its words."""
@@ -57,10 +60,16 @@ def _words_or_text(column: Any) -> str:
     return "words" if count <= MOST_WORDS and 2 * count <= len(column) else "text"
 
 
-def numbers_of(frame: Frame, names: Sequence[str], config: FolderConfig, where: str) -> Numbers:
+def numbers_of(frame: Frame, names: Sequence[str], config: FolderConfig, where: str, types: str | None = None) -> Numbers:
     """The columns `names` side by side. Raises `UserError` for a column that holds no numbers, with what to type, and for the first cell
-    that is empty or not finite; `where` says what the columns become."""
-    kinds = {name: kind_of(frame.column(name)) for name in names if name not in config.words}
+    that is empty or not finite; `where` says what the columns become.
+
+    types  the column of the types of the rows, if any: it stands first, as one column of 0 and 1 for each type
+    """
+    if types is not None:
+        frame = _with_zeros(frame, types, names)
+        names = [types, *names]
+    kinds = {name: kind_of(frame.column(name)) for name in names if name not in (types, *config.words)}
     _refuse_others(frame, kinds, config.encode, where)
     kinds = {name: kinds.get(name, "words") for name in names}
     parts = [_part(frame, name, kind) for name, kind in kinds.items()]
@@ -71,6 +80,41 @@ def numbers_of(frame: Frame, names: Sequence[str], config: FolderConfig, where: 
         fill(values[:, at : at + column.width])
         at += column.width
     return Numbers(values, columns)
+
+
+def _with_zeros(frame: Frame, types: str, names: Sequence[str]) -> Frame:
+    """With 0 where a column of numbers has no value in any row of a type. Raises `UserError` for a row without a type."""
+    import pyarrow as pa
+    import pyarrow.compute as cp
+
+    texts = frame.texts(types)
+    if texts.null_count:
+        row = int(np.flatnonzero(texts.is_null().to_numpy())[0])
+        raise frame.values(types, np.empty(0)).wrong(row, "the type is empty", "Expected a type in every row")
+    words = sorted(cp.unique(texts).to_pylist())
+    codes = codes_of(texts, words)
+    rows_of_type = np.bincount(codes, minlength=len(words))
+    for name in names:
+        column = frame.column(name)
+        empty = column.is_null().to_numpy()
+        absent = np.bincount(codes, empty, len(words)) == rows_of_type
+        if absent.all() or not absent.any() or (zero := _zero(column)) is None:
+            continue
+        filled = cp.if_else(pa.array(absent[codes]), pa.scalar(zero, column.type), column)
+        frame = replace(frame, table=frame.table.set_column(frame.names.index(name), name, filled))
+        without = ", ".join(word for word, none in zip(words, absent, strict=True) if none)
+        log.info("%s: column %r has no value in any row of type %s: 0 there.", frame.path, name, without)
+    return frame
+
+
+def _zero(column: pa.ChunkedArray) -> Any:
+    """The cell that stands for no value: 0, false, a list of zeros; None in a column that has no such cell."""
+    import pyarrow.compute as cp
+
+    kind = kind_of(column)
+    if kind == "vector":
+        return [0] * cp.max(cp.list_value_length(column)).as_py()
+    return {"number": 0, "boolean": False}.get(kind)
 
 
 def _refuse_others(frame: Frame, kinds: dict[str, str], encode: str | None, where: str) -> None:

@@ -23,8 +23,8 @@ from gas_cli.graph.schema import Column
 from gas_cli.graph.sources.columns import Numbers, numbers_of
 from gas_cli.graph.sources.folder_edges import Edges
 from gas_cli.graph.sources.frame import column_names, layout_of, read_frame, stream
-from gas_cli.graph.sources.names import EDGE_COLUMNS, INDEX_NAMES
-from gas_cli.graph.sources.node_table import found_roles, table_of
+from gas_cli.graph.sources.names import EDGE_COLUMNS, INDEX_NAMES, known_columns
+from gas_cli.graph.sources.node_table import found_roles, meaning_of_types, table_of
 from gas_cli.graph.sources.table import Table, text_form
 
 if TYPE_CHECKING:
@@ -38,11 +38,12 @@ EXACT_IN_DOUBLE = 2.0**53
 
 @dataclass(frozen=True)
 class EdgeTable:
-    """The edges, their attributes float32 [E, D] (None without), and what the columns of these are."""
+    """The edges, their attributes float32 [E, D] (None without), what the columns of these are, and how many of them mark a type."""
 
     edges: Edges
     attributes: Tensor | None
     columns: tuple[Column, ...] = ()
+    marks: int = 0
 
 
 def read_edges(path: Path, config: FolderConfig, ids: NodeIds | None) -> EdgeTable:
@@ -59,17 +60,24 @@ def read_edges(path: Path, config: FolderConfig, ids: NodeIds | None) -> EdgeTab
     if not header and weight is not None and config.index == "auto" and _counts(both[0]):
         reason = "without a header, its first column counts the rows, so it may be an index or the source of a chain of edges"
         raise Table(path, np.empty(0)).unfit(reason, "Name the columns in a first line, or type dataset.index=false if it is the source")
-    attributes = _attributes(path, others, config) if others else None
-    rows = [*((role, name, _meaning(role, ids)) for role, name in roles.items()), *(("attribute", name, "") for name in others)]
+    types = roles.get("relation")
+    attributes = _attributes(path, others, types, config) if others or types is not None else None
+    marks = attributes.columns[0] if attributes is not None and types is not None else None
+    meanings = {role: _meaning(role, ids) if marks is None or role != "relation" else meaning_of_types(marks) for role in roles}
+    rows = [*((role, name, meanings[role]) for role, name in roles.items()), *(("attribute", name, "") for name in others)]
     log.info("%s: %s edges.\n%s", path, f"{len(both[0]):,}", table_of(rows))
     table = Table(path, np.empty(0), "edge", ends.skipped)
     weights = None if weight is None else Table(path, weight, "edge", ends.skipped)
     edges = Edges(table, both, weights, numbered=attributes is not None)
-    return EdgeTable(edges, None if attributes is None else torch.from_numpy(attributes.values), attributes.columns if attributes else ())
+    if attributes is None:
+        return EdgeTable(edges, None)
+    return EdgeTable(edges, torch.from_numpy(attributes.values), attributes.columns, 0 if marks is None else marks.width)
 
 
-def _attributes(path: Path, names: list[str], config: FolderConfig) -> Numbers:
-    return numbers_of(read_frame(path, dict.fromkeys(config.words, "string"), names), names, config, "edge attributes")
+def _attributes(path: Path, names: list[str], types: str | None, config: FolderConfig) -> Numbers:
+    texts = [name for name in (types, *config.words) if name is not None]
+    only = names if types is None else [types, *names]
+    return numbers_of(read_frame(path, dict.fromkeys(texts, "string"), only), names, config, "edge attributes", types)
 
 
 def _counts(rows: NDArray[Any]) -> bool:
@@ -95,7 +103,8 @@ def _has_header(path: Path, config: FolderConfig) -> bool:
         return True
     first = layout_of(path).first
     asked = [name for name in (config.columns.source, config.columns.target, config.columns.weight) if name is not None]
-    if any(name in first for name in asked) or found_roles(path, list(first), EDGE_COLUMNS, {}).keys() >= {"source", "target"}:
+    known = {role: EDGE_COLUMNS[role] for role in ENDS}
+    if any(name in first for name in asked) or found_roles(path, list(first), known, {}).keys() >= {"source", "target"}:
         return True
     if config.header != "auto":
         return config.header == "true"
@@ -117,7 +126,7 @@ def _is_number(cell: str) -> bool:
 
 def _roles(path: Path, names: list[str], config: FolderConfig) -> dict[str, str]:
     here = [name for name in names if name not in config.columns.ignore]
-    roles = found_roles(path, here, EDGE_COLUMNS, vars(config.columns))
+    roles = found_roles(path, here, known_columns(EDGE_COLUMNS, config.types is not None), vars(config.columns))
     if missing := [role for role in ENDS if role not in roles]:
         shown = ", ".join(map(repr, here[:12]))
         role = missing[0]

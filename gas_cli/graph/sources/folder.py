@@ -27,8 +27,9 @@ from gas_cli.graph.sources.labels import check_labelled, check_metric, classes_o
 from gas_cli.graph.sources.named_files import file_role, find_named
 from gas_cli.graph.sources.node_table import NodeTable, read_nodes
 from gas_cli.graph.sources.scipy_matrix import merged, read_matrix
-from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, find, need, read_table
+from gas_cli.graph.sources.table import MATRIX, SUFFIXES, Table, find, need, read_table, text_form
 from gas_cli.graph.sources.targets import check_targets, metric_of_targets, read_y
+from gas_cli.graph.sources.typed import merged_table
 from gas_cli.ops.csr import CSR
 
 
@@ -53,10 +54,10 @@ def _load(config: FolderConfig) -> Graph:
         )
     if is_fast(path):
         return read_fast(path, config)
-    if config.types is not None:
-        raise UserError(f"{path}: dataset.types={config.types} is for a HeteroData of torch_geometric, in a .pt file. Leave it out.")
     if (nodes := find_named(path, "nodes")) is not None:
         return load_named(path, nodes, config)
+    if config.types is not None:
+        raise _no_table_of_types(path)
     if not config.labelled:
         return _unlabelled(path, config)
     needed = need(path, "labels", SUFFIXES), _features_file(path, config)
@@ -66,6 +67,16 @@ def _load(config: FolderConfig) -> Graph:
     x = none_of(len(labels.values)) if needed[1] is None else read_features(tables, needed[1], labels)
     adj, edge_attr = read_adjacency(path, tables, len(labels.values), config.undirected)
     return assemble(path.name, path, config, x, adj, labels, read_splits(path, tables, len(labels.values)), edge_attr, tables.class_names)
+
+
+def _no_table_of_types(folder: Path) -> UserError:
+    tables = [entry.name for entry in sorted(folder.iterdir()) if text_form(entry) or entry.suffix == ".parquet"]
+    there = f" It holds {', '.join(tables[:8])}: write the nodes of all types below each other into nodes.csv." if tables else ""
+    return UserError(
+        f"{folder}: dataset.types=onehot is for a HeteroData of torch_geometric in a .pt file, and for one table nodes with a column type "
+        f"and one table edges with a column relation (docs/graph-files.md, Several types). This folder has no table nodes.{there} "
+        "Without types leave the setting out."
+    )
 
 
 def _unlabelled(path: Path, config: FolderConfig) -> Graph:
@@ -111,6 +122,12 @@ def load_named(folder: Path, path: Path, config: FolderConfig) -> Graph:
     else:
         x = read_features(tables, features or _other_file(folder, nodes, "features", MATRIX, "feature"), labels)
     edges = _named_edges(folder, config, nodes)
+    if config.types is not None and not nodes.types and not edges.marks:
+        raise UserError(
+            f"{path}: dataset.types={config.types}, and no column is recognised as the type of nodes or edges. "
+            "Type dataset.columns.type=NAME (of nodes) or dataset.columns.relation=NAME (of edges), or leave dataset.types out."
+        )
+    edges = merged_table(edges, len(nodes), config.undirected)
     adj = edges.edges.adjacency(len(nodes), config.undirected)
     schema = Schema(
         () if nodes.features is None else nodes.features.columns, edges.columns, "rows" if nodes.ids is None else nodes.ids.kind

@@ -38,6 +38,14 @@ class Edges:
 
     def adjacency(self, num_nodes: int, undirected: bool) -> CSR:
         """Raises `UserError` naming the first edge with an id out of range or a weight that is not finite."""
+        self.check(num_nodes)
+        weight = None if self.weight is None else self.weight.finite("weight").values
+        adj = build_adjacency(self.ends, num_nodes, weight, symmetrise=undirected, number_edges=self.numbered)
+        self._log_dropped(adj.nnz, undirected)
+        return adj
+
+    def check(self, num_nodes: int) -> None:
+        """Raise `UserError` naming the first edge with an id out of range."""
         least, most = (min(int(end.min(initial=0)) for end in self.ends), max(int(end.max(initial=0)) for end in self.ends))
         if len(self) and (least < 0 or most >= num_nodes):
             edge = min(int(bad[0]) for end in self.ends if (bad := np.flatnonzero((end < 0) | (end >= num_nodes))).size)
@@ -49,10 +57,6 @@ class Edges:
                 f"Expected ids from 0 to {num_nodes - 1}, the rows of the labels{BEGINS_AT_1 if one_based else ''}",
                 ids_from_0(self.table, 2) if one_based else "",
             )
-        weight = None if self.weight is None else self.weight.finite("weight").values
-        adj = build_adjacency(self.ends, num_nodes, weight, symmetrise=undirected, number_edges=self.numbered)
-        self._log_dropped(adj.nnz, undirected)
-        return adj
 
     def _log_dropped(self, kept: int, undirected: bool) -> None:
         loops = int(np.count_nonzero(self.ends[0] == self.ends[1]))

@@ -28,6 +28,34 @@ MUSAE_LABELS = ("ml_target", "page_type", "mature")
 """Of the sets of GitHub, Facebook and Twitch; `dataset.columns.label` names another column."""
 
 
+RAW = {
+    "ogbn-papers100M": ("raw/data.npz",),
+    "ogbn-products": ("raw/edge.csv.gz", "split/sales_ranking"),
+    "ogbn-arxiv": ("raw/edge.csv.gz", "split/time"),
+    "ppi": ("raw/train_graph_id.npy",),
+    "cora": ("raw/ind.cora.graph",),
+    "citeseer": ("raw/ind.citeseer.graph",),
+    "pubmed": ("raw/ind.pubmed.graph",),
+}
+"""What tells the raw folders of datasets that have a name, below the dataset's own folder."""
+
+
+def refuse_raw(path: Path) -> None:
+    """Raise `UserError` that names the dataset where `path` is the folder of its raw files, or `raw` in it.
+
+    Datasets are read by name: labels, splits and directions of their edges follow from it.
+    """
+    for folder in (path, path.absolute().parent):
+        for name, marks in RAW.items():
+            if (folder == path or path.name == "raw") and all((folder / mark).exists() for mark in marks):
+                root = folder.absolute().parent
+                root = root.parent if root.name == "Planetoid" else root
+                raise UserError(
+                    f"{path} has the raw files of {name}, expected a graph's own folder or file. "
+                    f"Type gas-data convert dataset={name} DIR root={root}"
+                )
+
+
 def is_foreign(path: Path) -> bool:
     """Whether `load_foreign` reads it, and `folder` does not."""
     if path.is_dir():

@@ -178,17 +178,22 @@ def check_labelled(labels: Table, splits: tuple[Split, ...]) -> None:
     """One line on unknown labels. Raises `UserError` for the first node in a split that has none."""
     if labels.values.ndim == 2:
         return
-    used = np.zeros(labels.values.shape[0], bool)
-    for split in splits:
-        used |= (split.train | split.val | split.test).numpy()
     missing = labels.values < 0
     if missing.any():
         log.info("%s: %s node(s) have an unknown label (%s).", labels.path, f"{int(missing.sum()):,}", UNKNOWN)
-    if (unknown := np.flatnonzero(used & missing)).size:
+    if (unknown := in_a_split(missing, splits)).size:
         node = int(unknown[0])
         raise labels.wrong(
             node, f"node {node} has label -1 (unknown), but is in a split", f"Label it, or remove it from the split ({UNKNOWN})"
         )
+
+
+def in_a_split(missing: NDArray[np.bool_], splits: tuple[Split, ...]) -> NDArray[np.int64]:
+    """The nodes of `missing` [N] that are in any part of any split, ascending."""
+    used = np.zeros(len(missing), bool)
+    for split in splits:
+        used |= (split.train | split.val | split.test).numpy()
+    return np.flatnonzero(used & missing)
 
 
 def check_metric(labels: Table, classes: Classes, metric: str) -> str:

@@ -17,12 +17,16 @@ NODE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "train_mask": ("trainmask", "train", "istrain"),
     "val_mask": ("valmask", "validmask", "val", "valid", "validation", "isval", "isvalid"),
     "test_mask": ("testmask", "test", "istest"),
+    "type": ("type", "nodetype", "ntype", "kind"),
 }
 EDGE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "source": ("source", "src", "from", "u", "sourceid", "srcid", "fromid", "fromnode", "id1", "node1", "txid1", "startid", "sender"),
     "target": ("target", "dst", "to", "v", "targetid", "dstid", "toid", "tonode", "id2", "node2", "txid2", "endid", "receiver"),
     "weight": ("weight", "w", "edgeweight"),
+    "relation": ("relation", "type", "edgetype", "etype", "reltype", "relationtype", "rel", "predicate", "kind"),
 }
+TYPE_ROLES = ("type", "relation")
+"""Those that are looked for with `dataset.types` only: without it such a column is one like others."""
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
 """What the split of a node may be called, and the part that it means."""
 
@@ -49,6 +53,11 @@ PIECES = ("data", "indices", "indptr", "shape", "format", "row", "col", "coords"
 def plain(name: str) -> str:
     """The form in which names are compared."""
     return "".join(letter for letter in name.lower() if letter not in " _-:")
+
+
+def known_columns(known: Mapping[str, tuple[str, ...]], typed: bool) -> Mapping[str, tuple[str, ...]]:
+    """The roles that are looked for in a table, with or without types."""
+    return {role: names for role, names in known.items() if typed or role not in TYPE_ROLES}
 
 
 def columns_of(role: str, names: Iterable[str], known: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -6,13 +6,13 @@ import difflib
 import itertools
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gas_cli.config.dataset import FolderConfig
+from gas_cli.config.dataset import ColumnsConfig, FolderConfig
 from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.grouping import Grouping
@@ -20,12 +20,14 @@ from gas_cli.graph.node_ids import NodeIds, Repeated
 from gas_cli.graph.schema import Column
 from gas_cli.graph.sources.columns import Numbers, codes_of, grouping_of, numbers_of
 from gas_cli.graph.sources.frame import Frame, column_names, read_frame
-from gas_cli.graph.sources.names import INDEX_NAMES, NODE_COLUMNS, PARTS, columns_of
+from gas_cli.graph.sources.names import INDEX_NAMES, NODE_COLUMNS, PARTS, columns_of, known_columns
 from gas_cli.graph.sources.table import Table
 
 log = logging.getLogger(__name__)
 
 MASKS = ("train", "val", "test")
+NAMED = frozenset(one.name for one in fields(ColumnsConfig))
+"""The roles for which a setting names a column."""
 UNKNOWN_TEXTS = frozenset({"", "-1"})
 """What a label is where it is unknown, besides an empty cell and NaN; compared as text."""
 SHOWN_CLASSES = 6
@@ -38,6 +40,7 @@ class NodeTable:
     labels  int64 [N] or float [N] (`class_names` are () then, and `labels.read_labels` decides), or codes into `class_names`, -1 unknown
     parts   bool [N, 1] of train, val and test
     x       float32 [N, F]
+    types   whether a column said the type of each node
     """
 
     frame: Frame
@@ -47,6 +50,7 @@ class NodeTable:
     parts: Mapping[str, Table] | None
     features: Numbers | None
     groups: Grouping | None = None
+    types: bool = False
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -56,7 +60,7 @@ def read_nodes(path: Path, config: FolderConfig) -> NodeTable:
     """Raises `UserError` for columns that may mean two things, that mean nothing, or that hold something else than their name says."""
     roles = roles_of(path, config)
     types = {roles["id"]: "string"} if "id" in roles else {}  # so that 007 stays 007, and 20 digits stay exact
-    types |= {name: "string" for name in (roles.get("split"), *config.words) if name is not None}
+    types |= {name: "string" for name in (roles.get("split"), roles.get("type"), *config.words) if name is not None}
     by, names = config.split_by, column_names(path)
     if by is not None and by not in names:
         near = difflib.get_close_matches(by, names, n=3, cutoff=0.5)
@@ -66,8 +70,9 @@ def read_nodes(path: Path, config: FolderConfig) -> NodeTable:
     labels, classes = _labels(frame, roles["label"], config.task) if "label" in roles and config.labelled else (None, ())
     parts = _parts(frame, roles) if config.labelled else None
     others = [name for name in frame.names if name not in roles.values() and name != by]
-    features = numbers_of(frame, others, config, "features") if others else None
-    nodes = NodeTable(frame, ids, labels, classes, parts, features, None if by is None else grouping_of(frame, by))
+    features = numbers_of(frame, others, config, "features", roles.get("type")) if others or "type" in roles else None
+    groups = None if by is None else grouping_of(frame, by)
+    nodes = NodeTable(frame, ids, labels, classes, parts, features, groups, types="type" in roles)
     _say(nodes, roles)
     return nodes
 
@@ -93,7 +98,8 @@ def roles_of(path: Path, config: FolderConfig) -> dict[str, str]:
     asked = dict(vars(columns))
     if not config.labelled:  # these columns need not be there; where they are, they are no features
         asked |= {role: asked[role] if asked[role] in names else None for role in ("label", "split")}
-    return found_roles(path, [name for name in names if name not in columns.ignore], NODE_COLUMNS, asked)
+    known = known_columns(NODE_COLUMNS, config.types is not None)
+    return found_roles(path, [name for name in names if name not in columns.ignore], known, asked)
 
 
 def found_roles(path: Path, names: list[str], known: Mapping[str, tuple[str, ...]], asked: Mapping[str, Any]) -> dict[str, str]:
@@ -107,12 +113,18 @@ def found_roles(path: Path, names: list[str], known: Mapping[str, tuple[str, ...
             continue
         found = [name for name in columns_of(role, names, known) if name not in roles.values() and name not in asked.values()]
         if len(found) > 1:
-            choices = " or ".join(f"dataset.columns.{role}={name}" for name in found[:4])
-            remedy = f"Type {choices}; dataset.columns.ignore=[NAME] leaves a column out"
-            raise UserError(f"{path}: {_listed(found)} may each be the {role}. {remedy}.")
+            raise UserError(f"{path}: {_listed(found)} may each be the {role}. {_choice(role, found)}.")
         if found:
             roles[role] = found[0]
     return roles
+
+
+def _choice(role: str, found: list[str]) -> str:
+    """What to type where several columns may have the role."""
+    if role not in NAMED:  # a mask
+        return f"Rename one to {role}, or leave the others out: dataset.columns.ignore=[{','.join(found[1:])}]"
+    choices = " or ".join(f"dataset.columns.{role}={name}" for name in found[:4])
+    return f"Type {choices}; dataset.columns.ignore=[NAME] leaves a column out"
 
 
 def _listed(names: list[str]) -> str:
@@ -220,7 +232,7 @@ def _say(nodes: NodeTable, roles: Mapping[str, str]) -> None:
     """What each column was taken for, in one table."""
     rows = [(role, name, _meaning(nodes, role)) for role, name in roles.items()]
     if nodes.features is not None:
-        rows += _feature_rows(nodes.features.columns)
+        rows += _feature_rows(nodes.features.columns[int(nodes.types) :])
     if nodes.groups is not None and nodes.groups.column not in roles.values():
         kind = "in order" if nodes.groups.ordered else "text"
         rows.append(("split_by", nodes.groups.column, f"{len(nodes.groups.values):,} values, {kind}; no feature"))
@@ -238,6 +250,9 @@ def table_of(rows: list[tuple[str, str, str]]) -> str:
 def _meaning(nodes: NodeTable, role: str) -> str:
     if role == "id":
         return "whole numbers" if nodes.ids is not None and nodes.ids.kind == "integer" else "text"
+    if role == "type":
+        assert nodes.features is not None
+        return meaning_of_types(nodes.features.columns[0])
     if (role == "label" and nodes.labels is None) or (role != "label" and nodes.parts is None):
         return "left out: predictions do not need it"
     if role == "label":
@@ -247,6 +262,13 @@ def _meaning(nodes: NodeTable, role: str) -> str:
     assert nodes.parts is not None
     counts = {part: int(table.values.sum()) for part, table in nodes.parts.items()}
     return ", ".join(f"{part} {count:,}" for part, count in counts.items()) if role == "split" else f"{counts[role[:-5]]:,} nodes"
+
+
+def meaning_of_types(column: Column) -> str:
+    """How a column of types is read."""
+    names = column.categories
+    shown = names if len(names) <= SHOWN_CLASSES else (*names[: SHOWN_CLASSES - 1], "…")
+    return f"{len(names)} types, one column of 0 and 1 each: {', '.join(shown)}"
 
 
 def _feature_rows(columns: tuple[Column, ...]) -> list[tuple[str, str, str]]:

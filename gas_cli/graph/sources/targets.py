@@ -10,7 +10,7 @@ import numpy as np
 from gas_cli.config.dataset import FolderConfig
 from gas_cli.config.metrics import REGRESSION
 from gas_cli.graph.graph import Split
-from gas_cli.graph.sources.labels import read_labels
+from gas_cli.graph.sources.labels import in_a_split, read_labels
 from gas_cli.graph.sources.table import Table
 
 log = logging.getLogger(__name__)
@@ -40,12 +40,9 @@ def read_targets(table: Table) -> Table:
 def check_targets(targets: Table, splits: tuple[Split, ...]) -> None:
     """One line on unknown targets. Raises `UserError` for the first node in a split that has none, or not all of several."""
     missing = np.isnan(targets.values.reshape(len(targets.values), -1)).any(axis=1)
-    used = np.zeros(len(missing), bool)
-    for split in splits:
-        used |= (split.train | split.val | split.test).numpy()
     if missing.any():
         log.info("%s: %s node(s) have an unknown target (%s).", targets.path, f"{int(missing.sum()):,}", UNKNOWN)
-    if (unknown := np.flatnonzero(used & missing)).size:
+    if (unknown := in_a_split(missing, splits)).size:
         node = int(unknown[0])
         raise targets.wrong(
             node, f"node {node} has an unknown target, but is in a split", f"Add it, or remove the node from the split ({UNKNOWN})"

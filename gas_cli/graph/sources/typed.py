@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 
 from gas_cli.config.dataset import FolderConfig
@@ -18,6 +19,7 @@ from gas_cli.config.metrics import REGRESSION
 from gas_cli.errors import UserError
 from gas_cli.graph.features import BYTES_PER_ENTRY
 from gas_cli.graph.schema import TYPE, Column, Schema
+from gas_cli.graph.sources.edge_table import EdgeTable
 from gas_cli.graph.sources.folder_edges import attribute_rows
 from gas_cli.graph.sources.labels import OF_ONE_LABEL
 from gas_cli.graph.sources.saved_values import MASKS, Saved
@@ -271,7 +273,8 @@ def _weight(store: Saved, count: int) -> Numbers:
 def _merged(path: Path, edges: _Edges, marks: int, num_nodes: int, undirected: bool) -> _Edges:
     """Edges that join the same nodes as one: it has the marks of all of them, their attributes, the largest weight.
 
-    With `undirected` the direction does not count. Of several edges of one type the attributes are those of the first.
+    With `undirected` the direction does not count. Of several edges of one type the attributes are those of the first, and so are
+    attributes that all types share.
     """
     source, target = edges.ends
     low, high = (np.minimum(source, target), np.maximum(source, target)) if undirected else (source, target)
@@ -282,7 +285,7 @@ def _merged(path: Path, edges: _Edges, marks: int, num_nodes: int, undirected: b
         "%s: %s edge(s) join nodes that an earlier one joins%s: each becomes one edge, with the types of both.",
         path, f"{pair.size - first.size:,}", " in this or the other direction" if undirected else "",
     )  # fmt: skip
-    attributes = np.zeros((first.size, edges.attributes.shape[1]), np.float32)
+    attributes = edges.attributes[first]
     for kind in range(marks):
         rows = np.flatnonzero(edges.attributes[:, kind])[::-1]  # of equal places the last one stays, which is the first in the file
         attributes[pair[rows], kind] = 1
@@ -293,6 +296,20 @@ def _merged(path: Path, edges: _Edges, marks: int, num_nodes: int, undirected: b
         weight = edges.weight[first]
         np.maximum.at(weight, pair, edges.weight)
     return replace(edges, ends=edges.ends[:, first], attributes=attributes, weight=weight)
+
+
+def merged_table(found: EdgeTable, num_nodes: int, undirected: bool) -> EdgeTable:
+    """The same for a table of edges with a column of types. Raises `UserError` naming the first edge that does not fit."""
+    if not found.marks or found.attributes is None:
+        return found
+    table, weight = found.edges, found.edges.weight
+    table.check(num_nodes)
+    weights = None if weight is None else weight.finite("weight").values
+    ends = np.stack(table.ends).astype(np.int64)
+    edges = _merged(table.table.path, _Edges(ends, found.attributes.numpy(), weights, {}), found.marks, num_nodes, undirected)
+    kept = None if weight is None or edges.weight is None else replace(weight, values=edges.weight)
+    ends_of = edges.ends[0], edges.ends[1]
+    return replace(found, edges=replace(table, ends=ends_of, weight=kept), attributes=torch.from_numpy(edges.attributes))
 
 
 def _say(path: Path, types: Types, nodes: _Nodes) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import logging
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gas_cli.config.compose import compose_config
 from gas_cli.config.dataset import ColumnsConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.node_ids import NodeIds, Repeated
 from gas_cli.graph.schema import Column, Schema
 from gas_cli.graph.sources.frame import BLOCK, read_frame
+from gas_cli.graph.sources.names import EDGE_COLUMNS, NODE_COLUMNS
+from gas_cli.graph.sources.node_table import found_roles
 from tests.graph.sources.own_folder import C, F, N, arrays, assert_equal, expected, load
 
 IDS: dict[str, np.ndarray] = {
@@ -420,6 +425,17 @@ def test_a_cut_off_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "edges.csv.gz").write_bytes(packed[: len(packed) // 2])
     with pytest.raises(UserError, match=r"edges.csv.gz"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(("known", "role"), [(known, role) for known in (NODE_COLUMNS, EDGE_COLUMNS) for role in known])
+def test_where_two_columns_may_be_meant_the_first_setting_named_decides(known: Mapping[str, tuple[str, ...]], role: str) -> None:
+    """The one that the message names composes, and one column is left."""
+    names = list(known[role][1:3])
+    with pytest.raises(UserError, match=f"may each be the {role}") as raised:
+        found_roles(Path("table"), names, known, {})
+    setting = re.findall(r"dataset\.columns\.\w+=[^\s;.]+", str(raised.value))[0]
+    columns = compose_config(["dataset=folder", "dataset.path=DIR", "dataset.types=onehot", setting]).dataset.columns  # type: ignore[attr-defined]
+    assert found_roles(Path("table"), [name for name in names if name not in columns.ignore], known, vars(columns)) == {role: names[0]}
 
 
 def test_a_setting_that_names_no_column_lists_those_there_are(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.sources import ogb, ogb_raw
+from tests.graph.sources.compare import raw_refused, same_converted
 
 if TYPE_CHECKING:
     from tests.graph.conftest import FakeOgb, WebServer
@@ -143,3 +144,14 @@ def test_download_unpacks_into_the_folder(
     fetched = load(tmp_path / "elsewhere", download=True)
     assert fetched.fingerprint() == local.fingerprint()
     assert not list((tmp_path / "elsewhere").rglob("*.zip*"))
+
+
+@pytest.mark.parametrize("name", ["arxiv", "products"])
+def test_convert_writes_the_equal_graph(fake_ogb: Callable[..., FakeOgb], tmp_path: Path, name: str) -> None:
+    fake_ogb(name)
+    same_converted(load(tmp_path, f"ogbn-{name}"), tmp_path)
+
+
+def test_convert_by_path_names_the_dataset(fake_ogb: Callable[..., FakeOgb], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_ogb("products")
+    raw_refused(tmp_path / "ogbn_products", "ogbn-products", tmp_path, capsys)

@@ -17,6 +17,7 @@ from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.sources import large_adjacency, papers100m
 from gas_cli.graph.topology import build_adjacency
+from tests.graph.sources.compare import raw_refused, same_converted
 
 N, F, E = 30, 4, 90
 Write = Callable[..., Path]
@@ -119,3 +120,16 @@ def test_damaged_archive_is_named(fake_papers: Write, tmp_path: Path) -> None:
 def test_the_archive_is_not_downloaded_unasked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"needs raw/data.npz, .*57 GB and is not downloaded automatically"):
         load(tmp_path, download=True)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_convert_writes_the_equal_graph(fake_papers: Write, tmp_path: Path, compressed: bool) -> None:
+    fake_papers(compressed)
+    graph = load(tmp_path)
+    assert (graph.y < 0).any(), "papers without a label are part of the layout"
+    same_converted(graph, tmp_path)
+
+
+def test_convert_by_path_names_the_dataset(fake_papers: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_papers()
+    raw_refused(tmp_path / "ogbn_papers100M", "ogbn-papers100M", tmp_path, capsys)

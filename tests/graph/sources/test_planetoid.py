@@ -15,6 +15,7 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.sources import planetoid
+from tests.graph.sources.compare import raw_refused, same_converted
 
 if TYPE_CHECKING:
     from tests.graph.conftest import WebServer
@@ -89,3 +90,13 @@ def test_neighbour_out_of_range(fake_planetoid: Callable[..., Path], tmp_path: P
     (fake_planetoid() / "ind.citeseer.graph").write_bytes(pickle.dumps({0: [1, 648], 1: [0]}, protocol=2))
     with pytest.raises(UserError, match="Edge 1 joins nodes 0 and 648: expected ids from 0 to 647"):
         load(tmp_path)
+
+
+def test_convert_writes_the_equal_graph(fake_planetoid: Callable[..., Path], tmp_path: Path) -> None:
+    fake_planetoid()
+    same_converted(load(tmp_path), tmp_path)
+
+
+def test_convert_by_path_names_the_dataset(fake_planetoid: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_planetoid()
+    raw_refused(tmp_path / "Planetoid" / "CiteSeer", "citeseer", tmp_path, capsys)

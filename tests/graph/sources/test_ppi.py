@@ -16,7 +16,7 @@ from gas_cli.config.dataset import DatasetConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
-from tests.graph.sources.compare import edges_of
+from tests.graph.sources.compare import edges_of, raw_refused, same_converted
 
 SIZES = (5, 4)
 N = sum(SIZES)
@@ -94,3 +94,16 @@ def test_missing_file_is_named(fake_ppi: Write, tmp_path: Path) -> None:
     (fake_ppi() / "test_graph.json").unlink()
     with pytest.raises(UserError, match=r"'ppi' needs raw/test_graph.json"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("directed", [True, False])
+def test_convert_writes_the_equal_graph(fake_ppi: Write, tmp_path: Path, directed: bool) -> None:
+    fake_ppi(directed)
+    graph = load(tmp_path)
+    assert graph.inductive and graph.y.dim() == 2
+    same_converted(graph, tmp_path)
+
+
+def test_convert_by_path_names_the_dataset(fake_ppi: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_ppi()
+    raw_refused(tmp_path / "PPI", "ppi", tmp_path, capsys)

@@ -14,7 +14,7 @@ from torch_geometric.data import Data, HeteroData
 
 from gas_cli.cli.data import command_line
 from gas_cli.config.compose import compose_config
-from gas_cli.config.dataset import FolderConfig
+from gas_cli.config.dataset import DatasetConfig, FolderConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.fitting import fit_columns
 from gas_cli.graph.graph import Graph
@@ -175,6 +175,14 @@ def test_rows_with_one_1_are_classes_and_several_labels_need_masks(tmp_path: Pat
     assert saved(tmp_path / "several.pt", hetero(y=several)).y[PAPERS:].sum() == 0
     with pytest.raises(UserError, match=r"without dataset\.make_split"):
         saved(tmp_path / "several.pt", hetero(y=several), make_split="random")
+
+
+@pytest.mark.parametrize("asked", [{"make_split": "random"}, {"folds": 3}])
+def test_several_labels_of_a_given_graph_need_the_masks_too(asked: dict[str, Any]) -> None:
+    graph = Graph.from_pyg(hetero(y=torch.ones(PAPERS, 3)), types="onehot")
+    assert with_splits(graph, DatasetConfig("given")).splits == graph.splits
+    with pytest.raises(UserError, match=r"without dataset\.make_split"):
+        with_splits(graph, DatasetConfig("given", **asked))
 
 
 def changed(change: Callable[[HeteroData], Any]) -> HeteroData:

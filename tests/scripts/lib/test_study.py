@@ -71,7 +71,7 @@ def test_the_same_command_again_goes_on_and_ends_as_if_never_stopped(done, tmp_p
     train_here(Trial("first", interrupted), stopped)
     (stopped / "first" / "trial.json").write_text((work / "first" / "trial.json").read_text())
     (stopped / "first" / "summary.json").write_text('{"status": "running"}')
-    again = study(stopped)
+    again = study(stopped, "--jobs", "1")  # as many as before would import everything twice
     assert again.returncode == 0, again.stderr
     assert "3 runs, 1 of them finished" in again.stdout
     assert (stopped / "second" / "checkpoints" / "last.pt").stat().st_mtime_ns == untouched
