@@ -83,7 +83,7 @@ def epochs(trainer: Trainer, noise: Callable[[int], Noise] = lambda step: Noise.
     while True:
         groups = trainer.epochs.all_groups(1)
         total = [torch.zeros_like(weight) for weight in weights]
-        for batch in map(lambda batch: arrived(batch.to(trainer.device)), loader.batches(groups, keep=False)):
+        for batch in (arrived(batch.to(trainer.device)) for batch in loader.batches(groups, keep=False)):
             trainer.link.begin(batch, None)
             with torch.set_grad_enabled(trainer.method.learns_from(batch)):
                 scores = forward(trainer.model, batch, trainer.link, noise(step))
