@@ -1,0 +1,211 @@
+"""Training methods side by side on the small graphs: full batch, GAS, gradient histories, each read with live and with averaged weights.
+
+    python -m scripts.methods --root DIR [--cells citeseer-appnp cora-gcn ...] [--variants ...] [--rates 1 0.25 0.1] [--runs 5] [--keep]
+
+Published hyper-parameters of the pair; `--rates` are factors on its learning rate. Run r has seed r and random split r. The report is
+written after each cell and holds what it needs of every run, so that `--keep` goes on from the committed report on another machine.
+
+A run is scored twice in every epoch: with its live weights, and with their mean over a window of epochs (`trainer.average`), which
+changes nothing in the training. Two numbers are read from the test accuracies: at the best validation epoch, and the mean over the second
+half of the epochs with its deviation within a run (`swing`), which does not depend on a lucky epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from scripts.lib.command_line import STUDY, add_choices, make_parser, run_script
+from scripts.lib.report import read, write_report
+from scripts.lib.spread import with_deviation, with_error
+from scripts.lib.study import Trial, at_hand, records, run_trials
+
+FULL = "full batch"
+VARIANTS: dict[str, tuple[str, ...]] = {
+    FULL: ("method=full_batch",),
+    "GAS": ("method=gas",),
+    "GAS, weighted loss": ("method=gas", "trainer.loss_weighting=full_batch"),
+    "gradient histories": ("method=gas", "method.gradients=history"),
+    "gradient histories, measured trust": ("method=gas", "method.gradients=history", "method.trust=measured"),
+    "Cluster-GCN": ("method=cluster_gcn",),
+}
+DATASETS = ("cora", "citeseer", "pubmed", "coauthor-cs", "coauthor-physics", "amazon-computers", "amazon-photo")
+CELLS = (*(f"{dataset}-{model}" for model in ("gcn", "appnp", "sage") for dataset in DATASETS), "cora-gcnii", "amazon-photo-gcnii")
+CHOOSING = ("citeseer-appnp", "amazon-photo-appnp", "cora-gcn")
+WINDOW = 2.5
+"""Epochs over which weights are averaged."""
+READINGS = ("live", "averaged")
+COLUMNS = (
+    "cell",
+    "rate",
+    "method",
+    "weights",
+    "best epoch",
+    "second half",
+    "to full batch",
+    "swing",
+    "epochs to full batch",
+    "s per epoch",
+    "bias",
+    "runs",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: `rate` is a factor on the published learning rate."""
+
+    cell: str
+    rate: float
+    variant: str
+    seed: int
+
+    @property
+    def trial(self) -> Trial:
+        published = (f"dataset={dataset_of(self.cell)}", f"model={self.cell.rpartition('-')[2]}")
+        lr, epochs = learning_rate_and_epochs(published)
+        watched = self.variant not in (FULL, "Cluster-GCN")
+        settings = (
+            *published,
+            *VARIANTS[self.variant],
+            f"seed={self.seed}",
+            f"trainer.average={WINDOW}",
+            "evaluation.live=true",
+            "trainer.checkpoint_every=1000",
+            *([] if self.rate == 1 else [f"optimizer.lr={self.rate * lr:g}"]),
+            *([f"evaluation.monitor={epochs // 4}"] if watched else []),
+        )
+        words = self.variant.replace(", ", "-").replace(" ", "-")
+        return Trial(f"{self.cell}-{self.rate:g}-{words}-{self.seed}", settings)
+
+
+def main() -> None:
+    parser = make_parser(__doc__, *STUDY, name="methods")
+    parser.add_argument("--runs", type=int, default=5, help="seeds per cell and variant")
+    parser.add_argument("--rates", nargs="+", type=float, default=[1.0], help="factors on the published learning rate")
+    add_choices(parser, "--cells", CELLS)
+    add_choices(parser, "--variants", VARIANTS)
+    arguments = parser.parse_args()
+    there = DATASETS if arguments.report else at_hand(list(dict.fromkeys(map(dataset_of, arguments.cells))), arguments)
+    runs = kept(arguments)
+    for cell in (cell for cell in arguments.cells if dataset_of(cell) in there):
+        for rate in arguments.rates:
+            # Seed by seed, so that a cell stopped halfway has about as many runs of every variant.
+            wanted = [Run(cell, rate, variant, seed) for seed in range(arguments.runs) for variant in arguments.variants]
+            found = records(arguments, run_trials([run.trial for run in wanted], arguments))
+            for run in wanted:
+                name = run.trial.name
+                if name in found and "figures" not in found[name]:
+                    runs[name] = found[name] | {"run": asdict(run), "figures": figures(arguments.work / name)}
+            report(arguments, runs)
+
+
+def dataset_of(cell: str) -> str:
+    return cell.rpartition("-")[0]
+
+
+@cache
+def learning_rate_and_epochs(published: tuple[str, ...]) -> tuple[float, int]:
+    from gas_cli.config.compose import compose_config
+
+    config = compose_config(published)
+    return config.optimizer.lr, config.trainer.epochs
+
+
+def kept(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """What the report in --out holds of its runs."""
+    try:
+        found: dict[str, dict[str, Any]] = read(arguments.name, arguments.out).get("trials", {})
+    except OSError:  # no report yet
+        return {}
+    return found
+
+
+def figures(folder: Path) -> dict[str, Any]:
+    """Of one run, in %, with live and with averaged weights; seconds of the steps of an epoch; the gradient's bias."""
+    from gas_cli.report.recorder import read_metrics
+
+    lines = [line for line in read_metrics(folder / "metrics.jsonl") if "test" in line]
+    bias = [line["monitor"]["gradient"]["total"] for line in lines if "monitor" in line]
+    steps = [sum(line["seconds"].get(phase, 0.0) for phase in ("batch", "pull", "compute", "push")) for line in lines]
+    return {
+        "epochs": len(lines),
+        "live": curve([line["live"] for line in lines]),
+        "averaged": curve(lines),
+        "seconds": statistics.median(steps),
+        "bias": statistics.fmean(bias) if bias and None not in bias else None,
+    }
+
+
+def curve(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """`best`: test accuracy at the best validation epoch; `mean` and `swing` of the second half; `climb`: (epoch, validation accuracy)
+    of each epoch that was the best so far."""
+    best, climb = 0.0, []
+    for epoch, line in enumerate(lines, 1):
+        if not climb or line["val"] > climb[-1][1]:
+            climb.append((epoch, round(line["val"], 5)))
+            best = line["test"]
+    half = [100 * line["test"] for line in lines[len(lines) // 2 :]]
+    return {"best": 100 * best, "mean": statistics.fmean(half), "swing": statistics.stdev(half) if len(half) > 1 else 0.0, "climb": climb}
+
+
+def report(arguments: argparse.Namespace, runs: Mapping[str, dict[str, Any]]) -> None:
+    """Every cell of which there are runs."""
+    figures = {Run(**run["run"]): run["figures"] for run in runs.values()}
+    rates = sorted({run.rate for run in figures}, reverse=True)
+    places = [(cell, rate, variant, reading) for cell in CELLS for rate in rates for reading in READINGS for variant in VARIANTS]
+    rows = [row for place in places if (row := describe(*place, figures))]
+    notes = [
+        "Test accuracy in %, ± the standard deviation over runs. `weights`: the run's own, or their mean over "
+        f"{WINDOW} epochs, which is scored only. `second half`: mean over the second half of the epochs; `to full batch`: its "
+        "difference to full batch with live weights for equal seeds, with the standard error; `swing`: standard deviation over these "
+        "epochs within a run, averaged over the runs. `epochs to full batch`: median of the epoch at which a run first has the validation "
+        "accuracy that full batch (live, the same seed) has at its best epoch, less 1. `bias` of an epoch's gradient, relative, in "
+        "evaluation mode.",
+        f"Code: {', '.join(sorted({run['code'] for run in runs.values()}))}.",
+    ]
+    write_report(arguments.out, arguments.name, "Methods on small graphs", COLUMNS, rows, notes, trials=dict(runs))
+
+
+def describe(cell: str, rate: float, variant: str, reading: str, figures: Mapping[Run, dict[str, Any]]) -> dict[str, Any] | None:
+    """A row from the finished runs; None without any."""
+
+    def by_seed(variant: str) -> dict[int, dict[str, Any]]:
+        return {run.seed: figure for run, figure in figures.items() if (run.cell, run.rate, run.variant) == (cell, rate, variant)}
+
+    mine, full = by_seed(variant), {seed: figure["live"] for seed, figure in by_seed(FULL).items()}
+    if not mine:
+        return None
+    curves = {seed: figure[reading] for seed, figure in mine.items()}
+    pairs = [(curve, full[seed]) for seed, curve in curves.items() if seed in full]
+    gaps = [curve["mean"] - whole["mean"] for curve, whole in pairs]
+    reached = [first_epoch(curve["climb"], whole["climb"][-1][1] - 0.01) for curve, whole in pairs]
+    bias = [figure["bias"] for figure in mine.values() if figure["bias"] is not None]
+    return {
+        "cell": cell,
+        "rate": f"{rate:g}",
+        "method": variant,
+        "weights": reading,
+        "best epoch": with_deviation([c["best"] for c in curves.values()]),
+        "second half": with_deviation([c["mean"] for c in curves.values()]),
+        "to full batch": with_error(gaps) if gaps and (variant, reading) != (FULL, "live") else "",
+        "swing": f"{statistics.fmean(c['swing'] for c in curves.values()):.2f}",
+        "epochs to full batch": f"{statistics.median(e for e in reached if e is not None):g}" if reached and None not in reached else "",
+        "s per epoch": f"{statistics.median(figure['seconds'] for figure in mine.values()):.4f}",
+        "bias": f"{statistics.fmean(bias):.3f}" if bias else "",
+        "runs": len(mine),
+    }
+
+
+def first_epoch(climb: list[list[float]], wanted: float) -> float | None:
+    """The first epoch with this validation accuracy; None where there is none."""
+    return next((epoch for epoch, val in climb if val >= wanted), None)
+
+
+if __name__ == "__main__":
+    run_script(main)
