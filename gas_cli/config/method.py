@@ -50,6 +50,8 @@ class MethodConfig:
             self.check_parts(batch_parts, num_parts, "partitioner.num_parts={}")
         if config.evaluation.mode != "exact":
             self.require_histories("evaluation.mode", config.evaluation.mode, "exact")
+        if config.history.waves:
+            self.require_histories("history.waves", str(config.history.waves), "0")
         if config.evaluation.monitor is not None:
             self.require_histories("evaluation.monitor", str(config.evaluation.monitor), "null")
 

@@ -48,6 +48,7 @@ ADDED: dict[str, Any] = {
     "dataset.columns.type": None,
     "dataset.columns.relation": None,
     "dataset.columns.ignore": [],
+    "history.waves": 0,
     "trainer.loss": None,
     "trainer.class_weights": None,
     "trainer.label_smoothing": 0.0,

@@ -109,6 +109,7 @@ class GradientLink:
         self.trust = histories.trust
         self._batch: Batch
         self._readers: Readers
+        self._written = False
         self._factors: tuple[Tensor, ...] | None
         self._coming: dict[int, Pending] = {}
         self._found: dict[int, tuple[Tensor, Tensor]] = {}
@@ -116,6 +117,7 @@ class GradientLink:
     def begin(self, batch: Batch) -> None:
         assert batch.readers is not None, "the method's loader gives batches their readers"
         self._batch, self._readers, self._coming, self._found = batch, batch.readers, {}, {}
+        self._written = False
         self._factors = None if self.trust.constant == 1 else self.trust.values().unbind()
 
     def onto(self, layer: int, rows: Rows) -> Rows:
@@ -134,6 +136,7 @@ class GradientLink:
             old = table.read(where).wait()
             self._found[layer] = (old * gradient).sum(), old.square().sum()  # torch.dot rounds by where in memory its arguments begin
         table.write(where, gradient)
+        self._written = True
 
     def pull(self, layer: int) -> tuple[CSR, Tensor]:
         """ρ A_RB^T as [B, R], and Ḡ_R."""
@@ -145,7 +148,8 @@ class GradientLink:
         return weights, rows
 
     def end(self, step: int) -> None:
-        self.tables.ages.mark(self._batch.parts, step)
+        if self._written:
+            self.tables.ages.mark(self._batch.parts, step)
         if self._found:
             self.trust.note([self._found[layer] for layer in self.tables.layers])
         del self._batch, self._readers

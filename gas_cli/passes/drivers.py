@@ -40,6 +40,18 @@ def forward(model: Model, batch: Batch, link: Link, noise: Noise, penalty: Penal
 
 
 @torch.no_grad()
+def renew(model: Model, batch: Batch, link: Link, noise: Noise) -> None:
+    """The layers of one batch up to what it has histories of, which `link` writes."""
+    rows, state = start(model, batch, noise)
+    for index, block in enumerate(batch.blocks[:-1]):
+        state = state.of(block)
+        h = model.layer(index, rows, block, state)
+        if model.joins_outputs:
+            state.outputs.append(h)
+        rows = link.between(index + 1, h)
+
+
+@torch.no_grad()
 def layerwise(
     model: Model, batches: Batches, num_nodes: int, device: torch.device, histories: Histories | None = None, layer: int | None = None
 ) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -51,6 +51,15 @@ class EpochBatches:
                     self._ahead = self._started(self.groups(epoch + 1))
                 yield arrived(current), upcoming
                 current = upcoming
+
+    def waves(self, epoch: int, first: int, count: int) -> Generator[Batch]:
+        """`count` batches for each batch of an epoch from number `first` on: they go round and round through the epoch's, where those for
+        the batch before left off."""
+        groups, steps = self.all_groups(epoch), len(self.groups(epoch))
+        order = [groups[number % len(groups)] for number in range(first * count, steps * count)]
+        with contextlib.closing(self._started(order).source) as source:
+            while (batch := self._next(source)) is not None:
+                yield arrived(batch)
 
     def close(self) -> None:
         """Stop building the next epoch's batches."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,10 +23,10 @@ from gas_cli.measure.clock import Clock, memory_gauges
 from gas_cli.measure.memory import StagePeaks
 from gas_cli.method.make import make_method
 from gas_cli.method.method import Training
-from gas_cli.model.model import Model
+from gas_cli.model.model import Model, held_statistics
 from gas_cli.ops.dropout import Noise
 from gas_cli.ops.low_precision import low_precision
-from gas_cli.passes.drivers import forward
+from gas_cli.passes.drivers import forward, renew
 from gas_cli.passes.evaluator import Evaluator
 from gas_cli.passes.lipschitz import make_penalty
 from gas_cli.passes.loss import make_loss
@@ -39,6 +41,8 @@ from gas_cli.training.optimizer import Optimizer
 from gas_cli.training.progress import Progress
 from gas_cli.training.stop import StopRequest
 
+WAVES = 0x5741564553
+"""Keeps the randomness of waves apart from that of steps."""
 BEST_IN_MEMORY_BYTES = 256 << 20
 """Up to this size the best state waits in memory for the next checkpoint; a larger one is written as soon as it is found."""
 
@@ -128,8 +132,13 @@ class Trainer:
         """The steps of the epoch in progress, or what is left of them; no refresh, no evaluation."""
         self.model.train()
         groups = self.epochs.groups(self.progress.epoch)
-        with self.memory.stage("train"):
+        count = 0 if self.model.num_layers == 1 else self.config.history.waves
+        waves = self.epochs.waves(self.progress.epoch, self.progress.batch, count)
+        with self.memory.stage("train"), contextlib.closing(waves):
             for batch, upcoming in self.epochs.batches(self.progress.epoch, self.progress.batch):
+                if count:  # what was read ahead before them would be old
+                    self._renew(waves, count)
+                    upcoming = None  # noqa: PLW2901
                 self._train_step(batch, upcoming, len(groups))
                 del batch, upcoming  # before the next one is waited for: that is a batch less in memory
                 self.progress.batch += 1
@@ -137,14 +146,28 @@ class Trainer:
             self.link.flush()
             self._settle_losses()
 
+    def _renew(self, waves: Iterator[Batch], count: int) -> None:
+        """Before a step: histories of the next `count` batches of `waves` under the weights of now (REST, ICML 2025: more forward
+        passes than backward passes). They draw masks of their own."""
+        with self.clock.phase("compute"), held_statistics(self.model), self._precision():
+            for number, batch in enumerate(itertools.islice(waves, count), self.progress.step * count):
+                noise = Noise(self.seed ^ WAVES, number)
+                self.link.begin(batch, None)
+                renew(self.model, self._thinned(batch, noise), self.link, noise)
+                self.link.end(self.progress.step)
+
+    def _thinned(self, batch: Batch, noise: Noise) -> Batch:
+        """The batch without the edges that `trainer.edge_dropout` drops."""
+        dropped = self.config.trainer.edge_dropout
+        return drop_edges(batch, dropped, noise) if dropped > 0 else batch
+
     def _train_step(self, batch: Batch, upcoming: Batch | None, num_batches: int) -> None:
         """One batch: forward, backward, update. A batch that the method does not learn from only renews histories."""
         noise = Noise(self.seed, self.progress.step)
         learns, penalty = self.method.learns_from(batch), make_penalty(self.config.trainer.lipschitz, noise)
         with self.clock.phase("compute"):
             self.link.begin(batch, upcoming)
-            if self.config.trainer.edge_dropout > 0:
-                batch = drop_edges(batch, self.config.trainer.edge_dropout, noise)
+            batch = self._thinned(batch, noise)
             with torch.set_grad_enabled(learns), self._precision():
                 scores = forward(self.model, batch, self.link, noise, penalty)
             if learns:
