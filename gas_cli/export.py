@@ -32,6 +32,7 @@ from gas_cli.new_data import schema_of
 from gas_cli.prediction import config_of
 from gas_cli.report.summary import read_summary
 from gas_cli.saved import misfit
+from gas_cli.training.average import scoring_weights
 from gas_cli.training.checked import check_weights
 from gas_cli.training.checkpoint import load_checkpoint, naming
 from gas_cli.training.identity import check_same_settings, without_graph
@@ -141,7 +142,7 @@ def _kind(config: ModelConfig) -> str:
 
 def _content(kind: str, config: Config, state: dict[str, Any]) -> dict[str, Any]:
     """All of the file but the names of the classes. Raises UserError where the weights do not fit the settings."""
-    graph, weights = state["fingerprint"]["graph"], state.get("model")
+    graph, weights = state["fingerprint"]["graph"], scoring_weights(state, config.trainer.average > 0)
     in_channels, out_channels = (_size(key, graph.get(key)) for key in ("feature columns", "classes"))
     edge_dim = _edge_dim(weights)
     model = build_model(config.model, in_channels, out_channels, config.seed, edge_dim)
@@ -153,7 +154,7 @@ def _content(kind: str, config: Config, state: dict[str, Any]) -> dict[str, Any]
         "settings": _settings(config.model, in_channels, out_channels),
         "inputs": ", ".join(("x", *edges)),
         "layers": _layers(config.model, in_channels, out_channels, edge_dim, ", ".join(edges)),
-        "state_dict": _renamed(kind, state["model"]),
+        "state_dict": _renamed(kind, weights),
     }
 
 

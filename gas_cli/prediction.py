@@ -34,6 +34,7 @@ from gas_cli.report.prediction_table import FORMS, target_names, write_embedding
 from gas_cli.run import prepare, run_folder
 from gas_cli.tables.histories import Histories
 from gas_cli.training.assemble import make_model, pick_device
+from gas_cli.training.average import scoring_weights
 from gas_cli.training.checked import check_weights
 from gas_cli.training.checkpoint import load_checkpoint, naming
 from gas_cli.training.identity import check_applicable, check_same_settings, graph_changes, without_graph
@@ -233,6 +234,12 @@ def _opened(run: Path, mode: str, checkpoint: str, device: str, graph: Graph | N
     state = load_checkpoint(path)
     if mode == "history":
         config.method.require_histories("mode", mode, "exact")
+        require(
+            config.trainer.average == 0,
+            "mode",
+            mode,
+            f"exact with trainer.average={config.trainer.average:g}: histories are of the live weights, predictions of the averaged ones",
+        )
     with naming(path):
         check_same_settings(state.get("fingerprint"), without_graph(config, config.seed))
         here = with_data(config, run / "config.yaml", settings, state) if settings else config
@@ -280,8 +287,9 @@ def _check_graph(state: dict[str, Any], problem: Problem, config: Config, mode: 
 def _restored(config: Config, problem: Problem, state: dict[str, Any], mode: str, device: torch.device) -> tuple[Model, Histories | None]:
     """The trained model, and for `mode=history` its histories. Raises UserError where those of the checkpoint do not fit."""
     model = make_model(config.model, problem, config.seed).to(device)
-    check_weights(state.get("model"), model.state_dict())
-    model.load_state_dict(state["model"])
+    weights = scoring_weights(state, config.trainer.average > 0)
+    check_weights(weights, model.state_dict())
+    model.load_state_dict(weights)
     if mode == "exact":
         return model, None
     method = make_method(config.method, Training.of(config, problem, _no_split(problem), model, device))

@@ -20,6 +20,7 @@ CHANGEABLE = (
     "trainer.prefetch",
     "trainer.graph_on",
     "evaluation.every",
+    "evaluation.live",
     "evaluation.monitor",
     "logger",
     "device",

@@ -61,6 +61,12 @@ class Config:
         self.trainer = self.method.settled(self.trainer)
         self.method.check(self)
         require(
+            self.trainer.average == 0 or self.evaluation.mode == "exact",
+            "evaluation.mode",
+            self.evaluation.mode,
+            f"exact with trainer.average={self.trainer.average:g}: histories are of the live weights, scores of the averaged ones",
+        )
+        require(
             self.trainer.lipschitz.weight == 0 or self.model.num_layers > 2,
             "trainer.lipschitz.weight",
             self.trainer.lipschitz.weight,

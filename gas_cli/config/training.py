@@ -94,6 +94,11 @@ class TrainerConfig:
         "fewer if that is what fits into memory.",
     )
     shuffle: bool = setting(True, "Group the parts anew in every epoch.")
+    average: float = setting(
+        0.0,
+        "Evaluate, choose the best epoch and predict by an exponential [mean of the weights](runs.md#averaged-weights) over a window of so "
+        "many epochs, such as 2.5; 0 for the weights themselves.",
+    )
     max_steps: int | None = setting(None, "Cut an epoch short after that many batches; `null` for all of them.")
     patience: int | None = setting(None, "Stop after N epochs without a better validation metric; `null` for never.")
     edge_dropout: float = setting(0.0, "Probability of dropping an edge, drawn once per epoch and edge.")
@@ -127,6 +132,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         require_whole("trainer.epochs", self.epochs, 1, MAX_EPOCHS)
         self.batch_parts = count_or_auto("trainer.batch_parts", self.batch_parts)
+        require(0 <= self.average <= MAX_EPOCHS, "trainer.average", self.average, f"a number of epochs from 0 (off) to {MAX_EPOCHS}")
         require_count_or_null("trainer.max_steps", self.max_steps)
         require_count_or_null("trainer.patience", self.patience)
         require(0 <= self.edge_dropout < 1, "trainer.edge_dropout", self.edge_dropout, "at least 0 and less than 1")
@@ -169,6 +175,11 @@ class EvaluationConfig:
         tuple(METRICS),
     )
     every: int | None = setting(1, "Epochs between two evaluations; `null` for the end only.")
+    live: bool = setting(
+        False,
+        "With `trainer.average`, record the metrics of the live weights too, as `live` in metrics.jsonl. Costs one exact pass per "
+        "evaluation, none where the histories are refreshed.",
+    )
     monitor: int | None = setting(
         None,
         "Measure the [errors of stale histories](error-monitor.md) every N epochs; `null` for never. It changes nothing and takes the "

@@ -85,6 +85,7 @@ def describe(problem: Problem, trainer: Trainer) -> dict[str, Any]:
         **({"select": trainer.evaluator.select} if trainer.evaluator.select else {}),
         "device": str(trainer.device),
         "epochs": trainer.config.trainer.epochs,
+        "average": trainer.config.trainer.average,
         "num_nodes": graph.num_nodes,
         "num_edges": graph.num_edges,
         **({"classes": list(graph.class_names)} if graph.class_names else {}),

@@ -32,6 +32,7 @@ from gas_cli.passes.lipschitz import make_penalty
 from gas_cli.passes.loss import make_loss
 from gas_cli.prepared.problem import Problem
 from gas_cli.tables.histories import Histories
+from gas_cli.training.average import Average
 from gas_cli.training.checked import check_generators, check_optimizer, check_weights
 from gas_cli.training.checkpoint import save_checkpoint
 from gas_cli.training.edge_dropout import drop_edges
@@ -56,8 +57,8 @@ class Recorder(Protocol):
 class Trainer:
     """Trains one model on one split by the method of the configuration.
 
-    State is `progress`, the model, the optimizer and the method; all else derives from the configuration, so that `state_dict` and
-    `restore` are the whole of a resume.
+    State is `progress`, the model, the optimizer, the method and the average of the weights; all else derives from the configuration, so
+    that `state_dict` and `restore` are the whole of a resume.
     """
 
     def __init__(self, config: Config, problem: Problem, split: Split, model: Model, seed: int, device: torch.device, folder: Path) -> None:
@@ -82,6 +83,8 @@ class Trainer:
         )
         self.loss = make_loss(config.trainer, problem.graph, split.train, device)
         self.optimizer = Optimizer(model, config.optimizer, config.trainer.epochs, self.evaluator.chooses)
+        window = config.trainer.average
+        self.average = Average(model, window, len(self.epochs.groups(1))) if window > 0 else None
         self._monitor: Monitor | None = None  # it holds tables of all nodes: made where it is asked for
         self._losses: list[Tensor] = []  # of this epoch, not yet read from the device
         self._best_state: dict[str, Any] | None = None
@@ -172,6 +175,8 @@ class Trainer:
                 scores = forward(self.model, batch, self.link, noise, penalty)
             if learns:
                 self._update(penalty.onto(self.loss(scores, batch, num_batches)))
+            if self.average is not None:
+                self.average.step(learns)
             self.link.end(self.progress.step)
             self.progress.step += 1
 
@@ -223,10 +228,11 @@ class Trainer:
         if self.histories is not None:
             record["history_age"] = float(self.histories.ages.at(progress.step).float().mean())
         record |= self._measure()
-        scores = self._refresh_or_evaluate()
+        scores, live = self._refresh_or_evaluate()
         improved = False
         if scores is not None:
-            if not bool(torch.isfinite(scores).all()):  # a metric of them would look like any other number, even like the best
+            # a metric of such scores would look like any other number, even like the best
+            if not all(bool(torch.isfinite(of).all()) for of in (scores, live) if of is not None):
                 raise self._diverged("The class scores became infinite or NaN")
             with self._stage("evaluate"):
                 values = self.evaluator.measure(scores, self.split)
@@ -234,7 +240,8 @@ class Trainer:
                 improved = progress.offer(**values, selected=selected, kind=self.evaluator.chooses)
                 if improved:
                     progress.best.counts = self.evaluator.count(scores, self.split.test)
-            record |= values | ({} if selected is None else {str(self.evaluator.select): selected})
+                measured = {} if live is None else {"live": self.evaluator.measure(live, self.split)}
+            record |= values | ({} if selected is None else {str(self.evaluator.select): selected}) | measured
         self.optimizer.epoch_end(progress.val)
         progress.next_epoch()
         seconds, peaks = self.clock.take(), self.memory.take()
@@ -274,13 +281,27 @@ class Trainer:
                 progress.monitor = self._monitor.measure(progress.step, self.epochs.all_groups(progress.epoch))
         return {"monitor": progress.monitor}
 
-    def _refresh_or_evaluate(self) -> Tensor | None:
-        """Scores of all nodes where this epoch is evaluated; one exact pass serves a refresh and an evaluation alike."""
+    def _refresh_or_evaluate(self) -> tuple[Tensor | None, Tensor | None]:
+        """Scores of all nodes where this epoch is evaluated; with averaged weights and `evaluation.live`, those of the live ones as well.
+
+        One exact pass serves a refresh and an evaluation alike, unless the weights are averaged: a refresh is of the live ones. It comes
+        last then, as a run that is stopped in the evaluation shall find the histories, and their ages, as the steps left them.
+        """
         epoch, every, refresh_every = self.progress.epoch, self.config.evaluation.every, self.config.history.refresh
         evaluate = epoch == self.config.trainer.epochs or (every is not None and epoch % every == 0)
-        refreshed = self._refresh() if refresh_every is not None and epoch % refresh_every == 0 else None
-        if not evaluate or refreshed is not None:
-            return refreshed if evaluate else None
+        averaged = None
+        if evaluate and self.average is not None:
+            with self.average.applied():
+                averaged = self._evaluated()
+        live = self._refresh() if refresh_every is not None and epoch % refresh_every == 0 else None
+        if live is None and evaluate and (self.average is None or self.config.evaluation.live):
+            live = self._evaluated()
+        if not evaluate or self.average is None:
+            return live if evaluate else None, None
+        return averaged, live if self.config.evaluation.live else None
+
+    def _evaluated(self) -> Tensor:
+        """Scores [N, C] by the weights that the model has now."""
         with self._stage("evaluate"):
             if self.config.evaluation.mode == "history" and self.histories is not None:
                 return self.evaluator.from_history(self.histories)
@@ -296,6 +317,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "method": self.method.state_dict(),
+            **({} if self.average is None else {"average": self.average.state_dict()}),
             "progress": self.progress.state_dict(),
             "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None},
         }
@@ -310,10 +332,14 @@ class Trainer:
         check_weights(state.get("model"), self.model.state_dict())
         check_optimizer(state.get("optimizer"), self.optimizer, progress)
         self.method.check(state.get("method"), progress.step)
+        if self.average is not None:
+            self.average.check(state.get("average"), progress.step)
         check_generators(state.get("rng"), self.device)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.method.load_state_dict(state["method"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.progress = progress
         torch.set_rng_state(state["rng"]["cpu"])
         if self.device.type == "cuda" and state["rng"]["cuda"] is not None:  # of the run's device, whichever number it has by now
