@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import gas_cli
 from gas_cli.config.arguments import check_arguments
 from gas_cli.config.dataset import ClusterConfig, DatasetConfig, FolderConfig, GeneratedConfig
-from gas_cli.config.method import ClusterGCNConfig, FullBatchConfig, GASConfig, MethodConfig
+from gas_cli.config.method import ClusterGCNConfig, FullBatchConfig, GASConfig, MethodConfig, SamplingConfig
 from gas_cli.config.model import (
     APPNPConfig,
     ConvConfig,
@@ -59,7 +59,12 @@ DATASET_SCHEMAS: dict[str, type[DatasetConfig]] = {
     "folder": FolderConfig,
     "cluster": ClusterConfig,
 }
-METHOD_SCHEMAS: dict[str, type[MethodConfig]] = {"gas": GASConfig, "full_batch": FullBatchConfig, "cluster_gcn": ClusterGCNConfig}
+METHOD_SCHEMAS: dict[str, type[MethodConfig]] = {
+    "gas": GASConfig,
+    "full_batch": FullBatchConfig,
+    "cluster_gcn": ClusterGCNConfig,
+    "sampling": SamplingConfig,
+}
 SCHEMAS: dict[str, dict[str, Any]] = {"model": MODEL_SCHEMAS, "method": METHOD_SCHEMAS}
 OPEN_SETTINGS = ("model.conv_args.", "model.layer_args.")  # their keys are those of the chosen convolution
 MOST_BYTES, DEEPEST = 200_000, 20

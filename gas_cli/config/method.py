@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gas_cli.config.checks import require, require_name
+from gas_cli.config.checks import MAX_COUNT, require, require_name, require_whole
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.config.setting import as_typed, setting
 from gas_cli.errors import UserError
@@ -135,3 +135,45 @@ class ClusterGCNConfig(MethodConfig):
 
     implementation: ClassVar[Any] = "gas_cli.method.cluster_gcn:ClusterGCN"
     name: str = "cluster_gcn"
+
+
+@dataclass
+class SamplingConfig(MethodConfig):
+    """Mini-batches of training nodes, each with a sample of its neighbours."""
+
+    implementation: ClassVar[Any] = "gas_cli.method.sampling:Sampling"
+    has_parts: ClassVar[bool] = False
+    name: str = "sampling"
+    neighbours: Any = setting(
+        10,
+        "Neighbours drawn per node: one number for all layers, or a list with one number per layer, the hop next to the seeds first (that "
+        "is the last layer), as PyG's `num_neighbors`. -1: all.",
+    )
+    batch_size: int = setting(1024, "Training nodes (seeds) per step.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        counts = self.neighbours if isinstance(self.neighbours, list) else [self.neighbours]
+        valid = len(counts) > 0 and all(type(count) is int and (count == -1 or 1 <= count <= MAX_COUNT) for count in counts)
+        wanted = f"-1 (all) or a whole number from 1 to {MAX_COUNT}, or a list of such numbers, one per layer"
+        require(valid, "method.neighbours", as_typed(self.neighbours), wanted)
+        require_whole("method.batch_size", self.batch_size, 1, MAX_COUNT)
+
+    def check(self, config: Config) -> None:
+        super().check(config)
+        layers = config.model.num_layers
+        fits = not isinstance(self.neighbours, list) or len(self.neighbours) == layers
+        require(
+            fits, "method.neighbours", as_typed(self.neighbours), f"one number for all layers, or {layers} with model.num_layers={layers}"
+        )
+
+    def partitioner(self, config: PartitionerConfig) -> PartitionerConfig:
+        """Parts are for the exact evaluation only: ranges, which cost nothing to make; one where their number is not set."""
+        return replace(config, name="range", file="", num_parts=config.num_parts if isinstance(config.num_parts, int) else 1)
+
+    def check_parts(self, batch_parts: int, num_parts: int, source: str) -> None:
+        """No step has parts, and an evaluation takes those that there are."""
+
+    def fan_outs(self, num_layers: int) -> list[int]:
+        """Neighbours by layer, the first layer first."""
+        return self.neighbours[::-1] if isinstance(self.neighbours, list) else [self.neighbours] * num_layers

@@ -21,6 +21,7 @@ from gas_cli.config.root import Config
 from gas_cli.config.training import TrainerConfig
 from gas_cli.graph.graph import Split
 from gas_cli.model.model import Model
+from gas_cli.partition.groups import Units
 from gas_cli.prepared.problem import Problem
 from gas_cli.saved import check_keys
 from gas_cli.tables.histories import Histories
@@ -92,11 +93,12 @@ class Training:
     loop: TrainerConfig
     history: HistoryConfig
     layers: ModelConfig
+    seed: int = 0
 
     @classmethod
-    def of(cls, config: Config, problem: Problem, split: Split, model: Model, device: torch.device) -> Training:
-        """With the groups `trainer`, `history` and `model` of `config`."""
-        return cls(problem, split, model, device, config.trainer, config.history, config.model)
+    def of(cls, config: Config, problem: Problem, split: Split, model: Model, device: torch.device, seed: int | None = None) -> Training:
+        """With the groups `trainer`, `history` and `model` of `config`; `seed` is `config.seed` without another."""
+        return cls(problem, split, model, device, config.trainer, config.history, config.model, config.seed if seed is None else seed)
 
 
 class Method(ABC):
@@ -126,6 +128,12 @@ class Method(ABC):
         """What gives a batch that holds every edge of its targets, built on `device`, whatever else the link reads. Each serves one thread
         at a time."""
         return lambda batch: batch
+
+    @property
+    def units(self) -> Units:
+        """What the batches of an epoch are made of, by whose numbers the loader is asked for them: the parts that training visits."""
+        count = self.problem.train_parts
+        return Units(count, min(self.training.loop.parts_per_step, count))
 
     @property
     def has_loss_block(self) -> bool:

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
+
+
+class Units(NamedTuple):
+    """What the batches of an epoch are made of: parts, or training nodes.
+
+    total     how many there are
+    per_step  how many form a batch; the last one may have fewer
+    drawn     whether a batch is drawn anew in every epoch. Unit u then has the number e * total + u in epoch e: it says which batch of the
+              same units is meant, and no number comes again
+    """
+
+    total: int
+    per_step: int
+    drawn: bool = False
 
 
 def epoch_groups(num_parts: int, batch_parts: int, shuffle: bool, seed: int, epoch: int) -> list[list[int]]:

@@ -15,29 +15,31 @@ from gas_cli.batch.loader import Batches, BatchLoader
 from gas_cli.batch.side_stream import SideStream, arrived
 from gas_cli.config.training import TrainerConfig
 from gas_cli.measure.clock import Clock
-from gas_cli.partition.groups import epoch_groups
+from gas_cli.partition.groups import Units, epoch_groups
 
 KEPT_GROUPINGS = 64
 """Where shuffling can make only this many different batches, they are soon seen again and their blocks are kept."""
 
 
 class EpochBatches:
-    """Which of the first `num_parts` parts form a batch is a function of (seed, epoch); the wait for the builder is the phase `batch`."""
+    """Which of the `units` form a batch is a function of (seed, epoch); the wait for the builder is the phase `batch`."""
 
-    def __init__(self, config: TrainerConfig, loader: BatchLoader, num_parts: int, seed: int, device: torch.device, clock: Clock) -> None:
+    def __init__(self, config: TrainerConfig, loader: BatchLoader, units: Units, seed: int, device: torch.device, clock: Clock) -> None:
         self.config, self.loader, self.seed, self.device, self.clock = config, loader, seed, device, clock
-        self.num_parts, self.batch_parts = num_parts, min(config.parts_per_step, num_parts)
+        self.units = units
         self.side = SideStream(device) if device.type == "cuda" else None
         self._ahead: _Started | None = None
 
     def groups(self, epoch: int) -> list[list[int]]:
-        """The parts of each batch of an epoch, cut short after `max_steps`."""
+        """The units of each batch of an epoch, cut short after `max_steps`."""
         groups = self.all_groups(epoch)
         return groups[: self.config.max_steps]
 
     def all_groups(self, epoch: int) -> list[list[int]]:
-        """The same with every part in one batch."""
-        return epoch_groups(self.num_parts, self.batch_parts, self.config.shuffle, self.seed, epoch)
+        """The same with every unit in one batch."""
+        total, per_step, drawn = self.units
+        groups = epoch_groups(total, per_step, self.config.shuffle, self.seed, epoch)
+        return [[epoch * total + unit for unit in group] for group in groups] if drawn else groups
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Batch, Batch | None]]:
         """Each batch of an epoch from number `first` on with its successor (None for the last), which may still be on its way: only the
@@ -77,7 +79,8 @@ class EpochBatches:
         return self._started(groups).source
 
     def _started(self, groups: list[list[int]]) -> _Started:
-        repeats = not self.config.shuffle or math.comb(self.num_parts, self.batch_parts) <= KEPT_GROUPINGS
+        total, per_step, drawn = self.units
+        repeats = not drawn and (not self.config.shuffle or math.comb(total, per_step) <= KEPT_GROUPINGS)
         return _Started(self.loader, groups, self.loader.batches(groups, keep=repeats))
 
     def _next(self, source: Batches) -> Batch | None:

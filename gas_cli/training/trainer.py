@@ -70,14 +70,14 @@ class Trainer:
         self._recorded: Callable[[], dict[str, Any]] = dict
         self.model = model.to(device)
         with self.memory.stage("setup"):
-            self.method = make_method(config.method, Training.of(config, problem, split, model, device))
+            self.method = make_method(config.method, Training.of(config, problem, split, model, device, seed))
             sums = self._feature_sums()
             self.graph_device = graph_device(config.trainer.graph_on, problem, sums, device)
             ahead = config.trainer.prefetch
             self.loader = make_loader(problem, split, model.num_layers, sums, model.reading, ahead, device, self.graph_device)
         self.link = self.method.link(self.clock.phase)
-        self.epochs = EpochBatches(config.trainer, self.method.loader(self.loader), problem.train_parts, seed, device, self.clock)
-        groups = problem.evaluation_groups(self.epochs.batch_parts)
+        self.epochs = EpochBatches(config.trainer, self.method.loader(self.loader), self.method.units, seed, device, self.clock)
+        groups = problem.evaluation_groups(min(config.trainer.parts_per_step, problem.train_parts))
         self.evaluator = Evaluator(
             model, problem.graph, self.loader, groups, device, config.precision, self.stop.check, config.evaluation.select
         )

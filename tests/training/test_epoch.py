@@ -11,6 +11,7 @@ from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.model import GCNConfig
 from gas_cli.config.training import TrainerConfig
 from gas_cli.measure.clock import Clock
+from gas_cli.partition.groups import Units
 from gas_cli.training.epoch import EpochBatches
 from tests.builders import make_graph, make_problem, random_adjacency
 
@@ -18,7 +19,7 @@ from tests.builders import make_graph, make_problem, random_adjacency
 def epoch_batches(prefetch: int, epochs: int = 3, **settings) -> EpochBatches:
     problem = make_problem(make_graph(random_adjacency(60, 4, 0)), 12, GCNConfig())
     loader = BatchLoader(BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2), prefetch)
-    return EpochBatches(TrainerConfig(epochs=epochs, batch_parts=5, **settings), loader, 12, 0, torch.device("cpu"), Clock())
+    return EpochBatches(TrainerConfig(epochs=epochs, batch_parts=5, **settings), loader, Units(12, 5), 0, torch.device("cpu"), Clock())
 
 
 def builders() -> int:
