@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scripts import ablation, precision, stability, table1
+from scripts import ablation, methods, precision, stability, table1
 
 
 def test_table1_pairs_seeds_and_leaves_out_what_is_not_finished() -> None:
@@ -84,3 +85,37 @@ def test_stability_reads_the_runs_of_table_1_and_changes_one_thing() -> None:
     for variant, change in zip(stability.VARIANTS[2:], ("trainer.loss_weighting=full_batch", "trainer.batch_parts=12"), strict=True):
         changed = stability.trial("appnp", "citeseer", variant, 3)
         assert changed.name != published.name and changed.settings == (*published.settings, change)
+
+
+def test_methods_reads_both_kinds_of_weights_of_a_run(tmp_path: Path) -> None:
+    accuracies = [(0.2, 0.1, 0.3), (0.5, 0.4, 0.6), (0.4, 0.8, 0.7), (0.6, 0.9, 0.9)]  # validation, test, test by the averaged weights
+    lines = [
+        {
+            "val": val, "test": averaged, "live": {"val": val, "test": live},
+            "seconds": {"compute": 0.25, "pull": 0.25, "evaluate": 7.0}, "monitor": {"gradient": {"total": 0.2}},
+        }
+        for val, live, averaged in accuracies
+    ]  # fmt: skip
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    figures = methods.figures(tmp_path)
+    assert (figures["epochs"], figures["seconds"], figures["bias"]) == (4, 0.5, pytest.approx(0.2))
+    assert figures["live"]["climb"] == [(1, 0.2), (2, 0.5), (4, 0.6)]
+    assert (figures["live"]["best"], figures["live"]["mean"]) == pytest.approx((90.0, 85.0))
+    assert (figures["averaged"]["best"], figures["averaged"]["mean"]) == pytest.approx((90.0, 80.0))
+
+
+def test_methods_compares_with_full_batch_of_the_same_seed() -> None:
+    def run(variant: str, seed: int, mean: float, climb: list[tuple[int, float]]) -> tuple[methods.Run, dict[str, Any]]:
+        curve = {"best": mean, "mean": mean, "swing": 1.0, "climb": climb}
+        return methods.Run("cora-gcn", 1.0, variant, seed), {"live": curve, "averaged": curve, "seconds": 1.0, "bias": None}
+
+    figures = dict([run(methods.FULL, 0, 80.0, [(1, 0.5), (9, 0.8)]), run("GAS", 0, 78.0, [(1, 0.5), (7, 0.795)]), run("GAS", 1, 60.0, [])])
+    row = methods.describe("cora-gcn", 1.0, "GAS", "live", figures)
+    assert row is not None
+    assert (row["to full batch"], row["epochs to full batch"], row["runs"]) == ("-2.00 ± 0.00", "7", 2)
+    assert methods.describe("cora-gcn", 0.1, "GAS", "live", figures) is None
+
+
+def test_every_run_of_methods_has_a_name_and_settings_of_its_own() -> None:
+    runs = [methods.Run(cell, rate, variant, 0) for cell in methods.CHOOSING for rate in (1.0, 0.25) for variant in methods.VARIANTS]
+    assert len({run.trial.name for run in runs}) == len({run.trial.settings for run in runs}) == len(runs)
