@@ -37,6 +37,7 @@ CASES = [
     ["appnp", "model.normalization=null", "model.num_layers=2"],
     ["gcnii", "model.num_layers=3", "model.alpha=0.2"],
     ["gcnii", "model.num_layers=3", "model.shared_weights=false", "model.batch_norm=true", "model.residual=true"],
+    ["gcn", "model.batch_norm=true", "trainer.average=2"],
 ]
 
 

@@ -34,7 +34,15 @@ def test_it_continues_in_place(stopped: Command) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["trainer.epochs=20", "trainer.patience=3", "evaluation.every=2", "logger=tensorboard", "device=cpu", "history.pipeline=false"],
+    [
+        "trainer.epochs=20",
+        "trainer.patience=3",
+        "evaluation.every=2",
+        "evaluation.live=true",
+        "logger=tensorboard",
+        "device=cpu",
+        "history.pipeline=false",
+    ],
 )
 def test_what_does_not_change_the_run_can_be_changed(change: str, stopped: Command) -> None:
     assert stopped("resume=here", change) == 0
@@ -53,6 +61,7 @@ def test_what_does_not_change_the_run_can_be_changed(change: str, stopped: Comma
         ("seed=1", "neither of the two runs"),
         ("runs=3", "holds a single run"),
         ("trainer.batch_parts=1", "neither of the two runs"),
+        ("trainer.average=2", "neither of the two runs"),
         ("trainer.epochs=abc", "a whole number"),
         ("model=gcnii", "group of settings"),
         ("foo=1", "foo is not a setting"),

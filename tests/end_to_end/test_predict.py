@@ -57,6 +57,21 @@ def test_exact_predictions_score_what_the_run_reported(name: str, runs: Path, tm
     assert accuracies(probabilities(run, tmp_path, checkpoint="last"), graph) == {mask: last[mask] for mask in ("train", "val", "test")}
 
 
+@pytest.mark.parametrize("method", ["gas", "full_batch", "cluster_gcn"])
+def test_predictions_of_a_run_with_averaged_weights_score_what_it_reported(method: str, tmp_path: Path, gas_predict: Command) -> None:
+    """By best.pt and by last.pt; the live weights in the same files would score otherwise. Histories are theirs, so they are refused."""
+    run = tmp_path / "run"
+    settings = ("trainer.average=2", "evaluation.live=true", "model.batch_norm=true", "optimizer.lr=0.1", "trainer.epochs=6")
+    reported = train(run, f"method={method}", *settings)
+    assert reported["average"] == 2.0 and lines(run)[-1]["live"]["train"] != lines(run)[-1]["train"]
+    for checkpoint, expected in (("best", reported), ("last", lines(run)[-1])):
+        found = accuracies(probabilities(run, tmp_path, checkpoint=checkpoint), graph_of(run))
+        assert found == {mask: expected[mask] for mask in ("train", "val", "test")}
+    if method == "gas":
+        message = "mode=history is not valid: expected exact with trainer.average=2"
+        assert_refused(gas_predict("run=run", "mode=history"), message, program="gas-predict")
+
+
 @pytest.mark.parametrize("method", ["gas", "full_batch"])
 def test_the_order_of_the_nodes_within_parts_changes_no_prediction(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(tmp_path / "breadth first", f"method={method}")
