@@ -91,10 +91,10 @@ def test_methods_reads_both_kinds_of_weights_of_a_run(tmp_path: Path) -> None:
     accuracies = [(0.2, 0.1, 0.3), (0.5, 0.4, 0.6), (0.4, 0.8, 0.7), (0.6, 0.9, 0.9)]  # validation, test, test by the averaged weights
     lines = [
         {
-            "val": val, "test": averaged, "live": {"val": val, "test": live},
+            "epoch": epoch, "val": val, "test": averaged, "live": {"val": val, "test": live},
             "seconds": {"compute": 0.25, "pull": 0.25, "evaluate": 7.0}, "monitor": {"gradient": {"total": 0.2}},
         }
-        for val, live, averaged in accuracies
+        for epoch, (val, live, averaged) in enumerate(accuracies, start=1)
     ]  # fmt: skip
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     figures = methods.figures(tmp_path)
