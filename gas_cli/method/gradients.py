@@ -13,12 +13,13 @@ epoch is exact after 2L epochs. Features are never stale, so layer 0 needs no hi
 
 The trust ρ_l in [0, 1] is 1, another constant, or measured: the factor by which the old rows predict the new ones best,
 
-    ρ_l = ⟨Ḡ_B, g⟩ / ⟨Ḡ_B, Ḡ_B⟩,   both products as running means over the steps.
+    ρ_l = ⟨Ḡ_B, g⟩ / ⟨Ḡ_B, Ḡ_B⟩,   both products as running means over the steps before.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +29,7 @@ from torch import Tensor
 from gas_cli.batch.batch import Batch, Readers, Rows
 from gas_cli.config.method import MEASURED, GASConfig
 from gas_cli.errors import UserError
-from gas_cli.method.method import Through, Training, itself
+from gas_cli.method.method import Through, Training
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.feedback import Feedback
 from gas_cli.saved import check_tensor
@@ -51,14 +52,10 @@ class Trust:
     def __init__(self, constant: float | None, moments: Tensor) -> None:
         self.constant, self.moments = constant, moments
 
-    def copy(self) -> Trust:
-        """Another one that goes its own way from here."""
-        return Trust(self.constant, self.moments.clone())
-
-    def note(self, layer: int, old: Tensor, new: Tensor) -> None:
-        """What a history said and what was found, both [B, C]."""
-        found = torch.stack([(old * new).sum(), old.square().sum()])  # torch.dot rounds by where in memory its arguments begin
-        self.moments[:, layer - 1].lerp_(found, 1 - DECAY)
+    def note(self, found: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Both products of each layer in one step."""
+        agreement, size = zip(*found, strict=True)
+        self.moments.lerp_(torch.stack([*agreement, *size]).view_as(self.moments), 1 - DECAY)
 
     def values(self) -> Tensor:
         """ρ float32 [L-1]."""
@@ -109,14 +106,17 @@ class GradientLink:
 
     def __init__(self, histories: GradientHistories, through: Through) -> None:
         self.tables: Histories = histories.tables.map(through)
-        self.trust = histories.trust if through is itself else histories.trust.copy()
+        self.trust = histories.trust
         self._batch: Batch
         self._readers: Readers
+        self._factors: tuple[Tensor, ...] | None
         self._coming: dict[int, Pending] = {}
+        self._found: dict[int, tuple[Tensor, Tensor]] = {}
 
     def begin(self, batch: Batch) -> None:
         assert batch.readers is not None, "the method's loader gives batches their readers"
-        self._batch, self._readers, self._coming = batch, batch.readers, {}
+        self._batch, self._readers, self._coming, self._found = batch, batch.readers, {}, {}
+        self._factors = None if self.trust.constant == 1 else self.trust.values().unbind()
 
     def onto(self, layer: int, rows: Rows) -> Rows:
         """The inputs of a layer, whose backward pass hears of the readers."""
@@ -131,7 +131,8 @@ class GradientLink:
         table, where = self.tables[layer], self._batch.ranges
         gradient = gradient.detach().float()
         if self.trust.constant is None:
-            self.trust.note(layer, table.read(where).wait(), gradient)
+            old = table.read(where).wait()
+            self._found[layer] = (old * gradient).sum(), old.square().sum()  # torch.dot rounds by where in memory its arguments begin
         table.write(where, gradient)
 
     def pull(self, layer: int) -> tuple[CSR, Tensor]:
@@ -139,12 +140,14 @@ class GradientLink:
         rows, weights = self._coming.pop(layer).wait(), self._readers.weights
         if layer > 1:
             self._ask(layer - 1)
-        if self.trust.constant != 1:
-            weights = weights.with_values(weights.value * self.trust.values()[layer - 1])
+        if self._factors is not None:
+            weights = weights.with_values(weights.value * self._factors[layer - 1])
         return weights, rows
 
     def end(self, step: int) -> None:
         self.tables.ages.mark(self._batch.parts, step)
+        if self._found:
+            self.trust.note([self._found[layer] for layer in self.tables.layers])
         del self._batch, self._readers
 
     def flush(self) -> None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gas_cli.batch.builder import BatchBuilder
+from gas_cli.batch.side_stream import arrived
 from gas_cli.config.compose import compose_config, load_config
 from gas_cli.config.method import MEASURED, GASConfig
 from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
@@ -82,7 +83,7 @@ def epochs(trainer: Trainer, noise: Callable[[int], Noise] = lambda step: Noise.
     while True:
         groups = trainer.epochs.all_groups(1)
         total = [torch.zeros_like(weight) for weight in weights]
-        for batch in loader.batches(groups, keep=False):
+        for batch in (arrived(batch.to(trainer.device)) for batch in loader.batches(groups, keep=False)):
             trainer.link.begin(batch, None)
             with torch.set_grad_enabled(trainer.method.learns_from(batch)):
                 scores = forward(trainer.model, batch, trainer.link, noise(step))
@@ -212,8 +213,7 @@ def test_measured_trust_is_the_best_factor(tmp_path: Path) -> None:
     trust = Trust(None, torch.zeros(2, 2))
     new = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
     for _ in range(5):
-        trust.note(1, 2 * new, new)
-        trust.note(2, -new, new)
+        trust.note([((old * new).sum(), old.square().sum()) for old in (2 * new, -new)])
     torch.testing.assert_close(trust.values(), torch.tensor([0.5, 0.0]))
 
 
@@ -323,3 +323,14 @@ def test_the_monitor_finds_no_bias_where_there_is_none_and_changes_nothing(tmp_p
 def test_the_summary_has_the_memory_of_both_halves(tmp_path: Path) -> None:
     data = run(config_of("method.gradients=history"), tmp_path)["memory"]["data"]
     assert data["gradients"] == 240 * (8 + 6) * 4 and data["histories"] == 240 * (8 + 8) * 4
+
+
+@pytest.mark.gpu
+@EACH
+@pytest.mark.parametrize("placement", ["device", "pinned"])
+@pytest.mark.parametrize("directed", [False, True], ids=["undirected", "directed"])
+def test_a_gpu_finds_the_same(tmp_path: Path, model: ModelConfig, placement: str, directed: bool) -> None:
+    graph = graph_of(directed)
+    expected = nth(epochs(trainer_of(tmp_path, graph, model, trust=MEASURED)), 4)
+    found = nth(epochs(trainer_of(tmp_path, graph, model, trust=MEASURED, device="cuda", history__placement=placement)), 4)
+    assert error([one.cpu() for one in found], expected) < 10 * EXACT
