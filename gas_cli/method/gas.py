@@ -12,11 +12,14 @@ gradient. Layer 0 reads features, which are never stale.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from gas_cli.batch.batch import Batch, Rows
 from gas_cli.config.method import MethodConfig
-from gas_cli.method.method import Link, Method, Phase, Training, untimed
+from gas_cli.errors import UserError
+from gas_cli.method.method import Alone, Link, Method, Phase, Training, untimed
 from gas_cli.tables.histories import Histories, make_histories
 from gas_cli.tables.table import Pending
 
@@ -26,11 +29,32 @@ class GAS(Method):
 
     def __init__(self, config: MethodConfig, training: Training) -> None:
         super().__init__(config, training)
-        self.histories = make_histories(self.model.widths[1:], self.problem.seen_ptr, training.history, self.device)
+        if self.reads_histories:
+            self.histories = make_histories(self.model.widths[1:], self.problem.seen_ptr, training.history, self.device)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every step has all parts, and so no halo."""
+        return self.problem.train_parts <= self.training.loop.parts_per_step
+
+    @property
+    def reads_histories(self) -> bool:
+        """Whether anything does: a step with a halo, an evaluation, the monitor, or a method made of this one, which may read any row."""
+        evaluation = self.training.evaluation
+        return not self.whole or evaluation.mode == "history" or evaluation.monitor is not None or type(self) is not GAS
 
     def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
-        assert histories is not None, "this method has some"
-        return GASLink(histories, phase)
+        return Alone() if histories is None else GASLink(histories, phase)
+
+    def check(self, saved: Any, step: int | None = None) -> None:
+        if isinstance(saved, dict) and self.whole and "histories" not in saved and self.histories is not None:
+            raise UserError(
+                "the checkpoint has no histories: each training step held the whole graph, and nothing read them. "
+                "Predict with mode=exact; continue the run with evaluation.monitor=null."
+            )
+        if isinstance(saved, dict) and self.histories is None:  # earlier versions kept some
+            saved = {key: value for key, value in saved.items() if key != "histories"}
+        super().check(saved, step)
 
 
 class GASLink(Link):

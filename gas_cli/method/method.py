@@ -18,7 +18,7 @@ from gas_cli.config.history import HistoryConfig
 from gas_cli.config.method import MethodConfig
 from gas_cli.config.model import ModelConfig
 from gas_cli.config.root import Config
-from gas_cli.config.training import TrainerConfig
+from gas_cli.config.training import EvaluationConfig, TrainerConfig
 from gas_cli.graph.graph import Split
 from gas_cli.model.model import Model
 from gas_cli.prepared.problem import Problem
@@ -82,11 +82,12 @@ class Training:
     loop: TrainerConfig
     history: HistoryConfig
     layers: ModelConfig
+    evaluation: EvaluationConfig
 
     @classmethod
     def of(cls, config: Config, problem: Problem, split: Split, model: Model, device: torch.device) -> Training:
-        """With the groups `trainer`, `history` and `model` of `config`."""
-        return cls(problem, split, model, device, config.trainer, config.history, config.model)
+        """With the groups `trainer`, `history`, `model` and `evaluation` of `config`."""
+        return cls(problem, split, model, device, config.trainer, config.history, config.model, config.evaluation)
 
 
 class Method(ABC):
