@@ -14,7 +14,7 @@ import torch
 from gas_cli.config.checks import require_between
 from gas_cli.config.method import GASConfig
 from gas_cli.method.gas import GAS, GASLink
-from gas_cli.method.method import Phase, untimed
+from gas_cli.method.method import Phase, Through, itself, untimed
 from gas_cli.tables.histories import Histories
 from torch import Tensor
 
@@ -34,9 +34,8 @@ class AveragedConfig(GASConfig):
 class Averaged(GAS):
     """Tables, batches and checkpoints are those of GAS."""
 
-    def link(self, histories: Histories | None, phase: Phase = untimed) -> GASLink:
-        assert histories is not None
-        return AveragedLink(histories, phase, self.config.rate)
+    def link(self, phase: Phase = untimed, through: Through = itself) -> GASLink:
+        return AveragedLink(self.histories.map(through), phase, self.config.rate)
 
 
 class AveragedLink(GASLink):

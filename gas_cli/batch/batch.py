@@ -14,6 +14,7 @@ from torch import Tensor
 from gas_cli.graph.graph import Features
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.csr_tensors import row_ids
+from gas_cli.ops.feedback import Feedback
 
 
 @dataclass(frozen=True)
@@ -89,15 +90,29 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Readers:
+    """The nodes outside of a batch that receive messages of its targets.
+
+    positions   int64 [R], in the permuted graph, ascending
+    weights     CSR [B, R]: of the message from each target to each reader
+    """
+
+    positions: Tensor
+    weights: CSR
+
+
+@dataclass(frozen=True)
 class Rows:
     """The inputs of one layer: `target` [B, C] and `halo` [H, C], either both dense or (raw features only) both CSR.
 
-    `known` [B, C] is a constant that `propagate` adds to the sum of the messages: what is known of it without them.
+    `known` [B, C] is a constant that `propagate` adds to the sum of the messages: what is known of it without them. With `feedback`, the
+    gradient by `target` also has what the sums of nodes outside of the batch give to it; only `propagate` knows how.
     """
 
     target: Features
     halo: Features
     known: Tensor | None = None
+    feedback: Feedback | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +142,7 @@ class Batch:
                 first block has no messages, and features that nobody reads have no rows
     y           labels of the last block's targets
     train_rows  int64 [num_train] those of them that train, ascending
+    readers     who reads the targets from outside of the batch, where a method asks for them
     ready       where another stream than the computing one makes the tensors: its mark that they are made
     """
 
@@ -136,6 +152,7 @@ class Batch:
     x: Rows
     y: Tensor
     train_rows: Tensor
+    readers: Readers | None = None
     ready: Any = None
 
     @property
@@ -147,7 +164,13 @@ class Batch:
     def nbytes(self) -> int:
         """Bytes of the blocks and of the features, which count nothing where they are a view of the graph's."""
         features = sum(_own_bytes(x) for x in (self.x.target, self.x.halo, self.x.known) if x is not None)
-        return features + sum({id(block): block.nbytes for block in self.blocks}.values())
+        return features + sum({id(block): block.nbytes for block in self.blocks}.values()) + self.readers_nbytes
+
+    @property
+    def readers_nbytes(self) -> int:
+        """Bytes of the readers' weights, which count nothing where they are a block's."""
+        shared = self.readers is None or any(self.readers.weights is block.outer for block in self.blocks)
+        return 0 if self.readers is None or shared else self.readers.weights.nbytes
 
     def last_block(self, block: Block) -> Batch:
         """The batch with another block in its last layer."""
@@ -178,7 +201,7 @@ def _map(value: T, change: Callable[[Any], Any], done: dict[int, Any] | None = N
     elif isinstance(value, tuple):
         items = tuple(_map(item, change, done) for item in value)
         result = value if all(map(operator.is_, items, value)) else items
-    elif isinstance(value, Batch | Block | Rows):
+    elif isinstance(value, Batch | Block | Readers | Rows):
         parts = {item.name: _map(getattr(value, item.name), change, done) for item in fields(value)}
         result = value if all(part is getattr(value, name) for name, part in parts.items()) else type(value)(**parts)
     done[id(value)] = result
@@ -198,7 +221,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield found
         elif isinstance(found, tuple):
             waiting += found
-        elif isinstance(found, Batch | Block | CSR | Rows):
+        elif isinstance(found, Batch | Block | CSR | Readers | Rows):
             waiting += vars(found).values()  # fields, and what was computed from them and kept
 
 

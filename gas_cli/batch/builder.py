@@ -56,6 +56,10 @@ class BatchBuilder(Builder):
     def num_parts(self) -> int:
         return len(self._part_ptr) - 1
 
+    @property
+    def device(self) -> torch.device:
+        return self.data.adj.device
+
     def build(self, parts: list[int], inputs: bool = True) -> Batch:
         """The batch of these parts (any order; it is sorted, so that ranges and columns ascend); without `inputs` it has no features."""
         parts = sorted(parts)

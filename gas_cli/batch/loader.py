@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
 
+import torch
+
 from gas_cli.batch.batch import Batch
 
 CACHE_BYTES = 1 << 30
@@ -31,6 +33,11 @@ class Builder(Protocol):
 
     @property
     def num_parts(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where its batches come to be."""
+        return torch.device("cpu")
 
     def build(self, parts: list[int], inputs: bool = True) -> Batch: ...
 
@@ -88,7 +95,8 @@ class DerivedLoader(BatchLoader):
     def _make(self, group: list[int], keep: bool, inputs: bool) -> tuple[Batch, int]:
         whole = self.whole.get(group, keep, inputs)
         batch = self.prepare(whole)
-        return batch, sum(one.nbytes for one, other in zip(batch.blocks, whole.blocks, strict=True) if one is not other)
+        blocks = sum(one.nbytes for one, other in zip(batch.blocks, whole.blocks, strict=True) if one is not other)
+        return batch, blocks + batch.readers_nbytes
 
 
 class _Ahead:

@@ -34,6 +34,10 @@ class SideBuilder(Builder):
     def num_parts(self) -> int:
         return self.builder.num_parts
 
+    @property
+    def device(self) -> torch.device:
+        return self.builder.device
+
     def build(self, parts: list[int], inputs: bool = True) -> Batch:
         return self.side.make(lambda: self.builder.build(parts, inputs))
 

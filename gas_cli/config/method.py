@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gas_cli.config.checks import require, require_name
 from gas_cli.config.partitioner import PartitionerConfig
-from gas_cli.config.setting import setting
+from gas_cli.config.setting import as_typed, setting
 from gas_cli.errors import UserError
 
 if TYPE_CHECKING:
     from gas_cli.config.root import Config
+    from gas_cli.config.training import TrainerConfig
+
+log = logging.getLogger(__name__)
+
+CUT, HISTORY = GRADIENTS = ("cut", "history")
+MEASURED = "measured"
+ONE_SCALE = (
+    "Using trainer.loss_weighting=full_batch: histories of gradients need one scale in all batches, and batch_mean weighs a node by how "
+    "many of its batch train."
+)
 
 
 @dataclass
@@ -27,6 +38,10 @@ class MethodConfig:
 
     def __post_init__(self) -> None:
         require_name("method.name", self.name)
+
+    def settled(self, config: TrainerConfig) -> TrainerConfig:
+        """The loop's settings with those that the method decides."""
+        return config
 
     def check(self, config: Config) -> None:
         """Raise UserError where another group contradicts the method."""
@@ -57,6 +72,40 @@ class GASConfig(MethodConfig):
 
     implementation: ClassVar[Any] = "gas_cli.method.gas:GAS"
     name: str = "gas"
+    gradients: str = setting(
+        CUT,
+        "What the backward pass knows of nodes outside the batch. `cut`: nothing, as published; `history`: the gradients that they had "
+        "when they were last computed ([details](methods.md#gradient-histories)).",
+        GRADIENTS,
+    )
+    trust: Any = setting(
+        1,
+        "Factor from 0 to 1 on these gradients; `measured`: by layer, how well old ones predict new ones.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.gradients in GRADIENTS, "method.gradients", self.gradients, "one of " + ", ".join(GRADIENTS))
+        if self.trust != MEASURED:
+            number = type(self.trust) in (int, float) and 0 <= self.trust <= 1
+            require(number, "method.trust", as_typed(self.trust), f"{MEASURED} or a number from 0 to 1")
+        default = self.gradients == HISTORY or self.trust == 1
+        require(default, "method.trust", self.trust, "1 with method.gradients=cut, which keeps no gradients to trust in")
+
+    def settled(self, config: TrainerConfig) -> TrainerConfig:
+        if self.gradients == CUT or config.loss_weighting == "full_batch":
+            return config
+        log.info("%s", ONE_SCALE)
+        return replace(config, loss_weighting="full_batch")
+
+    def check(self, config: Config) -> None:
+        super().check(config)
+        if self.gradients == CUT:
+            return
+        valid, dropped = "0 with method.gradients=history", config.trainer.edge_dropout
+        require(dropped == 0, "trainer.edge_dropout", dropped, f"{valid}: the gradient that a node sends back is of edges with other masks")
+        weight = config.trainer.lipschitz.weight
+        require(weight == 0, "trainer.lipschitz.weight", weight, f"{valid}: a penalised layer runs twice, and histories hold one gradient")
 
     def require_histories(self, key: str, value: str, instead: str) -> None:
         """There are some."""

@@ -58,6 +58,7 @@ class Config:
         require(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
         require(self.precision in PRECISIONS, "precision", self.precision, "one of " + ", ".join(PRECISIONS))
         require(self.logger in (None, *LOGGERS), "logger", self.logger, "null or " + ", ".join(LOGGERS))
+        self.trainer = self.method.settled(self.trainer)
         self.method.check(self)
         require(
             self.trainer.lipschitz.weight == 0 or self.model.num_layers > 2,

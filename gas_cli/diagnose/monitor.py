@@ -7,7 +7,7 @@ dropout noise of that step besides its age. See docs/error-monitor.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from gas_cli.diagnose.bound import Bound, exceeded, history_shares
 from gas_cli.diagnose.distribution import Groups, by_age, by_decile, summarize, summarize_low
 from gas_cli.diagnose.gradient import add, bias, full_gradient, parameters
 from gas_cli.diagnose.probe import Step, probe
-from gas_cli.method.method import Link
+from gas_cli.method.method import Method
 from gas_cli.passes.evaluator import Evaluator
 from gas_cli.passes.loss import Loss
 from gas_cli.tables.histories import Histories, make_histories
@@ -48,8 +48,10 @@ class Monitor:
     few epochs: an exact pass forward and backward, and a pass over the batches. Of an inductive graph it measures what training sees.
     """
 
-    def __init__(self, evaluator: Evaluator, histories: Histories, make_link: Callable[[Histories], Link], loss: Loss) -> None:
-        self.evaluator, self.histories, self.make_link, self.model = evaluator, histories, make_link, evaluator.model
+    def __init__(self, evaluator: Evaluator, method: Method, loss: Loss) -> None:
+        assert method.histories is not None, "it measures their errors"
+        self.evaluator, self.histories, self.method, self.model = evaluator, method.histories, method, evaluator.model
+        histories = self.histories
         self.num_nodes, self.device = histories.num_nodes, evaluator.device
         self.loss = replace(loss, weighting="full_batch")  # the bias of histories alone, not that of the weighting
         num_parts = histories.part_ptr.numel() - 1
@@ -95,8 +97,9 @@ class Monitor:
         weights, bound = list(parameters(self.model).values()), Bound(self.model)
         total = [torch.zeros_like(weight) for weight in weights]
         figures: list[tuple[float, float, float]] = []
-        for batch in self.evaluator.batches_of(groups):
-            step = probe(self.model, batch, self.histories, self.make_link, self.loss, weights)
+        complete = self.method.completion(self.device)
+        for batch in map(complete, self.evaluator.batches_of(groups)):
+            step = probe(self.model, batch, self.method, self.loss, len(groups), weights)
             add(total, step.gradient)
             self._compare(batch, step, exact, scores, layers)
             if bound.known:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +10,11 @@ from torch import Tensor, nn
 
 from gas_cli.batch.batch import Batch
 from gas_cli.diagnose.gradient import gradients
-from gas_cli.method.method import Link
+from gas_cli.method.method import Method
 from gas_cli.model.model import Model
 from gas_cli.ops.dropout import Noise
 from gas_cli.passes.drivers import forward
 from gas_cli.passes.loss import Loss
-from gas_cli.tables.histories import Histories
 from gas_cli.tables.table import Pending, Table, Where
 
 
@@ -52,22 +50,22 @@ class _Kept(Table):
         return self.table.state()
 
 
-def probe(
-    model: Model, batch: Batch, histories: Histories, make_link: Callable[[Histories], Link], loss: Loss, weights: list[nn.Parameter]
-) -> Step:
-    """Forward and backward on the histories as they are, in the mode that the model is in, without dropout by node."""
-    kept: list[_Kept] = []
+def probe(model: Model, batch: Batch, method: Method, loss: Loss, num_batches: int, weights: list[nn.Parameter]) -> Step:
+    """Forward and backward on the tables of `method`, which keeps histories, as they are, in the mode that the model is in, without dropout
+    by node. `loss` and `num_batches` are those of training: histories of gradients have that scale; the outcome's is 1 / `num_batches`."""
+    kept: dict[Table, _Kept] = {}
 
     def keep(table: Table) -> Table:
-        kept.append(_Kept(table))
-        return kept[-1]
+        kept[table] = _Kept(table)
+        return kept[table]
 
-    link = make_link(histories.map(keep))
+    assert method.histories is not None
+    link, learns = method.link(through=keep), method.learns_from(batch)
     link.begin(batch, None)
-    with torch.set_grad_enabled(batch.num_train > 0):
+    with torch.set_grad_enabled(learns):
         scores = forward(model, batch, link, Noise.off())
-        if batch.num_train > 0:
-            gradient = gradients(loss(scores, batch, 1), list(weights))
+        if learns:
+            gradient = [each / num_batches for each in gradients(loss(scores, batch, num_batches), list(weights))]
         else:
             gradient = [torch.zeros_like(weight) for weight in weights]
-    return Step([*(table.written for table in kept), scores.detach().float()], gradient)
+    return Step([*(kept[table].written for table in method.histories), scores.detach().float()], gradient)

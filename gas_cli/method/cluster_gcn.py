@@ -5,8 +5,7 @@ from __future__ import annotations
 from gas_cli.batch.cluster_builder import ClusterBuilder
 from gas_cli.batch.loader import BatchLoader
 from gas_cli.batch.make import host_loader
-from gas_cli.method.method import Alone, Link, Method, Phase, untimed
-from gas_cli.tables.histories import Histories
+from gas_cli.method.method import Alone, Link, Method, Phase, Through, itself, untimed
 
 
 class ClusterGCN(Method):
@@ -19,5 +18,5 @@ class ClusterGCN(Method):
         builder = ClusterBuilder(problem.graph, model.normalization, model.self_loops, problem.partition, self.split, layers)
         return host_loader(builder, self.training.loop.prefetch, self.device)
 
-    def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
+    def link(self, phase: Phase = untimed, through: Through = itself) -> Link:
         return Alone()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from gas_cli.method.method import Alone, Link, Method, Phase, untimed
-from gas_cli.tables.histories import Histories
+from gas_cli.method.method import Alone, Link, Method, Phase, Through, itself, untimed
 
 
 class FullBatch(Method):
     """One part that is the graph: there is no halo."""
 
-    def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
+    def link(self, phase: Phase = untimed, through: Through = itself) -> Link:
         return Alone()

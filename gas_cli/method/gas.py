@@ -7,19 +7,26 @@ the last step that computed it, its history h̄:
     h̄_v^l ← h_v^l                                                                 v ∈ B
 
 So no edge is dropped, and a step costs what its parts and their neighbours cost, whatever the size of the graph. Histories take no
-gradient. Layer 0 reads features, which are never stale.
+gradient, so that the backward pass is cut at the halo, or hears of it by histories of its own (`gas_cli.method.gradients`). Layer 0 reads
+features, which are never stale.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gas_cli.batch.batch import Batch, Rows
-from gas_cli.config.method import MethodConfig
+from gas_cli.batch.loader import BatchLoader, DerivedLoader
+from gas_cli.batch.readers import with_readers
+from gas_cli.config.method import HISTORY, GASConfig, MethodConfig
 from gas_cli.errors import UserError
-from gas_cli.method.method import Alone, Link, Method, Phase, Training, untimed
+from gas_cli.method.gradients import GradientHistories, GradientLink
+from gas_cli.method.method import Alone, Link, Method, Phase, Through, Training, itself, untimed
+from gas_cli.saved import check_keys
 from gas_cli.tables.histories import Histories, make_histories
 from gas_cli.tables.table import Pending
 
@@ -29,6 +36,8 @@ class GAS(Method):
 
     def __init__(self, config: MethodConfig, training: Training) -> None:
         super().__init__(config, training)
+        assert isinstance(config, GASConfig)
+        self.backward = GradientHistories(config, training) if config.gradients == HISTORY else None
         if self.reads_histories:
             self.histories = make_histories(self.model.widths[1:], self.problem.seen_ptr, training.history, self.device)
 
@@ -39,12 +48,37 @@ class GAS(Method):
 
     @property
     def reads_histories(self) -> bool:
-        """Whether anything does: a step with a halo, an evaluation, the monitor, or a method made of this one, which may read any row."""
+        """Whether anything does: a step with a halo, an evaluation, the monitor, histories of gradients, or a method made of this one."""
         evaluation = self.training.evaluation
-        return not self.whole or evaluation.mode == "history" or evaluation.monitor is not None or type(self) is not GAS
+        asked = evaluation.mode == "history" or evaluation.monitor is not None or self.backward is not None
+        return not self.whole or asked or type(self) is not GAS
 
-    def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
-        return Alone() if histories is None else GASLink(histories, phase)
+    def link(self, phase: Phase = untimed, through: Through = itself) -> Link:
+        if self.histories is None:
+            return Alone()
+        return GASLink(self.histories.map(through), phase, None if self.backward is None else GradientLink(self.backward, through))
+
+    def loader(self, whole: BatchLoader) -> BatchLoader:
+        if self.backward is None:
+            return super().loader(whole)
+        complete = self.completion(whole.builder.device)
+        return DerivedLoader(whole, lambda batch: self.loss_block(complete(batch)))  # readers are found before messages are left out
+
+    def completion(self, device: torch.device) -> Callable[[Batch], Batch]:
+        if self.backward is None:
+            return super().completion(device)
+        return with_readers(self.problem.seen_adj if self.problem.graph.inductive else self.problem.adj, device)
+
+    def learns_from(self, batch: Batch) -> bool:
+        """A batch without training nodes sends the gradients of others on, too."""
+        return super().learns_from(batch) or self.backward is not None
+
+    @property
+    def tables(self) -> dict[str, Histories]:
+        return super().tables if self.backward is None else {**super().tables, "gradients": self.backward.tables}
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() if self.backward is None else {**super().state_dict(), **self.backward.state_dict()}
 
     def check(self, saved: Any, step: int | None = None) -> None:
         if isinstance(saved, dict) and self.whole and "histories" not in saved and self.histories is not None:
@@ -54,7 +88,18 @@ class GAS(Method):
             )
         if isinstance(saved, dict) and self.histories is None:  # earlier versions kept some
             saved = {key: value for key, value in saved.items() if key != "histories"}
-        super().check(saved, step)
+        if self.backward is None:
+            super().check(saved, step)
+        else:
+            assert self.histories is not None
+            check_keys("the method's state", saved, ("histories", "gradients", "trust"))
+            self.histories.check(saved["histories"], step)
+            self.backward.check(saved["gradients"], saved["trust"], step)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        if self.backward is not None:
+            self.backward.load_state_dict(state)
 
 
 class GASLink(Link):
@@ -65,8 +110,8 @@ class GASLink(Link):
     no order. Nobody issued the first step's pulls before it: they all start with it, ahead of those for the second.
     """
 
-    def __init__(self, histories: Histories, phase: Phase = untimed) -> None:
-        self.histories, self._phase = histories, phase
+    def __init__(self, histories: Histories, phase: Phase = untimed, gradients: GradientLink | None = None) -> None:
+        self.histories, self._phase, self._gradients = histories, phase, gradients
         self._batch: Batch
         self._upcoming: Batch | None = None
         self._due: dict[int, Pending] = {}  # layer -> the halo's rows for `_batch`
@@ -78,6 +123,8 @@ class GASLink(Link):
             self._ahead = {layer: self._pull(layer, batch) for layer in self.histories.layers}
         self._batch, self._upcoming, self._due = batch, upcoming, self._ahead
         self._ahead, self._ahead_of = {}, upcoming
+        if self._gradients is not None:
+            self._gradients.begin(batch)
 
     def between(self, layer: int, h: Tensor) -> Rows:
         with self._phase("push"):
@@ -85,7 +132,8 @@ class GASLink(Link):
             if self._upcoming is not None:
                 self._ahead[layer] = self._pull(layer, self._upcoming)
         with self._phase("pull"):
-            return Rows(h, self._due.pop(layer).wait())
+            rows = Rows(h, self._due.pop(layer).wait())
+        return rows if self._gradients is None else self._gradients.onto(layer, rows)
 
     def pushed(self, layer: int, h: Tensor) -> Tensor:
         """The targets' new histories [B, C], of the outputs `h` of the layer before."""
@@ -93,10 +141,14 @@ class GASLink(Link):
 
     def end(self, step: int) -> None:
         self.histories.ages.mark(self._batch.parts, step)
+        if self._gradients is not None:
+            self._gradients.end(step)
         del self._batch, self._upcoming  # their memory goes to the next ones
 
     def flush(self) -> None:
         self.histories.flush()
+        if self._gradients is not None:
+            self._gradients.flush()
         self._ahead, self._ahead_of = {}, None
 
     def _pull(self, layer: int, batch: Batch) -> Pending:

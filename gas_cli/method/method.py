@@ -24,9 +24,19 @@ from gas_cli.model.model import Model
 from gas_cli.prepared.problem import Problem
 from gas_cli.saved import check_keys
 from gas_cli.tables.histories import Histories
+from gas_cli.tables.table import Table
 
 Phase = Callable[[str], AbstractContextManager[Any]]
 """Charges what runs inside to `pull` or `push`."""
+
+
+Through = Callable[[Table], Table]
+"""From a method's table to one that stands in for it."""
+
+
+def itself(table: Table) -> Table:
+    """The method's own one."""
+    return table
 
 
 def untimed(name: str) -> AbstractContextManager[Any]:
@@ -111,21 +121,41 @@ class Method(ABC):
 
         A loss reads the training targets alone, and so may the last layer.
         """
+        return DerivedLoader(whole, self.loss_block) if self.has_loss_block else whole
+
+    def completion(self, device: torch.device) -> Callable[[Batch], Batch]:
+        """What gives a batch that holds every edge of its targets, built on `device`, whatever else the link reads. Each serves one thread
+        at a time."""
+        return lambda batch: batch
+
+    @property
+    def has_loss_block(self) -> bool:
+        """Whether the last layer's block may have the messages of the training targets only."""
         attributes, thinned = self.problem.graph.edge_attr is not None, self.training.loop.edge_dropout > 0
-        return whole if self.model.reading.others or attributes or thinned else DerivedLoader(whole, with_loss_block)
+        return not (self.model.reading.others or attributes or thinned)
+
+    def loss_block(self, batch: Batch) -> Batch:
+        """The batch with the last block that a loss reads."""
+        return with_loss_block(batch) if self.has_loss_block else batch
 
     @abstractmethod
-    def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
-        """The method's part of a step, on `histories` as large as its own."""
+    def link(self, phase: Phase = untimed, through: Through = itself) -> Link:
+        """The method's part of a step. It reads and writes what `through` makes of the method's tables: where that is not `itself`,
+        nothing of the method may change before `Link.end`, which need not come."""
 
     def learns_from(self, batch: Batch) -> bool:
         """Whether a step on `batch` runs backward and updates the weights; the loss of no training node is 0."""
         return batch.num_train > 0
 
     @property
+    def tables(self) -> dict[str, Histories]:
+        """All that it keeps of nodes, by what it is; the histories first."""
+        return {} if self.histories is None else {"histories": self.histories}
+
+    @property
     def nbytes(self) -> int:
         """Bytes of its tables: a best state with more of them is written when it is found instead of being copied in memory."""
-        return 0 if self.histories is None else self.histories.nbytes
+        return sum(tables.nbytes for tables in self.tables.values())
 
     def state_dict(self) -> dict[str, Any]:
         """What the method has to find again in a resumed run; tensors on the host."""

@@ -31,6 +31,10 @@ class APPNP(Model):
         self.drop_input = Drop(config.dropout if config.drop_input else 0.0, site=0)
         self.drop_hidden = Drop(config.dropout, site=1)
 
+    @property
+    def sum_widths(self) -> tuple[int, ...]:
+        return self.widths[1:]
+
     def encode(self, x: Features, ids: Tensor, noise: Noise) -> Tensor:
         x = self.drop_input(x, ids, noise)
         hidden = transform(x, self.lin_in.weight.t()).add_(self.lin_in.bias).relu_()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import GCNConfig, StackConfig
 from gas_cli.model.gain import Gain, spectral_norm
-from gas_cli.model.model import Projection, State, propagate_and_transform
+from gas_cli.model.model import Projection, State, narrower, propagate_and_transform
 from gas_cli.model.stack import Stack
 
 
@@ -26,6 +26,10 @@ class GCN(Stack):
 
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
         return Projection(in_channels, out_channels)
+
+    @property
+    def sum_widths(self) -> tuple[int, ...]:
+        return narrower(*(conv.weight for conv in self.convs[1:]))  # type: ignore[arg-type]
 
     def convolve(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
         conv = self.convs[index]

@@ -14,6 +14,7 @@ from gas_cli.model.model import (
     Projection,
     State,
     held_statistics,
+    narrower,
     propagate,
     propagate_and_transform,
     row_distance,
@@ -58,6 +59,10 @@ class GIN(Stack):
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
         assert isinstance(config, GINConfig)
         return GINConv(config, in_channels, out_channels)
+
+    @property
+    def sum_widths(self) -> tuple[int, ...]:
+        return narrower(*(conv.first.weight for conv in self.convs[1:]))  # type: ignore[union-attr, arg-type]
 
     def convolve(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
         conv = self._conv(index)

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import ModelConfig
 from gas_cli.graph.graph import Features
 from gas_cli.model.gain import Gain
-from gas_cli.ops.aggregate import Masks, aggregate
+from gas_cli.ops.aggregate import Masks, aggregate, heard, with_feedback
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise, drop_entries, dropout, make_mask
 from gas_cli.ops.spmm import spmm
@@ -107,6 +107,13 @@ class Model(nn.Module, ABC):
     def regularized(self) -> list[nn.Parameter]:
         """The parameters of the `reg_weight_decay` group; all others are in the `weight_decay` group."""
 
+    @property
+    def sum_widths(self) -> tuple[int, ...] | None:
+        """The widths of the sums that layers 1..L-1 make of their sources by `propagate` or `propagate_and_transform`, once each and with
+        `rows.feedback`; None where a layer reads a source otherwise (attention, maximum), so that no gradient can be sent back by its
+        weight only."""
+        return None
+
     def layer_and_shift(self, index: int, rows: Rows, block: Block, state: State, perturb: Perturb) -> tuple[Tensor, Tensor]:
         """Layer `index`, and how far the targets' outputs move when its inputs are perturbed: ‖f(z) - f(z + noise)‖_2 [B].
 
@@ -145,7 +152,7 @@ class Drop:
         """The rows of targets and halo of `block`, with dropout."""
         if self.p == 0:
             return rows
-        return Rows(self(rows.target, block.target_ids, noise), self(rows.halo, block.halo_ids, noise), rows.known)
+        return replace(rows, target=self(rows.target, block.target_ids, noise), halo=self(rows.halo, block.halo_ids, noise))
 
     def masks(self, block: Block, noise: Noise) -> Masks:
         """What `rows` would drop, for operations that drop on their way."""
@@ -235,7 +242,7 @@ def propagate(
     assert isinstance(rows.target, Tensor) and isinstance(rows.halo, Tensor), "sparse features are transformed before they are propagated"
     if rows.known is not None and block.num_edges == 0 and scale == 1 and initial is None:
         return rows.known
-    out = aggregate(block.inner, block.outer, rows.target, rows.halo, masks, scale, initial, weight)
+    out = aggregate(block.inner, block.outer, rows.target, rows.halo, masks, scale, initial, weight, rows.feedback)
     return out if rows.known is None else out.add(rows.known, alpha=scale)
 
 
@@ -247,8 +254,17 @@ def transforms_first(rows: Rows, weight: Tensor) -> bool:
 def propagate_and_transform(rows: Rows, block: Block, weight: Tensor) -> Tensor:
     """A h W, multiplied on the narrower side: h W first when W shrinks h (or h is sparse), A h first otherwise.
 
-    Aggregating first also spares the product with W on the halo rows.
+    Aggregating first also spares the product with W on the halo rows. With feedback, s = A (h W): the readers' gradients by their s go to h
+    through W^T and past W itself, whose gradient is that of the targets' sums only.
     """
-    if transforms_first(rows, weight):
-        return propagate(Rows(transform(rows.target, weight), transform(rows.halo, weight)), block)
-    return propagate(rows, block) @ weight
+    if not transforms_first(rows, weight):
+        return propagate(rows, block) @ weight
+    h = rows.target
+    if isinstance(h, Tensor):
+        h = with_feedback(h, rows.feedback, lambda gradient: gradient @ weight.detach().t())
+    return heard(propagate(Rows(transform(h, weight), transform(rows.halo, weight)), block), rows.feedback)
+
+
+def narrower(*weights: Tensor) -> tuple[int, ...]:
+    """The width of what `propagate_and_transform` sums up, for each weight [C, C'] and dense rows of which nothing is known."""
+    return tuple(min(weight.shape) for weight in weights)

@@ -18,13 +18,13 @@ def memory_summary(problem: Problem, trainer: Trainer) -> dict[str, Any]:
 
     `cumulative` says that the system does not restart peaks: each is then the largest until the end of its stage.
     """
-    peaks, histories = trainer.memory.peaks, 0 if trainer.histories is None else trainer.histories.nbytes
+    peaks, tables = trainer.memory.peaks, {name: tables.nbytes for name, tables in trainer.method.tables.items()}
     return {
         "cumulative": not can_restart(),
         "resident": {**problem.memory.stages, **peaks["resident"]},
         **({"device": dict(peaks["device"])} if "device" in peaks else {}),
         "processes": dict(problem.memory.processes),
-        "data": {**problem.nbytes, "histories": histories},
+        "data": {**problem.nbytes, "histories": 0, **tables},
     }
 
 

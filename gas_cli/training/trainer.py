@@ -70,7 +70,7 @@ class Trainer:
             self.graph_device = graph_device(config.trainer.graph_on, problem, sums, device)
             ahead = config.trainer.prefetch
             self.loader = make_loader(problem, split, model.num_layers, sums, model.reading, ahead, device, self.graph_device)
-        self.link = self.method.link(self.histories, self.clock.phase)
+        self.link = self.method.link(self.clock.phase)
         self.epochs = EpochBatches(config.trainer, self.method.loader(self.loader), problem.train_parts, seed, device, self.clock)
         groups = problem.evaluation_groups(self.epochs.batch_parts)
         self.evaluator = Evaluator(
@@ -184,7 +184,7 @@ class Trainer:
     def _overflow(self) -> str:
         """What to type where float16 histories overflowed under weights that are of an ordinary size; else empty."""
         largest = torch.finfo(torch.float16).max
-        if self.histories is None or self.histories.dtype != torch.float16 or not self.histories.overflowed():
+        if not any(tables.dtype == torch.float16 and tables.overflowed() for tables in self.method.tables.values()):
             return ""
         if not all(bool((weights.abs() < largest).all()) for weights in self.model.parameters()):
             return ""  # the weights diverged first
@@ -247,7 +247,7 @@ class Trainer:
         if progress.monitor is None:
             with self._stage("monitor"):
                 if self._monitor is None:
-                    self._monitor = Monitor(self.evaluator, self.histories, self.method.link, self.loss)
+                    self._monitor = Monitor(self.evaluator, self.method, self.loss)
                 progress.monitor = self._monitor.measure(progress.step, self.epochs.all_groups(progress.epoch))
         return {"monitor": progress.monitor}
 

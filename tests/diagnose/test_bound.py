@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from gas_cli.config.model import APPNPConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, PNAConfig, SAGEConfig
 from gas_cli.diagnose.bound import Bound, exceeded, history_shares
 from gas_cli.diagnose.probe import probe
-from gas_cli.method.gas import GASLink
 from gas_cli.model.batch_norm import BatchNorm
 from gas_cli.model.gain import Gain, norm_gain, spectral_norm
 from gas_cli.ops.dropout import Noise
@@ -56,7 +55,7 @@ def measured(lab: Lab, size: int = 1) -> tuple[list[torch.Tensor], list[torch.Te
     bound, weights = Bound(lab.network), list(lab.network.parameters())
     errors, caps = ([torch.zeros(len(rows)) for rows in exact] for _ in range(2))
     for batch in lab.batches(size):
-        step = probe(lab.network, batch, lab.histories, GASLink, Loss("full_batch", 1), weights)
+        step = probe(lab.network, batch, lab.method, Loss("full_batch", 1), 1, weights)
         targets = torch.cat([torch.arange(*bounds) for bounds in batch.ranges])
         found = bound.caps(batch.blocks[-1], [h[batch.blocks[-1].halo] for h in histories])
         for layer, output in enumerate(step.outputs):

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from gas_cli.diagnose.gradient import add, bias, full_gradient, gradients, parameters
 from gas_cli.diagnose.probe import probe
-from gas_cli.method.gas import GASLink
 from gas_cli.method.method import Alone
 from gas_cli.ops.dropout import Noise
 from gas_cli.passes.drivers import forward, layerwise
@@ -53,7 +52,7 @@ def batch_gradients(lab: Lab) -> list[torch.Tensor]:
     weights = list(parameters(lab.network).values())
     total, loss = [torch.zeros_like(w) for w in weights], Loss("full_batch", int(lab.problem.graph.splits[0].train.sum()))
     for batch in lab.batches():
-        add(total, probe(lab.network, batch, lab.histories, GASLink, loss, weights).gradient)
+        add(total, probe(lab.network, batch, lab.method, loss, 1, weights).gradient)
     return total
 
 

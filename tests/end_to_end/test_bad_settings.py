@@ -34,7 +34,7 @@ BEFORE_ANYTHING = [
     (["method=cluster_gcn", "trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
     (["dataset.num_communities=301"], "at least dataset.num_communities=301"),
     (["trainer.sum_features_once=false"], "not a setting any more. A x is computed once wherever the model allows it. Leave it out."),
-    (["method.vigour=1"], "Settings of method: name."),
+    (["method.vigour=1"], "Settings of method: name, gradients, trust."),
     (["-x"], "unrecognized arguments: -x. Settings are key=value"),
     (["--cfg", "jobs"], "invalid choice: 'jobs'"),
     (["resume=nowhere"], "expected the folder of a run"),

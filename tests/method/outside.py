@@ -13,7 +13,7 @@ from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.checks import require_non_negative
 from gas_cli.config.method import GASConfig, MethodConfig
 from gas_cli.method.gas import GAS, GASLink
-from gas_cli.method.method import Link, Phase, Training, untimed
+from gas_cli.method.method import Link, Phase, Through, Training, itself, untimed
 from gas_cli.ops.spmm import spmm
 from gas_cli.saved import check_keys, check_tensor
 from gas_cli.tables.ages import Ages
@@ -47,9 +47,8 @@ class BothWays(GAS):
         self.rows, self.silent = Ages(self.problem.num_seen), torch.zeros((), dtype=torch.int64)
         CLASSES.append(self)
 
-    def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
-        assert histories is not None
-        return BothWaysLink(self, histories, phase)
+    def link(self, phase: Phase = untimed, through: Through = itself) -> Link:
+        return BothWaysLink(self, self.histories.map(through), phase)
 
     def loader(self, whole: BatchLoader) -> BatchLoader:
         """Without loss blocks: what compensates needs every message."""

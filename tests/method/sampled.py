@@ -12,10 +12,9 @@ from gas_cli.batch.batch import Batch, Block, Rows
 from gas_cli.batch.loader import BatchLoader, Builder
 from gas_cli.config.checks import MAX_COUNT, require_whole
 from gas_cli.config.method import MethodConfig
-from gas_cli.method.method import Alone, Link, Method, Phase, untimed
+from gas_cli.method.method import Alone, Link, Method, Phase, Through, itself, untimed
 from gas_cli.ops.csr import CSR
 from gas_cli.prepared.problem import Problem
-from gas_cli.tables.histories import Histories
 
 
 @dataclass
@@ -39,7 +38,7 @@ class Sampled(Method):
     def loader(self, whole: BatchLoader) -> BatchLoader:
         return BatchLoader(SampledBuilder(self), 0)
 
-    def link(self, histories: Histories | None, phase: Phase = untimed) -> Link:
+    def link(self, phase: Phase = untimed, through: Through = itself) -> Link:
         return Computed()
 
 

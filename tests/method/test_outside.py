@@ -211,7 +211,7 @@ def test_sampled_blocks_of_all_neighbours_give_full_batch(drawn: Any, data: st.D
         return [scores.detach().double(), *(gradient.double() for gradient in gradients)]
 
     def sampled(network: Model, dtype: torch.dtype) -> list[torch.Tensor]:
-        link = with_halo(method.link(None), dtype)
+        link = with_halo(method.link(), dtype)
         link.begin(batch, None)
         return outcome(forward(network, with_features(batch, dtype), link, Noise(3, 4)), network)
 

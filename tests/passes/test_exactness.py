@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -57,6 +60,15 @@ class Lab:
         self.builder = self._builder(self.problem)
         config = HistoryConfig(placement=placement, dtype=dtype)
         self.histories = make_histories(self.network.widths[1:], self.problem.partition.part_ptr, config, self.device)
+
+    @property
+    def method(self) -> Any:
+        """What a monitor asks of GAS on these histories."""
+        return SimpleNamespace(
+            histories=self.histories,
+            link=lambda through: GASLink(self.histories.map(through)),
+            learns_from=lambda batch: batch.num_train > 0,
+        )
 
     def _builder(self, problem: Problem) -> BatchBuilder:
         return BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], self.network.num_layers)
