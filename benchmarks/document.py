@@ -16,6 +16,8 @@ from pathlib import Path
 from benchmarks import (
     aggregation,
     attention,
+    auto_memory,
+    convert,
     growth,
     history_placement,
     layers,
@@ -41,6 +43,8 @@ TABLES: dict[str, Callable[[Content], str]] = {
     "history-placement": history_placement.table,
     "step-trace": step_trace.table,
     "resident-memory": resident_memory.table,
+    "auto-memory": auto_memory.table,
+    "convert": convert.table,
 }
 """By the name of a result without its device."""
 

@@ -26,6 +26,8 @@ ON_CPU: dict[str, tuple[str, ...]] = {
     "growth": ("--minutes", "9"),
     "time_to_accuracy": ("--minutes", "8"),
     "resident_memory": (),
+    "auto_memory": (),
+    "convert": (),
     "idle_threads": ("--rounds", "5"),
     "first_run": (),
 }
@@ -41,7 +43,7 @@ ON_CUDA: dict[str, tuple[str, ...]] = {
 }
 QUICK = ("aggregation", "epoch_time", "growth", "time_to_accuracy")
 WITH_ROOT = ("layers", "shortcuts", "epoch_time", "time_to_accuracy")
-WITHOUT_DEVICE = ("layers", "history_placement", "resident_memory", "step_trace", "idle_threads", "first_run")
+WITHOUT_DEVICE = ("layers", "history_placement", "resident_memory", "step_trace", "idle_threads", "first_run", "auto_memory", "convert")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -292,6 +292,7 @@ def _restored(config: Config, problem: Problem, state: dict[str, Any], mode: str
     model.load_state_dict(weights)
     if mode == "exact":
         return model, None
+    config = replace(config, evaluation=replace(config.evaluation, mode=mode))
     method = make_method(config.method, Training.of(config, problem, _no_split(problem), model, device))
     method.check(state.get("method"))
     method.load_state_dict(state["method"])

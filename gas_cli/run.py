@@ -21,6 +21,7 @@ from gas_cli.graph.graph import Graph
 from gas_cli.graph.splits import numbered_split
 from gas_cli.lock import claimed
 from gas_cli.measure.memory import RESIDENT, StagePeaks
+from gas_cli.method.gas import GAS
 from gas_cli.method.make import method_class
 from gas_cli.model.registry import build_model, model_class
 from gas_cli.prepared.prepare import Reduce, everything, prepare_files, prepare_loaded
@@ -296,6 +297,8 @@ def _log_placement(trainer: Trainer) -> None:
     if histories is not None:
         size = f"{histories.bytes_per_node} bytes per node, {histories.nbytes / 2**20:.1f} MiB in total"
         log.info("Histories: %s (%s, %s).", size, str(histories.dtype).removeprefix("torch."), histories.placement)
+    elif isinstance(trainer.method, GAS):
+        log.info("Histories: 0 bytes: each step holds the whole graph, so nothing reads them.")
     if trainer.device.type == "cuda":
         on_device = trainer.graph_device.type == "cuda"
         log.info(

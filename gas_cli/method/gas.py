@@ -23,8 +23,9 @@ from gas_cli.batch.batch import Batch, Rows
 from gas_cli.batch.loader import BatchLoader, DerivedLoader
 from gas_cli.batch.readers import with_readers
 from gas_cli.config.method import HISTORY, GASConfig, MethodConfig
+from gas_cli.errors import UserError
 from gas_cli.method.gradients import GradientHistories, GradientLink
-from gas_cli.method.method import Link, Method, Phase, Through, Training, itself, untimed
+from gas_cli.method.method import Alone, Link, Method, Phase, Through, Training, itself, untimed
 from gas_cli.saved import check_keys
 from gas_cli.tables.histories import Histories, make_histories
 from gas_cli.tables.table import Pending
@@ -37,9 +38,24 @@ class GAS(Method):
         super().__init__(config, training)
         assert isinstance(config, GASConfig)
         self.backward = GradientHistories(config, training) if config.gradients == HISTORY else None
-        self.histories: Histories = make_histories(self.model.widths[1:], self.problem.seen_ptr, training.history, self.device)
+        if self.reads_histories:
+            self.histories = make_histories(self.model.widths[1:], self.problem.seen_ptr, training.history, self.device)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every step has all parts, and so no halo."""
+        return self.problem.train_parts <= self.training.loop.parts_per_step
+
+    @property
+    def reads_histories(self) -> bool:
+        """Whether anything does: a step with a halo, an evaluation, the monitor, histories of gradients, or a method made of this one."""
+        evaluation = self.training.evaluation
+        asked = evaluation.mode == "history" or evaluation.monitor is not None or self.backward is not None
+        return not self.whole or asked or type(self) is not GAS
 
     def link(self, phase: Phase = untimed, through: Through = itself) -> Link:
+        if self.histories is None:
+            return Alone()
         return GASLink(self.histories.map(through), phase, None if self.backward is None else GradientLink(self.backward, through))
 
     def loader(self, whole: BatchLoader) -> BatchLoader:
@@ -65,9 +81,17 @@ class GAS(Method):
         return super().state_dict() if self.backward is None else {**super().state_dict(), **self.backward.state_dict()}
 
     def check(self, saved: Any, step: int | None = None) -> None:
+        if isinstance(saved, dict) and self.whole and "histories" not in saved and self.histories is not None:
+            raise UserError(
+                "the checkpoint has no histories: each training step held the whole graph, and nothing read them. "
+                "Predict with mode=exact; continue the run with evaluation.monitor=null."
+            )
+        if isinstance(saved, dict) and self.histories is None:  # earlier versions kept some
+            saved = {key: value for key, value in saved.items() if key != "histories"}
         if self.backward is None:
             super().check(saved, step)
         else:
+            assert self.histories is not None
             check_keys("the method's state", saved, ("histories", "gradients", "trust"))
             self.histories.check(saved["histories"], step)
             self.backward.check(saved["gradients"], saved["trust"], step)

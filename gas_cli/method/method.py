@@ -18,7 +18,7 @@ from gas_cli.config.history import HistoryConfig
 from gas_cli.config.method import MethodConfig
 from gas_cli.config.model import ModelConfig
 from gas_cli.config.root import Config
-from gas_cli.config.training import TrainerConfig
+from gas_cli.config.training import EvaluationConfig, TrainerConfig
 from gas_cli.graph.graph import Split
 from gas_cli.model.model import Model
 from gas_cli.partition.groups import Units
@@ -93,12 +93,14 @@ class Training:
     loop: TrainerConfig
     history: HistoryConfig
     layers: ModelConfig
+    evaluation: EvaluationConfig
     seed: int = 0
 
     @classmethod
     def of(cls, config: Config, problem: Problem, split: Split, model: Model, device: torch.device, seed: int | None = None) -> Training:
-        """With the groups `trainer`, `history` and `model` of `config`; `seed` is `config.seed` without another."""
-        return cls(problem, split, model, device, config.trainer, config.history, config.model, config.seed if seed is None else seed)
+        """With the groups `trainer`, `history`, `model` and `evaluation` of `config`; `seed` is `config.seed` without another."""
+        seed = config.seed if seed is None else seed
+        return cls(problem, split, model, device, config.trainer, config.history, config.model, config.evaluation, seed)
 
 
 class Method(ABC):

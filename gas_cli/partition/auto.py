@@ -29,7 +29,8 @@ class Load:
     row      per target: activations, gradients and features
     halo     per node of the halo: features and histories
     message  per edge: the blocks, and what a layer keeps of each message
-    fixed    whatever the step is: the graph, features and histories that share the memory
+    fixed    whatever the step is: the libraries, and the graph and features that share the memory
+    history  per node: histories that share the memory; there are none where one step is the whole graph
     """
 
     nodes: int
@@ -38,13 +39,18 @@ class Load:
     halo: int
     message: int
     fixed: int
+    history: int = 0
+
+    def kept(self, steps: int) -> int:
+        """What stays from step to step, of `steps` in an epoch."""
+        return self.fixed + (self.nodes * self.history if steps > 1 else 0)
 
     def step(self, steps: int) -> int:
         """At most, in one of `steps` steps of an epoch. How large a halo is shows only once there are parts: no larger than the messages
         of the step, and than all other nodes."""
         targets, messages = -(-self.nodes // steps), -(-self.messages // steps)
         halo = 0 if steps == 1 else min(messages, self.nodes - targets)
-        return self.fixed + targets * self.row + messages * self.message + halo * self.halo
+        return self.kept(steps) + targets * self.row + messages * self.message + halo * self.halo
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Decision:
 def decide(load: Load, memory: int, num_parts: int | None, batch_parts: int | None) -> Decision:
     """The numbers that are None, for `memory` bytes in all; a graph that fits becomes one part, whatever `batch_parts` is."""
     whole = told_whole(load, memory)
-    steps = fewest_steps(load, max(int(SHARE * memory), load.fixed + memory // 8))  # what is fixed may be more than fits, on the disk
+    steps = fewest_steps(load, max(int(SHARE * memory), load.kept(2) + memory // 8))  # what is kept may be more than fits, on the disk
     if num_parts is not None:
         chosen = batch_parts or min(quarter(num_parts), max(1, num_parts // steps))
         return _told(num_parts, chosen, "the number of parts is set")

@@ -53,14 +53,15 @@ def step_load(config: Config, graph: Graph) -> Load:
     hidden, width = sum(model.widths[1:]), sum(model.widths[1:]) + classes
     encoded = 0 if model.widths[0] == graph.num_features else model.widths[0] + config.model.hidden_channels
     kept_messages = 0 if _only_sums(config.model, pick_device(config.device)) else config.model.kept_messages
-    shared = graph.num_nodes * (features + 4 * hidden) + 16 * graph.num_edges
+    on_cpu = pick_device(config.device).type == "cpu"
     return Load(
         nodes=nodes,
         messages=messages,
         row=FEATURES * features + 4 * config.model.kept_rows * (encoded + width),
-        halo=2 * (features + 4 * hidden),
+        halo=2 * features + (4 if on_cpu else 8) * hidden,  # on a GPU those of the next step are read ahead
         message=MESSAGE + 4 * (kept_messages * width + 2 * graph.edge_dim),
-        fixed=LIBRARIES + (shared if pick_device(config.device).type == "cpu" else 0),
+        fixed=LIBRARIES + (graph.num_nodes * features + 16 * graph.num_edges if on_cpu else 0),
+        history=4 * hidden if on_cpu else 0,
     )
 
 

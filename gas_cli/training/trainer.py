@@ -135,7 +135,7 @@ class Trainer:
         """The steps of the epoch in progress, or what is left of them; no refresh, no evaluation."""
         self.model.train()
         groups = self.epochs.groups(self.progress.epoch)
-        count = 0 if self.model.num_layers == 1 else self.config.history.waves
+        count = 0 if self.histories is None or self.model.num_layers == 1 else self.config.history.waves
         waves = self.epochs.waves(self.progress.epoch, self.progress.batch, count)
         with self.memory.stage("train"), contextlib.closing(waves):
             for batch, upcoming in self.epochs.batches(self.progress.epoch, self.progress.batch):

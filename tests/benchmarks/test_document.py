@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = (
     "aggregation",
     "attention",
+    "auto_memory",
+    "convert",
     "document",
     "epoch_time",
     "first_run",
@@ -50,7 +52,7 @@ def test_every_result_of_a_benchmark_has_its_place_on_the_page() -> None:
         for name in ("aggregation", "attention", "epoch-time", "growth", "time-to-accuracy")
         for device in ("cpu", "cuda")
     }
-    assert made | {"layers", "shortcuts-cpu", "history-placement"} <= set(marked)
+    assert made | {"layers", "shortcuts-cpu", "history-placement", "auto-memory", "convert"} <= set(marked)
 
 
 def write_epochs(folder: Path, rows: list[dict[str, Any]]) -> None:

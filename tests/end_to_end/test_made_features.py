@@ -17,8 +17,7 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.prediction import predict
 from tests.end_to_end.conftest import Command
-from tests.end_to_end.runs import train
-from tests.end_to_end.test_new_data import SMALL, tables, write
+from tests.end_to_end.other_data import SMALL, run_each, same_bits_elsewhere, tables, write
 
 OWN = ["height", "colour", "width"]
 
@@ -33,17 +32,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One run per kind, on a graph without features."""
     folder = tmp_path_factory.mktemp("made")
     path = plain(folder / "graph", *tables())
-    for kind in FEATURES:
-        train(folder / kind, base=(*SMALL, f"dataset.path={path}", f"dataset.features={kind}"))
-    return folder
+    return run_each(folder, path, "dataset.features", FEATURES)
 
 
 @pytest.mark.parametrize("kind", FEATURES)
 def test_moved_data_gives_the_same_bits(runs: Path, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    shutil.copytree(runs / "graph", tmp_path / "elsewhere")
-    for mode in ("exact", "history"):
-        here, there = (predict(runs / kind, mode=mode, settings=s) for s in ((), [f"dataset.path={tmp_path / 'elsewhere'}"]))
-        np.testing.assert_array_equal(here.probabilities, there.probabilities)
+    same_bits_elsewhere(runs / kind, runs / "graph", tmp_path / "elsewhere")
     assert "has changed" not in caplog.text
 
 

@@ -16,40 +16,8 @@ from gas_cli.graph.graph import Graph
 from gas_cli.prediction import embed, predict
 from gas_cli.training.checkpoint import load_checkpoint
 from tests.end_to_end.conftest import Command
+from tests.end_to_end.other_data import CLASSES, NODES, SMALL, by_hand, same_bits_elsewhere, tables, write
 from tests.end_to_end.runs import craft, train
-
-NODES, CLASSES, COLOURS = 60, ("ant", "bee", "cat"), ("blue", "green", "red")
-SMALL = (
-    "dataset=folder", "dataset.encode=onehot", "model=gcn", "model.hidden_channels=8", "trainer.epochs=3", "trainer.batch_parts=1",
-    "partitioner.num_parts=4", "partitioner.name=range", "device=cpu",
-)  # fmt: skip
-
-
-def tables(nodes: int = NODES, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A node table with ids, a label, two numbers, a column of words and a split; and edges by these ids."""
-    rng = np.random.default_rng(seed)
-    ids = np.array([f"id {k}" for k in rng.permutation(nodes)])
-    table = pd.DataFrame({"id": ids, "label": np.array(CLASSES)[np.arange(nodes) % 3], "height": rng.random(nodes)})
-    table["colour"] = np.array(COLOURS)[rng.permutation(np.arange(nodes) % 3)]
-    table["width"] = rng.random(nodes)
-    table["split"] = np.array(["train", "val", "test"])[np.arange(nodes) % 3]
-    ends = rng.integers(0, nodes, (2, 4 * nodes))
-    return table, pd.DataFrame({"source": ids[ends[0]], "target": ids[ends[1]]})
-
-
-def write(folder: Path, nodes: pd.DataFrame, edges: pd.DataFrame) -> Path:
-    folder.mkdir()
-    nodes.to_csv(folder / "nodes.csv", index=False)
-    edges.to_csv(folder / "edges.csv", index=False)
-    return folder
-
-
-def by_hand(nodes: pd.DataFrame, edges: pd.DataFrame) -> Graph:
-    """The graph with the columns of the training: height, the three colours, width."""
-    x = np.column_stack([nodes["height"], *(nodes["colour"] == colour for colour in COLOURS), nodes["width"]]).astype(np.float32)
-    row = {name: at for at, name in enumerate(nodes["id"])}
-    ends = np.array([edges["source"].map(row), edges["target"].map(row)])
-    return Graph.from_edges(ends, x)
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +28,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_moved_data_gives_the_same_bits_also_from_histories(run: Path, tmp_path: Path) -> None:
-    moved = tmp_path / "elsewhere"
-    shutil.copytree(run.parent / "graph", moved)
-    for mode in ("exact", "history"):
-        here, there = predict(run, mode=mode), predict(run, mode=mode, settings=[f"dataset.path={moved}"])
-        np.testing.assert_array_equal(here.probabilities, there.probabilities)
-        assert here.nodes.tolist() == there.nodes.tolist() and there.classes == CLASSES
+    same_bits_elsewhere(run, run.parent / "graph", tmp_path / "elsewhere")
+    assert predict(run).classes == CLASSES
 
 
 @pytest.mark.parametrize("count", [1, 7, 200])
@@ -286,3 +250,57 @@ def test_embeddings_are_the_layers_of_the_model(run: Path, tmp_path: Path, gas_p
 def test_embeddings_that_are_refused(run: Path, tmp_path: Path, words: tuple[str, ...], said: str, gas_predict: Command) -> None:
     refused = gas_predict(f"run={run}", f"out={tmp_path / 'x.csv'}", *words)
     assert refused.code == 2 and said in refused.err and "Traceback" not in refused.err
+
+
+TYPES, RELATIONS = ("author", "paper", "venue"), ("cites", "writes")
+
+
+def typed_tables(types: tuple[str, ...], relations: tuple[str, ...], seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Nodes and edges of these types in turns; only papers have a height and a label."""
+    nodes, edges = tables(seed=seed)
+    nodes = nodes.drop(columns=["colour", "width"]).assign(
+        type=np.array(types)[np.arange(NODES) % len(types)], label=np.array(CLASSES)[np.arange(NODES) // 3 % 3]
+    )
+    nodes.loc[nodes["type"] != "paper", ["height", "label", "split"]] = None
+    edges = edges[edges["source"] != edges["target"]].drop_duplicates()
+    return nodes, edges.assign(relation=np.array(relations)[np.arange(len(edges)) % len(relations)])
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a model that reads edge attributes."""
+    folder = tmp_path_factory.mktemp("typed")
+    nodes, edges = typed_tables(TYPES, RELATIONS)
+    nodes.loc[nodes["type"] == "paper", "split"] = np.array(["train", "val", "test"] * NODES)[: NODES // 3]
+    path = write(folder / "graph", nodes, edges)
+    train(folder / "run", base=(*SMALL, "model=gat", "dataset.types=onehot", f"dataset.path={path}"))
+    return folder / "run"
+
+
+def test_moved_typed_tables_give_the_same_bits(typed: Path, tmp_path: Path) -> None:
+    same_bits_elsewhere(typed, typed.parent / "graph", tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("types", "relations"),
+    [(TYPES, RELATIONS), (("paper",), ("writes",)), (("zoo", "paper", "editor"), ("writes", "buys", "cites"))],
+    ids=str,
+)
+def test_types_of_other_data_are_marked_as_in_the_training(
+    typed: Path, tmp_path: Path, types: tuple[str, ...], relations: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fewer types, new ones, another alphabetical order: each mark stays where it was, a type that the training did not have has none."""
+    nodes, edges = typed_tables(types, relations, seed=1)
+    plain = write(tmp_path / "other", nodes.drop(columns=["label", "split"])[["type", "height", "id"]], edges)
+    found = predict(typed, settings=[f"dataset.path={plain}"])
+    x = np.column_stack([*(nodes["type"] == name for name in TYPES), nodes["height"].fillna(0)]).astype(np.float32)
+    row = {name: at for at, name in enumerate(nodes["id"])}
+    ends = np.array([edges["source"].map(row), edges["target"].map(row)])
+    marks = np.column_stack([edges["relation"] == name for name in RELATIONS]).astype(np.float32)
+    expected = predict(typed, graph=Graph.from_edges(ends, x, edge_attr=marks))
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=1e-5, atol=1e-6)
+    new = [name for name in (*types, *relations) if name not in (*TYPES, *RELATIONS)]
+    said = " ".join(message for message in caplog.messages if "which the training did not have" in message)
+    assert [name for name in new if f"'{name}'" in said] == new and bool(said) == bool(new)
+    turned = predict(typed, graph=Graph.from_edges(ends, x, edge_attr=marks[:, ::-1].copy()))
+    assert not np.allclose(found.probabilities, turned.probabilities, rtol=1e-5, atol=1e-6)  # the marks matter

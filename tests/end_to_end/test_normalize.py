@@ -16,8 +16,8 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.prediction import _opened, predict
 from gas_cli.training.checkpoint import load_checkpoint
+from tests.end_to_end.other_data import SMALL, by_hand, run_each, same_bits_elsewhere, tables, write
 from tests.end_to_end.runs import lines, train
-from tests.end_to_end.test_new_data import SMALL, by_hand, tables, write
 
 KINDS = ("row", "standard")
 
@@ -32,9 +32,7 @@ def uneven(nodes: int = 60, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("normalised")
     path = write(folder / "graph", *uneven())
-    for kind in KINDS:
-        train(folder / kind, base=(*SMALL, f"dataset.path={path}", f"dataset.normalize={kind}"))
-    return folder
+    return run_each(folder, path, "dataset.normalize", KINDS)
 
 
 def raw(nodes: pd.DataFrame, edges: pd.DataFrame) -> np.ndarray:
@@ -59,10 +57,7 @@ def features(run: Path, settings: list[str], graph: Graph | None = None) -> np.n
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_moved_data_gives_the_same_bits(runs: Path, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    shutil.copytree(runs / "graph", tmp_path / "elsewhere")
-    for mode in ("exact", "history"):
-        here, there = (predict(runs / kind, mode=mode, settings=s) for s in ((), [f"dataset.path={tmp_path / 'elsewhere'}"]))
-        np.testing.assert_array_equal(here.probabilities, there.probabilities)
+    same_bits_elsewhere(runs / kind, runs / "graph", tmp_path / "elsewhere")
     assert "has changed" not in caplog.text
     np.testing.assert_allclose(features(runs / kind, []), expected(kind, raw(*uneven())), rtol=1e-5, atol=1e-6)
 

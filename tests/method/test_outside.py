@@ -120,6 +120,14 @@ def test_without_strength_it_is_gas_and_with_some_it_is_not(tmp_path: Path) -> N
     assert all(rows.any() for rows in other["method"]["both_ways"]["gradients"]["tables"])
 
 
+def test_with_one_part_its_tables_stay_and_without_strength_it_is_gas_which_has_none(tmp_path: Path) -> None:
+    one = ("partitioner.num_parts=1", "trainer.batch_parts=1")
+    gas = trained(tmp_path / "gas", "method=gas", *one)
+    same = trained(tmp_path / "same", "method=both_ways", "method.strength=0", *one)
+    assert_same(gas["model"], same["model"])
+    assert gas["method"] == {} and all(rows.any() for rows in same["method"]["histories"]["tables"])
+
+
 def test_it_learns_from_batches_without_training_nodes(tmp_path: Path) -> None:
     """Their loss is 0 and their gradients are those that the tables bring: the weights move where GAS would leave them."""
     state = trained(tmp_path / "run", "method=both_ways", *FEW_TRAIN)

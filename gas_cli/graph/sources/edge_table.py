@@ -22,10 +22,11 @@ from gas_cli.graph.node_ids import NodeIds
 from gas_cli.graph.schema import Column
 from gas_cli.graph.sources.columns import Numbers, numbers_of
 from gas_cli.graph.sources.folder_edges import Edges
-from gas_cli.graph.sources.frame import column_names, layout_of, read_frame, stream
+from gas_cli.graph.sources.frame import Layout, column_names, layout_of, read_frame, stream
 from gas_cli.graph.sources.names import EDGE_COLUMNS, INDEX_NAMES, known_columns
 from gas_cli.graph.sources.node_table import found_roles, meaning_of_types, table_of
 from gas_cli.graph.sources.table import Table, text_form
+from gas_cli.graph.sources.text_table import is_number
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,17 +52,18 @@ def read_edges(path: Path, config: FolderConfig, ids: NodeIds | None) -> EdgeTab
 
     ids  of the nodes; None where a node's id is its row
     """
-    header = _has_header(path, config)
-    names = column_names(path) if header else [str(number) for number in range(len(layout_of(path).first))]
+    layout = layout_of(path) if text_form(path) else None
+    header = layout is None or _has_header(path, layout.first, config)
+    names = column_names(path, layout) if layout is None or header else [str(number) for number in range(len(layout.first))]
     roles = _roles(path, names, config) if header else _by_position(path, names)
     others = [name for name in names if header and name not in (*roles.values(), *config.columns.ignore) and not _is_index(name)]
-    ends = _Ends(path, roles, ids, skipped=int(header and text_form(path)))
+    ends = _Ends(path, layout, roles, ids, skipped=int(header and layout is not None))
     both, weight = ends.read(header)
     if not header and weight is not None and config.index == "auto" and _counts(both[0]):
         reason = "without a header, its first column counts the rows, so it may be an index or the source of a chain of edges"
         raise Table(path, np.empty(0)).unfit(reason, "Name the columns in a first line, or type dataset.index=false if it is the source")
     types = roles.get("relation")
-    attributes = _attributes(path, others, types, config) if others or types is not None else None
+    attributes = _attributes(path, layout, others, types, config) if others or types is not None else None
     marks = attributes.columns[0] if attributes is not None and types is not None else None
     meanings = {role: _meaning(role, ids) if marks is None or role != "relation" else meaning_of_types(marks) for role in roles}
     rows = [*((role, name, meanings[role]) for role, name in roles.items()), *(("attribute", name, "") for name in others)]
@@ -74,10 +76,10 @@ def read_edges(path: Path, config: FolderConfig, ids: NodeIds | None) -> EdgeTab
     return EdgeTable(edges, torch.from_numpy(attributes.values), attributes.columns, 0 if marks is None else marks.width)
 
 
-def _attributes(path: Path, names: list[str], types: str | None, config: FolderConfig) -> Numbers:
+def _attributes(path: Path, layout: Layout | None, names: list[str], types: str | None, config: FolderConfig) -> Numbers:
     texts = [name for name in (types, *config.words) if name is not None]
     only = names if types is None else [types, *names]
-    return numbers_of(read_frame(path, dict.fromkeys(texts, "string"), only), names, config, "edge attributes", types)
+    return numbers_of(read_frame(path, dict.fromkeys(texts, "string"), only, layout), names, config, "edge attributes", types)
 
 
 def _counts(rows: NDArray[Any]) -> bool:
@@ -94,34 +96,23 @@ def _meaning(role: str, ids: NodeIds | None) -> str:
     return "rows of the nodes, from 0" if ids is None else f"ids of the nodes ({'text' if ids.kind == 'text' else 'whole numbers'})"
 
 
-def _has_header(path: Path, config: FolderConfig) -> bool:
-    """Whether the first line names the columns: a name that is recognised or asked for says so, numbers say the contrary.
+def _has_header(path: Path, first: tuple[str, ...], config: FolderConfig) -> bool:
+    """Whether the `first` line of a text table names the columns: a name that is recognised or asked for says so, numbers say the contrary.
 
     Raises `UserError` for words that may be either.
     """
-    if not text_form(path):
-        return True
-    first = layout_of(path).first
     asked = [name for name in (config.columns.source, config.columns.target, config.columns.weight) if name is not None]
     known = {role: EDGE_COLUMNS[role] for role in ENDS}
     if any(name in first for name in asked) or found_roles(path, list(first), known, {}).keys() >= {"source", "target"}:
         return True
     if config.header != "auto":
         return config.header == "true"
-    if all(_is_number(cell) for cell in first) and list(first) != [str(k) for k in range(len(first))]:  # 0,1 may be pandas' header
+    if all(is_number(cell) for cell in first) and list(first) != [str(k) for k in range(len(first))]:  # 0,1 may be pandas' header
         return False
     raise UserError(
         f"{path}, row 0 (line 1): {','.join(first)[:60]!r} may be a header or an edge. If it is a header type dataset.columns.source=NAME "
         "dataset.columns.target=NAME; if it is an edge, dataset.header=false."
     )
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _roles(path: Path, names: list[str], config: FolderConfig) -> dict[str, str]:
@@ -146,6 +137,7 @@ class _Ends:
     """Reads ends and weights. Batches of rows are parsed by pyarrow and looked up in threads; a batch that is done is stored away."""
 
     path: Path
+    layout: Layout | None
     roles: Mapping[str, str]
     ids: NodeIds | None
     skipped: int
@@ -159,7 +151,7 @@ class _Ends:
         if self.ids is not None:
             self.ids.check()  # makes the hash table before threads need it
         done = 0
-        for batch, rows in _in_threads(stream(self.path, types, header), self._rows):
+        for batch, rows in _in_threads(stream(self.path, types, self.layout, header), self._rows):
             for found, store, role in zip(rows, (source, target), ENDS, strict=True):
                 if (bad := np.flatnonzero(found < 0)).size:
                     raise self._unknown(done + int(bad[0]), role, batch.column(self.roles[role])[int(bad[0])].as_py())
@@ -174,10 +166,9 @@ class _Ends:
     def _type_of_ends(self, header: bool) -> str:
         if self.ids is not None and self.ids.kind == "text":
             return "string"
-        if not text_form(self.path):
+        if self.layout is None:
             return "int64"
-        layout = layout_of(self.path)
-        first = layout.second if header else layout.first
+        first = self.layout.second if header else self.layout.first
         return "double" if any(cell.endswith(".0") for cell in first) else "int64"  # pandas writes 1.0 once a column had a gap
 
     def _rows(self, batch: pa.RecordBatch) -> list[NDArray[Any]]:

@@ -18,6 +18,7 @@ from gas_cli.config.dataset import FolderConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
+from gas_cli.graph.sources import graphsaint
 from gas_cli.graph.sources.named_files import file_role
 from gas_cli.graph.sources.npy_format import first_line
 from gas_cli.graph.sources.table import TEXT
@@ -36,8 +37,15 @@ RAW = {
     "cora": ("raw/ind.cora.graph",),
     "citeseer": ("raw/ind.citeseer.graph",),
     "pubmed": ("raw/ind.pubmed.graph",),
+    "reddit": ("raw/reddit_graph.npz",),
 }
 """What tells the raw folders of datasets that have a name, below the dataset's own folder."""
+
+RAW_BY_FOLDER = {
+    **{name: (origin.folders, "raw/role.json") for name, origin in graphsaint.ORIGINS.items()},
+    "wiki-cs": (("WIKICS", "WikiCS"), "raw/data.json"),
+}
+"""The same for files whose names tell too little: what the dataset's own folder may be called, and one of its files."""
 
 
 def refuse_raw(path: Path) -> None:
@@ -45,15 +53,16 @@ def refuse_raw(path: Path) -> None:
 
     Datasets are read by name: labels, splits and directions of their edges follow from it.
     """
-    for folder in (path, path.absolute().parent):
-        for name, marks in RAW.items():
-            if (folder == path or path.name == "raw") and all((folder / mark).exists() for mark in marks):
-                root = folder.absolute().parent
-                root = root.parent if root.name == "Planetoid" else root
-                raise UserError(
-                    f"{path} has the raw files of {name}, expected a graph's own folder or file. "
-                    f"Type gas-data convert dataset={name} DIR root={root}"
-                )
+    place = path.absolute()
+    folder = place.parent if place.name == "raw" else place
+    found = [name for name, marks in RAW.items() if all((folder / mark).exists() for mark in marks)]
+    found += [name for name, (names, mark) in RAW_BY_FOLDER.items() if folder.name in names and (folder / mark).exists()]
+    if found:
+        root = folder.parent.parent if folder.parent.name == "Planetoid" else folder.parent
+        raise UserError(
+            f"{path} has the raw files of {found[0]}, expected a graph's own folder or file. "
+            f"Type gas-data convert dataset={found[0]} DIR root={root}"
+        )
 
 
 def is_foreign(path: Path) -> bool:

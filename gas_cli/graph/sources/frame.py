@@ -136,14 +136,15 @@ def _with_comma(cell: str) -> bool:
     return cell.count(",") == 1 and cell.strip().replace(",", "").lstrip("+-").isdigit()
 
 
-def read_frame(path: Path, types: Mapping[str, str] = {}, only: Sequence[str] | None = None) -> Frame:
-    """All columns, or `only` some, of a text table with a header, a parquet file, or a folder of parquet files.
+def read_frame(path: Path, types: Mapping[str, str] = {}, only: Sequence[str] | None = None, layout: Layout | None = None) -> Frame:
+    """All columns, or `only` some, of a text table with a header, a parquet file, or a folder of parquet files; `layout` of a text table,
+    where it is known.
 
     `types` are arrow types by column; those of other text columns follow from their cells, text where nothing else fits all of them.
     Raises `UserError` for a file that cannot be read, repeated names, and rows of other lengths.
     """
     if text_form(path):
-        return _read_text(path, dict(types), only)
+        return _read_text(path, layout or layout_of(path), dict(types), only)
     table = _parquet(path).to_table(columns=None if only is None else list(only))
     frame = Frame(path, table)
     _check_names(path, frame.names)
@@ -166,11 +167,10 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         raise UserError(f"{path}: several columns are called {repeated[0]!r}. Expected a name of its own for each: rename them.")
 
 
-def _read_text(path: Path, types: dict[str, str], only: Sequence[str] | None) -> Frame:
+def _read_text(path: Path, layout: Layout, types: dict[str, str], only: Sequence[str] | None) -> Frame:
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    layout = layout_of(path)
     names = _header(path, layout)
     while True:
         options = _options(layout, names, types, only, newlines=True)
@@ -251,21 +251,23 @@ def _line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
-def column_names(path: Path) -> list[str]:
-    """The names of the columns, before any row is read."""
+def column_names(path: Path, layout: Layout | None = None) -> list[str]:
+    """The names of the columns, before any row is read; `layout` of a text table, where it is known."""
     if text_form(path):
-        return _header(path, layout_of(path))
+        return _header(path, layout or layout_of(path))
     names: list[str] = _parquet(path).schema.names
     return names
 
 
-def stream(path: Path, types: Mapping[str, str], header: bool = True) -> Iterator[pa.RecordBatch]:
+def stream(path: Path, types: Mapping[str, str], layout: Layout | None, header: bool = True) -> Iterator[pa.RecordBatch]:
     """The columns `types`, of these arrow types, in batches of rows; without a `header` the columns of a text table are called `0`, `1`, ….
+
+    layout  of a text table; None for parquet
 
     Raises `UserError` for a cell of another type, naming column and line.
     """
-    if text_form(path):
-        yield from _stream_text(path, dict(types), header)
+    if layout is not None:
+        yield from _stream_text(path, layout, dict(types), header)
         return
     import pyarrow as pa
 
@@ -283,11 +285,10 @@ def _wanted(types: Mapping[str, str]) -> str:
 WORDS = {"int64": "whole numbers", "double": "numbers", "string": "text", "large_string": "text"}
 
 
-def _stream_text(path: Path, types: dict[str, str], header: bool) -> Iterator[pa.RecordBatch]:
+def _stream_text(path: Path, layout: Layout, types: dict[str, str], header: bool) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    layout = layout_of(path)
     names = _header(path, layout) if header else [str(number) for number in range(len(layout.first))]
     options = _options(layout, names, types, list(types), newlines=False)
     options["read_options"].skip_rows = int(header)

@@ -111,7 +111,7 @@ def _key(stored: Stored, role: str, keys: list[str], asked: Mapping[str, str | N
 def _read(stored: Stored, key: str, pieces: Mapping[str, str]) -> Any:
     if not pieces:
         return stored.read(key)
-    remedy = f"Write {', '.join(key[:-1] + piece for piece in ('data', 'indices', 'indptr', 'shape'))} of a csr_array again"
+    remedy = f"Write {', '.join(key[:-1] + piece for piece in ('data', 'indices', 'indptr', 'shape', 'format'))} of a csr_array again"
     with intact(f"{stored.path}: {key} is not an intact scipy matrix", remedy):
         return matrix_of(stored.path, list(pieces), lambda piece: stored.read(pieces[piece]))
 
@@ -127,7 +127,8 @@ def stored_npz(path: Path) -> Stored:
     def read(name: str) -> Any:
         again = (
             "Write it again with numpy.savez: numbers as array.astype(float), texts as array.astype(str), "
-            f"a scipy matrix m as {name}_data=m.data, {name}_indices=m.indices, {name}_indptr=m.indptr, {name}_shape=m.shape"
+            f"a scipy matrix m as {name}_data=m.data, {name}_indices=m.indices, {name}_indptr=m.indptr, {name}_shape=m.shape, "
+            f"{name}_format=m.format"
         )
         with intact(f"{path}: {name} is not an intact array", again), zipfile.ZipFile(path) as archive:
             return read_member(archive, name)

@@ -49,13 +49,13 @@ def merged(matrix: sp.sparray, path: Path) -> sp.csr_array:
 
 
 def matrix_of(path: Path, stored: Sequence[str], read: Read) -> sp.sparray:
-    """The matrix whose arrays are called `stored`; without `format`, pointers mean CSR and coordinates mean COO.
+    """The matrix whose arrays are called `stored`; without `format`, coordinates mean COO, and pointers CSR, or CSC where only that fits.
 
     Raises `ValueError` and `KeyError` for arrays that are no matrix.
     """
-    form = read("format").item() if "format" in stored else "csr" if "indptr" in stored else "coo"
-    form = form.decode("ascii", "replace") if isinstance(form, bytes) else str(form)
     shape = _shape(read("shape"))
+    form = read("format").item() if "format" in stored else _by_pointers(path, read("indptr"), shape) if "indptr" in stored else "coo"
+    form = form.decode("ascii", "replace") if isinstance(form, bytes) else str(form)
     data = _numbers(path, read("data"))
     if form in ("csr", "csc", "bsr"):
         return _compressed(form, data, _whole(read("indices"), "indices"), _whole(read("indptr"), "indptr"), shape)
@@ -65,6 +65,17 @@ def matrix_of(path: Path, stored: Sequence[str], read: Read) -> sp.sparray:
         ends = _whole(read("coords"), "coords", 2) if "coords" in stored else [_whole(read(name), name) for name in ("row", "col")]
         return _coordinates(data, tuple(ends), shape)
     raise ValueError(f"its format is {form[:20]!r}, expected csr, csc, coo, bsr or dia")
+
+
+def _by_pointers(path: Path, indptr: NDArray[Any], shape: Shape) -> str:
+    """csr or csc, by the number of the pointers; a square matrix may be either, and is taken as CSR."""
+    rows, columns = shape
+    if rows == columns:
+        log.info(
+            "%s: a square sparse matrix does not name its format, so it is read as CSR: indptr divides its entries into rows. "
+            "If it is CSC, store its arrays with another one, *_format='csc'.", path,
+        )  # fmt: skip
+    return "csc" if rows != columns and np.shape(indptr) == (columns + 1,) else "csr"
 
 
 def _compressed(form: str, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], shape: Shape) -> sp.sparray:

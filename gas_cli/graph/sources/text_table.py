@@ -125,7 +125,7 @@ def read_words(path: Path, header: bool) -> tuple[Table, tuple[str, ...]] | None
     if cells.shape[1] == 2 and cells[0].tolist() not in ([str(k) for k in range(rows)], [str(k + 1) for k in range(rows)]):
         return None
     words = ["" if cell.lower() in MISSING or cell == "-1" else cell for cell in cells.iloc[:, -1].str.strip()]
-    if cells.shape[1] > 2 or any(_is_number(word) for word in words if word):
+    if cells.shape[1] > 2 or any(is_number(word) for word in words if word):
         return None
     codes, names = named_classes(np.array(words, str))
     return Table(path, codes, skipped=int(header), dropped=cells.shape[1] - 1), names
@@ -164,15 +164,16 @@ def _check_spaces(path: Path, head: list[str]) -> None:
 
 def _is_header(first: list[str], second: list[str]) -> bool:
     """Whether the first line is text above numbers: all its cells, or the rest counts the columns after the name of an index."""
-    text = [not _is_number(cell) and cell.lower() not in MISSING for cell in first]
+    text = [not is_number(cell) and cell.lower() not in MISSING for cell in first]
     if first[:1] and first[0].lower() in INDEX_NAMES and len(first) > 1:
         counts = first[1:] == [str(number) for number in range(len(first) - 1)]
         return counts or all(text[1:])
-    below = [not _is_number(cell) and cell.lower() not in MISSING for cell in second]
+    below = [not is_number(cell) and cell.lower() not in MISSING for cell in second]
     return bool(text) and all(text) and not (below and all(below))
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Whether a cell is one for every program that reads tables."""
     try:
         float(cell)
     except ValueError:

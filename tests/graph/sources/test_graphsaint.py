@@ -16,7 +16,7 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.sources import graphsaint, stored_graph
-from tests.graph.sources.compare import edges_of
+from tests.graph.sources.compare import edges_of, raw_refused, same_converted
 
 if TYPE_CHECKING:
     from tests.graph.conftest import WebServer
@@ -143,3 +143,17 @@ def test_only_missing_files_are_downloaded(
     monkeypatch.setattr(graphsaint, "ADDRESS", web_server.url + "?id={id}")
     assert load_graph(DatasetConfig("flickr", root=str(tmp_path))).fingerprint() == whole
     assert len(web_server.asked) == 1
+
+
+@pytest.mark.parametrize("name", graphsaint.ORIGINS)
+def test_convert_writes_the_equal_graph(fake_graphsaint: Write, tmp_path: Path, name: str) -> None:
+    fake_graphsaint(name)
+    same_converted(load(tmp_path, name), tmp_path)
+
+
+@pytest.mark.parametrize(("name", "title"), [(name, title) for name, origin in graphsaint.ORIGINS.items() for title in origin.folders])
+def test_convert_by_path_names_the_dataset(
+    fake_graphsaint: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, title: str
+) -> None:
+    folder = fake_graphsaint(name).parent.rename(tmp_path / title)
+    raw_refused(folder, name, tmp_path, capsys)

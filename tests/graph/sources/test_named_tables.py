@@ -23,6 +23,8 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.node_ids import NodeIds, Repeated
 from gas_cli.graph.schema import Column, Schema
+from gas_cli.graph.sources import edge_table
+from gas_cli.graph.sources import frame as frame_module
 from gas_cli.graph.sources.frame import BLOCK, read_frame
 from gas_cli.graph.sources.names import EDGE_COLUMNS, NODE_COLUMNS
 from gas_cli.graph.sources.node_table import found_roles
@@ -217,6 +219,22 @@ def test_weights_and_attributes_are_columns_of_the_edges(tmp_path: Path) -> None
             assert float(adj.value[e]) == np.float32(weight[at])
             wanted = [distance[at], kind[at] == "rail", kind[at] == "road"]
             np.testing.assert_array_equal(graph.edge_attr[rows[e]].numpy(), np.array(wanted, np.float32))
+
+
+def test_the_layout_of_a_table_of_edges_is_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edges = edges_frame(np.arange(N)).drop_duplicates()
+    edges = edges.assign(weight=1.5, kind=np.where(edges["source"] % 2, "a", "b"))
+    asked: list[str] = []
+
+    def counted(path: Path) -> frame_module.Layout:
+        asked.append(path.name)
+        return layout_of(path)
+
+    layout_of = frame_module.layout_of
+    monkeypatch.setattr(frame_module, "layout_of", counted)
+    monkeypatch.setattr(edge_table, "layout_of", counted)
+    graph = load(write(tmp_path, nodes_frame(np.arange(N)), edges), encode="onehot")
+    assert graph.edge_dim == 2 and asked.count("edges.csv") == 1
 
 
 def test_words_become_columns_and_the_schema_says_which(tmp_path: Path) -> None:

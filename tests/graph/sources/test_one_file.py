@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,37 @@ def test_every_layout_of_npz_gives_the_graph_of_its_arrays(tmp_path: Path, layou
         plain = plain_graph(seed, weighted, parallel=False)
         (np.savez_compressed if compress else np.savez)(tmp_path / "mine.npz", **LAYOUTS[layout](plain))
         assert_same(load(tmp_path / "mine.npz"), plain.graph())
+
+
+@pytest.mark.parametrize("form", ["csr", "csc"])
+def test_the_shape_tells_csr_from_csc_where_it_is_not_square(tmp_path: Path, form: str) -> None:
+    plain = plain_graph(2, weighted=False, parallel=False)
+    wide = sp.csr_array(np.hstack([plain.features, plain.features, np.eye(plain.num_nodes)]).astype(np.float32))
+    kept = {key: value for key, value in arrays(plain).items() if key != "x"}
+    np.savez(tmp_path / "mine.npz", **kept, **compressed("x_", wide.asformat(form)))
+    x = load(tmp_path / "mine.npz").x
+    assert np.array_equal((x if isinstance(x, torch.Tensor) else x.to_dense()).numpy(), wide.toarray())
+
+
+def test_a_square_matrix_without_a_format_is_csr_and_the_log_says_how_to_name_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = plain_graph(0, weighted=False, parallel=False)
+    kept = {key: value for key, value in arrays(plain).items() if key != "edge_index"}
+    edges = adjacency(plain)
+    assert (edges != edges.T).nnz
+    csr, csc = compressed("adj_", edges.tocsr()), compressed("adj_", edges.tocsc())
+    graphs = {}
+    for name, pieces in {"csr": csr, "csc": csc, "named": csc | {"adj_format": np.array("csc")}}.items():
+        np.savez(tmp_path / f"{name}.npz", **kept, **pieces)
+        with caplog.at_level(logging.INFO, logger="gas_cli"):
+            graphs[name] = load(tmp_path / f"{name}.npz")
+    assert_same(graphs["csr"], plain.graph())
+    assert_same(graphs["named"], plain.graph())
+    assert torch.equal(graphs["csc"].adj.to_dense(), plain.graph().adj.to_dense().T)
+    said = [message for message in caplog.messages if "does not name its format" in message]
+    assert [message.partition(":")[0] for message in said] == [f"{tmp_path}/{name}.npz" for name in ("csr", "csc")]
+    assert all("*_format='csc'" in message for message in said)
 
 
 def test_arrays_give_the_same_graph_from_numpy_and_from_torch(tmp_path: Path) -> None:
@@ -270,7 +302,8 @@ REFUSED: dict[str, tuple[Callable[[Plain], Values], str]] = {
     "not square": (lambda plain: {"edge_index": None, "A": np.ones((3, 2))}, "A joins 3 by 2 nodes where there are"),
     "pieces missing": (
         lambda plain: {"edge_index": None, "adj_data": np.ones(3), "adj_indptr": np.arange(3), "adj_shape": np.array([2, 2])},
-        "adj_* is not an intact scipy matrix (an array is missing: indices). Write adj_data, adj_indices, adj_indptr, adj_shape",
+        "adj_* is not an intact scipy matrix (an array is missing: indices). "
+        "Write adj_data, adj_indices, adj_indptr, adj_shape, adj_format",
     ),
     "columns out of range": (
         lambda plain: {"edge_index": None, **compressed("adj_", adjacency(plain).tocsr()), "adj_indices": plain.edges[0] + 99},

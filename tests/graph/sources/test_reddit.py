@@ -17,7 +17,7 @@ from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
 from gas_cli.graph.sources import reddit
-from tests.graph.sources.compare import edges_of
+from tests.graph.sources.compare import edges_of, raw_refused, same_converted
 
 if TYPE_CHECKING:
     from tests.graph.conftest import WebServer
@@ -93,3 +93,12 @@ def test_download_unpacks_an_archive_without_a_top_folder(
     monkeypatch.setattr(reddit, "ADDRESS", web_server.url)
     assert load(tmp_path / "elsewhere", download=True).fingerprint() == whole
     assert not list((tmp_path / "elsewhere").rglob("*.zip*"))
+
+
+def test_convert_writes_the_equal_graph(fake_reddit: Write, tmp_path: Path) -> None:
+    fake_reddit()
+    same_converted(load(tmp_path), tmp_path)
+
+
+def test_convert_by_path_names_the_dataset(fake_reddit: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw_refused(fake_reddit().parent, "reddit", tmp_path, capsys)

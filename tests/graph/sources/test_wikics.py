@@ -13,7 +13,7 @@ from gas_cli.config.dataset import DatasetConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import load_graph
-from tests.graph.sources.compare import edges_of
+from tests.graph.sources.compare import edges_of, raw_refused, same_converted
 
 N = 24
 
@@ -92,3 +92,16 @@ def test_a_link_out_of_range_is_named(fake_wikics: Callable[..., Path], tmp_path
     fake_wikics(links=[[1], [99]] + [[]] * (N - 2))
     with pytest.raises(UserError, match="Edge 1 joins nodes 1 and 99: expected ids from 0 to 23"):
         load(tmp_path)
+
+
+def test_convert_writes_the_equal_graph(fake_wikics: Callable[..., Path], tmp_path: Path) -> None:
+    fake_wikics()
+    same_converted(load(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("title", ["WIKICS", "WikiCS"])
+def test_convert_by_path_names_the_dataset(
+    fake_wikics: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], title: str
+) -> None:
+    folder = fake_wikics().parent.parent.rename(tmp_path / title)
+    raw_refused(folder, "wiki-cs", tmp_path, capsys)
