@@ -53,7 +53,7 @@ MODELS = {
     "appnp": ("model=appnp", "model.num_layers=4", "model.hidden_channels=8"),
     "custom": ("model=custom", "model.module=DATA/own_layer.py", "model.hidden_channels=8"),
 }
-METHODS = ("gas", "full_batch", "cluster_gcn")
+METHODS = ("gas", "full_batch", "cluster_gcn", "sampling")
 FOLDERS = {
     "weights": ("gcn", "sage", "gin", "appnp", "conv", "custom"),
     "attributes": ("gat", "gatv2", "transformer", "conv"),
@@ -77,6 +77,9 @@ SETTINGS = {
     "evaluation-history": ("evaluation.mode=history",),
     "evaluation-at-the-end": ("evaluation.every=3",),
     "edge-dropout": ("trainer.edge_dropout=0.3",),
+    "gradients-history": ("method.gradients=history", "method.trust=measured"),
+    "average": ("trainer.average=1.5",),
+    "waves": ("history.waves=2",),
     "lipschitz": ("trainer.lipschitz.weight=0.5",),
     "batch-mean": ("trainer.loss_weighting=batch_mean",),
     "plateau": ("optimizer.schedule=plateau", "optimizer.step_epochs=1", "trainer.epochs=8"),
