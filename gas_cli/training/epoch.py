@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Generator, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from gas_cli.batch.loader import Batches, BatchLoader
 from gas_cli.batch.side_stream import SideStream, arrived
 from gas_cli.config.training import TrainerConfig
 from gas_cli.measure.clock import Clock
-from gas_cli.partition.groups import Units, epoch_groups
+from gas_cli.partition.groups import Units, groups_of
 
 KEPT_GROUPINGS = 64
 """Where shuffling can make only this many different batches, they are soon seen again and their blocks are kept."""
@@ -29,6 +29,7 @@ class EpochBatches:
         self.units = units
         self.side = SideStream(device) if device.type == "cuda" else None
         self._ahead: _Started | None = None
+        self._groups_of = lru_cache(maxsize=2)(groups_of)  # this epoch's and the next one's: a million seeds take a while
 
     def groups(self, epoch: int) -> list[list[int]]:
         """The units of each batch of an epoch, cut short after `max_steps`."""
@@ -37,9 +38,7 @@ class EpochBatches:
 
     def all_groups(self, epoch: int) -> list[list[int]]:
         """The same with every unit in one batch."""
-        total, per_step, drawn = self.units
-        groups = epoch_groups(total, per_step, self.config.shuffle, self.seed, epoch)
-        return [[epoch * total + unit for unit in group] for group in groups] if drawn else groups
+        return self._groups_of(self.units, self.config.shuffle, self.seed, epoch)
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Batch, Batch | None]]:
         """Each batch of an epoch from number `first` on with its successor (None for the last), which may still be on its way: only the

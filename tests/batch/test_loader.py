@@ -13,13 +13,23 @@ from gas_cli.batch.batch import tensors
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.batch.loader import BatchLoader, DerivedLoader
 from gas_cli.config.model import GCNConfig
-from gas_cli.partition.groups import epoch_groups
+from gas_cli.partition.groups import Units, epoch_groups, groups_of
 from tests.builders import make_graph, make_problem, random_adjacency
 
 
 def loader(prefetch: int) -> BatchLoader:
     problem = make_problem(make_graph(random_adjacency(60, 4, 0)), 12, GCNConfig())
     return BatchLoader(BatchBuilder(problem.graph, problem.adj, problem.partition, problem.graph.splits[0], 2), prefetch)
+
+
+@given(st.integers(0, 40), st.integers(1, 50), st.booleans(), st.integers(0, 3), st.integers(1, 5))
+def test_groups_are_the_sorted_pieces_of_the_epochs_permutation(count, per_step, shuffle, seed, epoch):
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order = torch.randperm(count, generator=generator).tolist() if shuffle else list(range(count))
+    expected = [sorted(order[i : i + per_step]) for i in range(0, count, per_step)]
+    assert groups_of(Units(count, per_step), shuffle, seed, epoch) == expected
+    visits = [[epoch * count + unit for unit in group] for group in expected]
+    assert groups_of(Units(count, per_step, drawn=True), shuffle, seed, epoch) == visits
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.booleans(), st.integers(0, 3), st.integers(1, 5))

@@ -11,7 +11,7 @@ from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.model import GCNConfig
 from gas_cli.config.training import TrainerConfig
 from gas_cli.measure.clock import Clock
-from gas_cli.partition.groups import Units
+from gas_cli.partition.groups import Units, groups_of
 from gas_cli.training.epoch import EpochBatches
 from tests.builders import make_graph, make_problem, random_adjacency
 
@@ -40,6 +40,17 @@ def test_epochs_bring_their_groups_in_order_whatever_was_built_ahead(prefetch):
     subject.config.max_steps = 2
     assert parts(3) == subject.groups(3) and len(subject.groups(3)) == 2
     assert builders() == 0  # no epoch follows
+
+
+def test_an_epoch_is_grouped_once(monkeypatch):
+    """However often its groups are asked for: a million seeds take a while."""
+    grouped = []
+    monkeypatch.setattr("gas_cli.training.epoch.groups_of", lambda *given: grouped.append(given[-1]) or groups_of(*given))
+    subject = epoch_batches(prefetch=1)
+    for epoch in (1, 2, 3):
+        subject.groups(epoch)
+        assert len(list(subject.batches(epoch))) == len(subject.all_groups(epoch)) == 3
+    assert grouped == [1, 2, 3]
 
 
 def test_the_next_epoch_is_built_before_it_is_asked_for_until_it_is_closed():
