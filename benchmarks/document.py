@@ -22,6 +22,7 @@ from benchmarks import (
     history_placement,
     layers,
     resident_memory,
+    sampling,
     shortcuts,
     step_trace,
     time_to_accuracy,
@@ -45,6 +46,7 @@ TABLES: dict[str, Callable[[Content], str]] = {
     "resident-memory": resident_memory.table,
     "auto-memory": auto_memory.table,
     "convert": convert.table,
+    "sampling": sampling.table,
 }
 """By the name of a result without its device."""
 

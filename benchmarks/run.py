@@ -28,6 +28,7 @@ ON_CPU: dict[str, tuple[str, ...]] = {
     "resident_memory": (),
     "auto_memory": (),
     "convert": (),
+    "sampling": (),
     "idle_threads": ("--rounds", "5"),
     "first_run": (),
 }

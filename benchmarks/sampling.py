@@ -1,6 +1,6 @@
 """An epoch of neighbour sampling: ours, PyG's NeighborLoader with its SAGEConv, and GAS on the same graph, in turns.
 
-    python -m benchmarks.sampling [--rounds 5] [--quick] [--nodes 40000]
+    python -m benchmarks.sampling [--rounds 5] [--quick] [--nodes 20000]
 
 GraphSAGE, 10 neighbours per node and layer, about 1024 seeds per step; no evaluation, no refresh. Building alone (draw the neighbours,
 gather the features) is timed apart, against PyG's loader and against a sampler of whole-array operations of NumPy, which gathers nothing.
@@ -9,42 +9,58 @@ PyG needs pyg-lib or torch-sparse: without them it is left out, and the table sa
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.lib.turns import in_turns, ratio, summary
-from scripts.lib.command_line import make_parser, result_name, run_script
+from scripts.lib.command_line import BENCHMARK, make_parser, result_name, run_script
 from scripts.lib.report import Content, left_out, write
 
-LAYERS, SEEDS = 3, 1024
+NODES, LAYERS, SEEDS = 20_000, 3, 1024
+CASES = {"epoch": "training epoch", "build": "batches of an epoch, without training"}
 TITLES = {
     "sampling": "ours, `method=sampling`",
     "gas": "ours, `method=gas` (40 parts, 10 per step)",
-    "pyg": "PyG, NeighborLoader and SAGEConv",
+    "pyg": "PyG, NeighborLoader",
     "numpy": "NumPy, no features",
 }
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What takes turns in each case, by variant; why others are missing; the sizes of a step."""
+
+    cases: dict[str, dict[str, Callable[[], Any]]]
+    missing: dict[str, str]
+    sizes: dict[str, int]
+    clock: Callable[[], float]
+
+
 def main() -> None:
-    parser = make_parser(__doc__, "--device", "--rounds", "--quick", "--out", rounds=5)
-    parser.add_argument("--nodes", type=int, default=40_000)
+    parser = make_parser(__doc__, *BENCHMARK, rounds=5)
+    parser.add_argument("--nodes", type=int, default=NODES, help="of the generated graph (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.nodes, arguments.rounds = 3000, 1
-    rows, missing, sizes = measure(arguments.nodes, arguments.rounds, arguments.device)
-    settings = {"nodes": arguments.nodes, "rounds": arguments.rounds, **sizes}
-    write(result_name("sampling", arguments), rows, table, settings, arguments.out, missing=missing)
+    comparison = prepare(arguments.nodes, arguments.device)
+    settings = {"device": arguments.device, "nodes": arguments.nodes, "rounds": arguments.rounds, **comparison.sizes}
+    settings["missing"] = comparison.missing
+    rows: list[dict[str, Any]] = []
+    for what, steps in comparison.cases.items():
+        rows += rows_of(what, in_turns(steps, arguments.rounds, comparison.clock))
+        write(result_name("sampling", arguments), rows, table, settings, arguments.out)
 
 
-def measure(nodes: int, rounds: int, device: str) -> tuple[list[dict[str, Any]], dict[str, str], dict[str, int]]:
-    """Rows of epochs and of building alone, why what is not there is missing, and the sizes of a step."""
+def prepare(nodes: int, device: str) -> Comparison:
+    """The graph, and a trainer of each variant on it."""
+    from benchmarks.lib.our_training import clock_for, make_trainer
     from benchmarks.lib.pyg_training import NEIGHBORS, Missing
+    from gas_cli import run
     from gas_cli.config.compose import compose_config
-    from gas_cli.run import prepare
 
     settings = (
         "dataset=generated", f"dataset.num_nodes={nodes}", "dataset.average_degree=13.7", "dataset.num_features=128", "model=sage",
@@ -52,13 +68,13 @@ def measure(nodes: int, rounds: int, device: str) -> tuple[list[dict[str, Any]],
         "partitioner.cache=null", "evaluation.every=null", f"device={device}",
     )  # fmt: skip
     of_parts = compose_config([*settings, "method=gas", "partitioner.num_parts=40", "trainer.batch_parts=10"])
-    problem = prepare(compose_config([*settings, "method=sampling"]))
+    problem = run.prepare(compose_config([*settings, "method=sampling"]))
     num_train = int(problem.graph.splits[0].train.sum())
     steps = -(-num_train // SEEDS)
     sampled = compose_config(
         [*settings, "method=sampling", f"method.neighbours={NEIGHBORS}", f"method.batch_size={-(-num_train // steps)}"]
     )
-    ours, gas = trainer_of(sampled, problem), trainer_of(of_parts, prepare(of_parts))
+    ours, gas = make_trainer(sampled, problem), make_trainer(of_parts, run.prepare(of_parts))
     epochs: dict[str, Callable[[], Any]] = {"sampling": ours_epoch(ours), "gas": ours_epoch(gas)}
     builds: dict[str, Callable[[], Any]] = {"sampling": lambda: build_all(ours), "numpy": lambda: build_with_numpy(ours)}
     missing: dict[str, str] = {}
@@ -73,19 +89,13 @@ def measure(nodes: int, rounds: int, device: str) -> tuple[list[dict[str, Any]],
         "edges": problem.graph.num_edges, "train": num_train, "steps": steps, "seeds": batch.num_train,
         "nodes_read": batch.blocks[0].num_targets + batch.blocks[0].num_halo,
     }  # fmt: skip
-    rows = [*rows_of("epoch", in_turns(epochs, rounds, time.perf_counter)), *rows_of("build", in_turns(builds, rounds, time.perf_counter))]
-    return rows, missing, sizes
+    return Comparison({"epoch": epochs, "build": builds}, missing, sizes, clock_for(ours.device))
 
 
 def rows_of(what: str, seconds: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """A row for each variant, with its ratio to our sampling's seconds."""
     base = seconds["sampling"]
     return [{"what": what, "variant": name, **summary(taken), "ratio": ratio(taken, base)} for name, taken in seconds.items()]
-
-
-def trainer_of(config: Any, problem: Any) -> Any:
-    from benchmarks.lib.our_training import make_trainer
-
-    return make_trainer(config, problem)
 
 
 def ours_epoch(trainer: Any) -> Callable[[], None]:
@@ -156,17 +166,18 @@ def table(content: Content) -> str:
         "",
         f"GraphSAGE of {LAYERS} layers and 256 channels on a generated graph of {settings['nodes']:,} nodes, {settings['edges']:,} edges; "
         f"10 neighbours per node and layer, {settings['steps']} steps of {settings['seeds']} seeds, whose first layer reads "
-        f"{settings['nodes_read']:,} nodes. Seconds of the wall clock, medians of {settings['rounds']} rounds in turns; ratios are medians "
-        "of the ratios within a round.",
+        f"{settings['nodes_read']:,} nodes. PyG's layer is SAGEConv. Seconds of the wall clock, medians of {settings['rounds']} rounds in "
+        "turns; ratios are medians of the ratios within a round.",
     ]
-    for what, title in (("epoch", "training epoch"), ("build", "batches of an epoch, one thread")):
+    measured = {row["what"] for row in content["rows"]}
+    for what, title in ((what, title) for what, title in CASES.items() if what in measured):
         lines += ["", f"| {title} | seconds | smallest | to ours |", "|---|---|---|---|"]
         lines += [
             f"| {TITLES[row['variant']]} | {row['median']:.2f} | {row['min']:.2f} | {row['ratio']:.2f}x |"
             for row in content["rows"]
             if row["what"] == what
         ]
-    return "\n".join([*lines, *left_out(content["missing"])])
+    return "\n".join([*lines, *left_out(settings["missing"])])
 
 
 if __name__ == "__main__":

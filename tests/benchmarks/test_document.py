@@ -31,6 +31,7 @@ BENCHMARKS = (
     "idle_threads",
     "layers",
     "run",
+    "sampling",
     "shortcuts",
     "time_to_accuracy",
 )
@@ -52,7 +53,7 @@ def test_every_result_of_a_benchmark_has_its_place_on_the_page() -> None:
         for name in ("aggregation", "attention", "epoch-time", "growth", "time-to-accuracy")
         for device in ("cpu", "cuda")
     }
-    assert made | {"layers", "shortcuts-cpu", "history-placement", "auto-memory", "convert"} <= set(marked)
+    assert made | {"layers", "shortcuts-cpu", "history-placement", "auto-memory", "convert", "sampling-cpu"} <= set(marked)
 
 
 def write_epochs(folder: Path, rows: list[dict[str, Any]]) -> None:
