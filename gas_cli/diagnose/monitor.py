@@ -75,7 +75,7 @@ class Monitor:
             "batches": batches,
             "layers": [self._describe(index + 1, layer, ages, known) for index, layer in enumerate(layers[:-1])],
             "scores": self._closeness(layers[-1], known),
-            "gradient": bias(found, full, list(parameters(self.model))),
+            "gradient": {**bias(found, full, list(parameters(self.model))), **self.method.figures()},
         }
 
     # -- measuring -----------------------------------------------------------------------------------------------------------------

@@ -73,6 +73,10 @@ class GAS(Method):
         """A batch without training nodes sends the gradients of others on, too."""
         return super().learns_from(batch) or self.backward is not None
 
+    def figures(self) -> dict[str, Any]:
+        """ρ of the layers 1..L-1, where it has histories of gradients."""
+        return {} if self.backward is None else {"trust": self.backward.trust.values().tolist()}
+
     @property
     def tables(self) -> dict[str, Histories]:
         return super().tables if self.backward is None else {**super().tables, "gradients": self.backward.tables}

@@ -85,7 +85,7 @@ class GradientHistories:
         self.trust = Trust(constant, torch.zeros(2, len(widths), device=training.device))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"gradients": self.tables.state_dict(), "trust": self.trust.moments.cpu()}
+        return {"gradients": self.tables.state_dict(), "trust": self.trust.moments.cpu().clone()}
 
     def check(self, gradients: Any, trust: Any, step: int | None) -> None:
         """Raise UserError unless these are of such a `state_dict`."""

@@ -156,6 +156,10 @@ class Method(ABC):
         """Whether a step on `batch` runs backward and updates the weights; the loss of no training node is 0."""
         return batch.num_train > 0
 
+    def figures(self) -> dict[str, Any]:
+        """What it says about its gradients in a record of the error monitor, JSON-safe, by names that no other figure has."""
+        return {}
+
     @property
     def tables(self) -> dict[str, Histories]:
         """All that it keeps of nodes, by what it is; the histories first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -318,6 +319,23 @@ def test_the_monitor_finds_no_bias_where_there_is_none_and_changes_nothing(tmp_p
         found[kind] = Monitor(trainer.evaluator, trainer.method, trainer.loss).measure(60 * len(groups), groups)["gradient"]["total"]
         assert_same(trainer.method.state_dict(), before)
     assert found["history"] < 2e-3 < found["cut"]
+
+
+@pytest.mark.parametrize("trust", ["0.25", MEASURED])
+def test_a_record_of_the_monitor_has_the_trust_of_each_layer(tmp_path: Path, trust: str) -> None:
+    run(config_of("method.gradients=history", f"method.trust={trust}", "evaluation.monitor=2"), tmp_path)
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    measured, last = (record["monitor"]["gradient"]["trust"] for record in records if "monitor" in record)
+    assert len(measured) == len(last) == 2 and all(0 <= value <= 1 for value in (*measured, *last))
+    assert measured == last == [0.25, 0.25] if trust != MEASURED else measured != last
+    saved = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)["method"]["trust"]
+    constant = None if trust == MEASURED else float(trust)
+    assert last == Trust(constant, saved).values().tolist()
+
+
+def test_a_record_without_histories_of_gradients_has_no_trust(tmp_path: Path) -> None:
+    run(config_of("evaluation.monitor=4"), tmp_path)
+    assert "trust" not in json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["monitor"]["gradient"]
 
 
 def test_the_summary_has_the_memory_of_both_halves(tmp_path: Path) -> None:
