@@ -1,4 +1,6 @@
-"""Gradients of the task's loss in evaluation mode: of the whole graph in bounded memory, and of a batch with histories.
+"""Gradients of the task's loss, of the whole graph in bounded memory and of a batch with histories.
+
+Norms are as in evaluation mode. There is no dropout, or that of given masks.
 
 Even exact histories leave the gradient of a mini-batch biased: messages to nodes outside the batch are cut in the backward pass.
 """
@@ -13,7 +15,7 @@ from gas_cli.batch.builder import cut_rows
 from gas_cli.diagnose.distribution import short
 from gas_cli.model.model import Model, State
 from gas_cli.ops.dropout import Noise
-from gas_cli.passes.drivers import Batches, start
+from gas_cli.passes.drivers import NO_NOISE, Batches, start
 from gas_cli.passes.loss import Loss
 from gas_cli.tables.histories import Histories
 from gas_cli.tables.table import Pending
@@ -30,20 +32,20 @@ def gradients(objective: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     return list(found)
 
 
-def full_gradient(model: Model, batches: Batches, exact: Histories, loss: Loss) -> list[Tensor]:
+def full_gradient(model: Model, batches: Batches, exact: Histories, loss: Loss, noise: Noise = NO_NOISE) -> list[Tensor]:
     """The gradient of the full-batch loss by every trained parameter: layer by layer from the last one, batch by batch.
 
     `exact` holds the exact inputs of layers 1..L-1. Each layer is computed again on them, and what its output's gradient gives for its
     inputs is added up over all batches, halo rows included, before the layer below is next: so nothing is cut. Holds one [N, width]
     table of gradients per layer that is still read (two, but for models that join all outputs) beside one batch. `loss` has the
-    weighting `full_batch`.
+    weighting `full_batch`. With `noise`, everything is under its dropout masks, which are the same in any batches; so must `exact` be.
     """
     weights = list(parameters(model).values())
     total = [torch.zeros_like(p) for p in weights]
     above: dict[int, Tensor] = {}  # layer -> gradient by its inputs [N, widths[layer]], on the host
     for index in reversed(range(model.num_layers)):
         for batch in batches(index == 0 or model.uses_initial):
-            inputs = _Inputs(model, index, batch, exact)
+            inputs = _Inputs(model, index, batch, exact, noise)
             objective = _objective(model, index, batch, inputs, above, loss)
             if objective is None:
                 continue
@@ -74,21 +76,21 @@ def _objective(model: Model, index: int, batch: Batch, inputs: _Inputs, above: d
 class _Inputs:
     """What layer `index` reads of one batch, as leaves of a new graph of operations."""
 
-    def __init__(self, model: Model, index: int, batch: Batch, exact: Histories) -> None:
+    def __init__(self, model: Model, index: int, batch: Batch, exact: Histories, noise: Noise) -> None:
         self.batch, self.halo = batch, batch.blocks[index].halo
         self.layers = [*range(1, index)] if model.joins_outputs else []
         self.layers += [index] if index else []
         self.leaves: list[Tensor] = []  # of `layers`, the targets' rows; then the halo's of `index`
         self.num_nodes = exact.num_nodes
         if index == 0 or model.uses_initial:
-            self.rows, self.state = start(model, batch, Noise.off(), with_halo=index == 0)
+            self.rows, self.state = start(model, batch, noise, with_halo=index == 0)
         if index > 0:
             targets = [_leaf(exact[layer].read(batch.ranges)) for layer in self.layers]
             halo = _leaf(exact[index].read(batch.blocks[index].halo))
             self.leaves = [*targets, halo]
             self.rows = Rows(targets[-1], halo)
             first = self.state.initial if model.uses_initial else targets[-1]
-            self.state = State(Noise.off(), first, targets if model.joins_outputs else [])
+            self.state = State(noise, first, targets if model.joins_outputs else [])
 
     def collect(self, found: list[Tensor], tables: dict[int, Tensor]) -> None:
         """Add the gradients of the leaves to the tables of their layers."""

@@ -18,6 +18,7 @@ from gas_cli.batch.batch import Batch
 from gas_cli.config.history import HistoryConfig
 from gas_cli.diagnose.bound import Bound, exceeded, history_shares
 from gas_cli.diagnose.distribution import Groups, by_age, by_decile, summarize, summarize_low
+from gas_cli.diagnose.draws import Draws, describe, has_dropout
 from gas_cli.diagnose.gradient import add, bias, full_gradient, parameters
 from gas_cli.diagnose.probe import Step, probe
 from gas_cli.method.method import Method
@@ -44,8 +45,9 @@ class _Layer:
 class Monitor:
     """Measures between epochs: nothing it does reaches weights, gradients, histories or random generators.
 
-    Holds the exact inputs of all layers in float32 on the host, as large as histories in that precision, and takes as long as a
-    few epochs: an exact pass forward and backward, and a pass over the batches. Of an inductive graph it measures what training sees.
+    Holds the exact inputs of all layers in float32 on the host, as large as histories in that precision, and takes as long as a few
+    epochs: an exact pass forward and backward, and a pass over the batches. With dropout it does all of this again for each draw of
+    masks. Of an inductive graph it measures what training sees.
     """
 
     def __init__(self, evaluator: Evaluator, method: Method, loss: Loss) -> None:
@@ -68,6 +70,7 @@ class Monitor:
             layers = [self._histories(layer, exact) for layer in range(1, self.model.num_layers)] + [_scores_layer(scores)]
             found, batches = self._batches(exact, scores, layers, groups)
             full = full_gradient(self.model, lambda inputs: self.evaluator.batches_of(self._seen, inputs), exact, self.loss)
+            training = self._in_training(step, groups, exact) if has_dropout(self.method) else {}
         known = Bound(self.model).known
         return {
             "ages": {"up_to": ages.up_to, "nodes": ages.sizes},
@@ -75,7 +78,7 @@ class Monitor:
             "batches": batches,
             "layers": [self._describe(index + 1, layer, ages, known) for index, layer in enumerate(layers[:-1])],
             "scores": self._closeness(layers[-1], known),
-            "gradient": {**bias(found, full, list(parameters(self.model))), **self.method.figures()},
+            "gradient": {**bias(found, full, list(parameters(self.model))), **training, **self.method.figures()},
         }
 
     # -- measuring -----------------------------------------------------------------------------------------------------------------
@@ -111,6 +114,13 @@ class Monitor:
         columns = torch.tensor(figures, dtype=torch.float64).unbind(1)
         names = ("halo", "cut_edges", "history_share")
         return total, {"count": len(figures), **{name: summarize(column) for name, column in zip(names, columns, strict=True)}}
+
+    def _in_training(self, step: int, groups: list[list[int]], exact: Histories) -> dict[str, Any]:
+        """The gradient's bias and variance with dropout. Overwrites `exact`: as many tables again would be as large as the histories."""
+        draws = Draws(self.method, self.evaluator, self.loss, step)
+        batches = map(self.method.completion(self.device), self.evaluator.batches_of(groups))
+        found = draws.gradients(batches, len(groups))
+        return {"training": describe(found, draws.full_gradients(self._seen, exact), list(parameters(self.model)))}
 
     def _compare(self, batch: Batch, step: Step, exact: Histories, scores: Tensor, layers: Sequence[_Layer]) -> None:
         """Closeness of the batch's targets in every layer, and how far their histories are from what would be pushed now."""

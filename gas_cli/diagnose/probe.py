@@ -13,7 +13,7 @@ from gas_cli.diagnose.gradient import gradients
 from gas_cli.method.method import Method
 from gas_cli.model.model import Model
 from gas_cli.ops.dropout import Noise
-from gas_cli.passes.drivers import forward
+from gas_cli.passes.drivers import NO_NOISE, forward
 from gas_cli.passes.loss import Loss
 from gas_cli.tables.table import Pending, Table, Where
 
@@ -50,9 +50,12 @@ class _Kept(Table):
         return self.table.state()
 
 
-def probe(model: Model, batch: Batch, method: Method, loss: Loss, num_batches: int, weights: list[nn.Parameter]) -> Step:
-    """Forward and backward on the tables of `method`, which keeps histories, as they are, in the mode that the model is in, without dropout
-    by node. `loss` and `num_batches` are those of training: histories of gradients have that scale; the outcome's is 1 / `num_batches`."""
+def probe(
+    model: Model, batch: Batch, method: Method, loss: Loss, num_batches: int, weights: list[nn.Parameter], noise: Noise = NO_NOISE
+) -> Step:
+    """Forward and backward on the tables of `method`, which keeps histories, as they are, in the mode that the model is in, with the
+    dropout of `noise`. `loss` and `num_batches` are those of training: histories of gradients have that scale; the outcome's is
+    1 / `num_batches`."""
     kept: dict[Table, _Kept] = {}
 
     def keep(table: Table) -> Table:
@@ -63,7 +66,7 @@ def probe(model: Model, batch: Batch, method: Method, loss: Loss, num_batches: i
     link, learns = method.link(through=keep), method.learns_from(batch)
     link.begin(batch, None)
     with torch.set_grad_enabled(learns):
-        scores = forward(model, batch, link, Noise.off())
+        scores = forward(model, batch, link, noise)
         if learns:
             gradient = [each / num_batches for each in gradients(loss(scores, batch, num_batches), list(weights))]
         else:

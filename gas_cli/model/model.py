@@ -160,6 +160,13 @@ class Drop:
         return None if target is None or halo is None else (target, halo)
 
 
+def drops(module: nn.Module) -> bool:
+    """Whether any `Drop` inside, kept as an attribute or in a list of one, drops anything."""
+    attributes = [value for part in module.modules() for value in vars(part).values()]
+    each = [item for value in attributes for item in (value if isinstance(value, list | tuple) else (value,))]
+    return any(item.p > 0 for item in each if isinstance(item, Drop))
+
+
 @contextmanager
 def held_statistics(module: nn.Module) -> Iterator[None]:
     """Batch norms inside normalise as ever, but do not count what they see towards their running statistics."""

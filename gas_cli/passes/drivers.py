@@ -21,6 +21,7 @@ Batches = Callable[[bool], Iterable[Batch]]
 """One pass over all nodes, every node in exactly one batch; with or without their raw features."""
 
 NO_PENALTY = NoPenalty()
+NO_NOISE = Noise.off()
 
 
 def forward(model: Model, batch: Batch, link: Link, noise: Noise, penalty: Penalty = NO_PENALTY) -> Tensor:
@@ -53,10 +54,16 @@ def renew(model: Model, batch: Batch, link: Link, noise: Noise) -> None:
 
 @torch.no_grad()
 def layerwise(
-    model: Model, batches: Batches, num_nodes: int, device: torch.device, histories: Histories | None = None, layer: int | None = None
+    model: Model,
+    batches: Batches,
+    num_nodes: int,
+    device: torch.device,
+    histories: Histories | None = None,
+    layer: int | None = None,
+    noise: Noise = NO_NOISE,
 ) -> Tensor:
     """Exact class scores [N, num_classes] of all nodes on the host, in evaluation mode: layer by layer, batch by batch; or h_`layer`
-    [N, width], what the first `layer` layers give.
+    [N, width], what the first `layer` layers give. With `noise`, under its dropout masks, which are the same in any batches.
 
     Holds the inputs and outputs of one layer (two [N, width] tables) beside one batch, whatever the depth, and what the model says it
     reads later on: h_0 (`uses_initial`) or the outputs of all layers (`joins_outputs`). Where `histories` are given, each layer's exact
@@ -71,14 +78,14 @@ def layerwise(
         for batch in batches(inputs is None):
             block = batch.blocks[index]
             if inputs is None:
-                rows, state = start(model, batch, Noise.off())
+                rows, state = start(model, batch, noise)
                 if model.uses_initial:
                     assert isinstance(state.initial, Tensor)
                     initial.write(batch.ranges, state.initial)
             else:
                 rows = Rows(inputs.read(batch.ranges).wait(), inputs.read(block.halo).wait())
                 first = initial.read(batch.ranges).wait() if model.uses_initial else rows.target
-                state = State(Noise.off(), first, [table.read(batch.ranges).wait() for table in joined])
+                state = State(noise, first, [table.read(batch.ranges).wait() for table in joined])
             h = model.layer(index, rows, block, state)
             if last and layer is None:
                 h = model.decode(h, block, state)
@@ -109,10 +116,10 @@ def last_layer(model: Model, batches: Batches, num_nodes: int, histories: Histor
     for batch in batches(last == 0 or model.uses_initial):
         block = batch.blocks[last]
         if last == 0 or model.uses_initial:
-            rows, state = start(model, batch, Noise.off(), with_halo=last == 0)
+            rows, state = start(model, batch, NO_NOISE, with_halo=last == 0)
         if last > 0:
             rows = Rows(histories[last].read(batch.ranges).wait(), histories[last].read(block.halo).wait())
-            state = State(Noise.off(), state.initial if model.uses_initial else rows.target)
+            state = State(NO_NOISE, state.initial if model.uses_initial else rows.target)
             if model.joins_outputs:
                 state.outputs = [histories[layer].read(batch.ranges).wait() for layer in range(1, last + 1)]
         h = model.decode(model.layer(last, rows, block, state), block, state)

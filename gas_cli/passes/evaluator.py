@@ -14,9 +14,10 @@ from gas_cli.batch.side_stream import arrived
 from gas_cli.config.metrics import check_metric_fits, metric_kind
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.model.model import Model
+from gas_cli.ops.dropout import Noise
 from gas_cli.ops.low_precision import low_precision
 from gas_cli.passes.class_counts import ClassCounts, count_classes
-from gas_cli.passes.drivers import last_layer, layerwise
+from gas_cli.passes.drivers import NO_NOISE, last_layer, layerwise
 from gas_cli.passes.metrics import Metric, make_metric
 from gas_cli.tables.histories import Histories
 
@@ -49,10 +50,10 @@ class Evaluator:
         self.chooses = metric_kind(self.select or graph.metric)
         self.groups = groups
 
-    def exact(self, refresh: Histories | None = None) -> Tensor:
-        """Exact scores [N, C]; with `refresh`, those histories become exact on the way."""
+    def exact(self, refresh: Histories | None = None, noise: Noise = NO_NOISE) -> Tensor:
+        """Exact scores [N, C], under the dropout masks of `noise`; with `refresh`, those histories become exact on the way."""
         with self.evaluating():
-            return layerwise(self.model, self.batches, self.graph.num_nodes, self.device, refresh)
+            return layerwise(self.model, self.batches, self.graph.num_nodes, self.device, refresh, noise=noise)
 
     def embeddings(self, layer: int) -> Tensor:
         """Exact h_`layer` [N, width]: what the first `layer` layers give."""

@@ -11,7 +11,7 @@ from gas_cli.diagnose.gradient import add, bias, full_gradient, gradients, param
 from gas_cli.diagnose.probe import probe
 from gas_cli.method.method import Alone
 from gas_cli.ops.dropout import Noise
-from gas_cli.passes.drivers import forward, layerwise
+from gas_cli.passes.drivers import NO_NOISE, forward, layerwise
 from gas_cli.passes.loss import Loss
 from gas_cli.tables.histories import Histories
 from tests.builders import MODEL_IDS, MODELS, adjacencies, make_graph, random_adjacency, rows_of
@@ -20,31 +20,32 @@ from tests.passes.test_exactness import CPU, Lab
 SLOW = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def exact_histories(lab: Lab) -> Histories:
-    layerwise(lab.network, lab.passes, lab.problem.graph.num_nodes, CPU, lab.histories)
+def exact_histories(lab: Lab, noise: Noise = NO_NOISE) -> Histories:
+    layerwise(lab.network, lab.passes, lab.problem.graph.num_nodes, CPU, lab.histories, noise=noise)
     return lab.histories
 
 
-def of_full_batch(lab: Lab) -> list[torch.Tensor]:
+def of_full_batch(lab: Lab, noise: Noise = NO_NOISE) -> list[torch.Tensor]:
     whole = lab._builder(lab.whole).build([0])
-    scores = forward(lab.network, whole, Alone(), Noise.off())
+    scores = forward(lab.network, whole, Alone(), noise)
     return gradients(Loss("full_batch", whole.num_train)(scores, whole, 1), list(lab.network.parameters()))
 
 
+@pytest.mark.parametrize("noise", [NO_NOISE, Noise(3, 7)], ids=["evaluation", "dropout"])
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
 @SLOW
 @given(drawn=adjacencies(), data=st.data())
-def test_layer_by_layer_equals_full_batch(drawn, data, model, sparse):
-    """In batches of any parts, halo rows included: nothing is cut."""
+def test_layer_by_layer_equals_full_batch(drawn, data, model, sparse, noise):
+    """In batches of any parts, halo rows included: nothing is cut. Under dropout, too: its masks are the same in any batches."""
     graph = make_graph(*drawn, sparse_features=sparse)
     lab = Lab(graph, data.draw(st.integers(1, min(5, graph.num_nodes))), model)
     lab.network.eval()
-    exact = exact_histories(lab)
+    exact = exact_histories(lab, noise)
     size = data.draw(st.integers(1, 3))
     loss = Loss("full_batch", int(graph.splits[0].train.sum()))
-    found = full_gradient(lab.network, lambda inputs: lab.batches(size), exact, loss)
-    torch.testing.assert_close(found, of_full_batch(lab), rtol=1e-3, atol=1e-5)
+    found = full_gradient(lab.network, lambda inputs: lab.batches(size), exact, loss, noise)
+    torch.testing.assert_close(found, of_full_batch(lab, noise), rtol=1e-3, atol=1e-5)
     assert all(parameter.grad is None for parameter in lab.network.parameters())
 
 

@@ -333,6 +333,18 @@ def test_a_record_of_the_monitor_has_the_trust_of_each_layer(tmp_path: Path, tru
     assert last == Trust(constant, saved).values().tolist()
 
 
+def test_measuring_with_dropout_changes_nothing_and_can_be_repeated(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, graph_of(), replace(SUMS["gcn"], dropout=0.5), gradients="history", trust=MEASURED)
+    nth(epochs(trainer), 3)
+    before, generator = trainer.state_dict(), torch.get_rng_state()
+    groups, monitor = trainer.epochs.all_groups(1), Monitor(trainer.evaluator, trainer.method, trainer.loss)
+    found = monitor.measure(30, groups)["gradient"]
+    assert found["training"]["total"] > 0.01 and found == monitor.measure(30, groups)["gradient"]
+    assert found["training"] != monitor.measure(31, groups)["gradient"]["training"]
+    assert_same(trainer.state_dict(), before)
+    assert torch.equal(generator, torch.get_rng_state())
+
+
 def test_a_record_without_histories_of_gradients_has_no_trust(tmp_path: Path) -> None:
     run(config_of("evaluation.monitor=4"), tmp_path)
     assert "trust" not in json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["monitor"]["gradient"]
