@@ -12,7 +12,7 @@ import argparse
 from typing import Any
 
 from benchmarks.lib.cases import GRAPHS, MODELS, scaled
-from benchmarks.lib.turns import clock_of, in_turns, ratio, summary
+from benchmarks.lib.turns import clock_of, in_turns, ratio, shown, summary
 from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, run_script, without_files
 from scripts.lib.report import Content, left_out, rounds_of, write
 
@@ -105,10 +105,8 @@ def step_bytes(trainer: Any) -> int:
 
 
 def text_row(row: dict[str, Any]) -> str:
-    seconds = row["seconds"]
-    spread = f"{seconds['median']:.4f} ({seconds['min']:.4f} to {seconds['max']:.4f})"
     memory = f"{row['step_bytes'] / 2**20:.1f} | {row['step_ratio']:.2f}x | {row['table_bytes'] / 2**20:.1f}"
-    return f"| {row['case']} | {row['method']} | {spread} | {row['ratio']:.2f}x | {memory} |"
+    return f"| {row['case']} | {row['method']} | {shown(row['seconds'])} | {row['ratio']:.2f}x | {memory} |"
 
 
 def table(content: Content) -> str:

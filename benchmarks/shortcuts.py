@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.lib.cases import GRAPHS, MODELS, scaled
-from benchmarks.lib.turns import clock_of, in_turns, ratio, summary
+from benchmarks.lib.turns import clock_of, in_turns, ratio, shown, summary
 from scripts.lib.command_line import BENCHMARK, add_choices, make_parser, result_name, run_script, without_files
 from scripts.lib.report import Content, left_out, rounds_of, write
 
@@ -112,9 +112,7 @@ def as_numbered(problem: Problem, config: Config) -> Problem:
 
 
 def text_row(row: dict[str, Any]) -> str:
-    seconds = row["seconds"]
-    spread = f"{seconds['median']:.4f} ({seconds['min']:.4f} to {seconds['max']:.4f})"
-    return f"| {row['case']} | {row['variant']} | {spread} | {row['ratio']:.2f}x |"
+    return f"| {row['case']} | {row['variant']} | {shown(row['seconds'])} | {row['ratio']:.2f}x |"
 
 
 def table(content: Content) -> str:

@@ -66,3 +66,8 @@ def summary(seconds: Sequence[float]) -> dict[str, Any]:
 def ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
     """The median of the ratios within a round."""
     return statistics.median(one / other for one, other in zip(seconds, others, strict=True))
+
+
+def shown(seconds: Mapping[str, Any]) -> str:
+    """A `summary` as a cell of a table."""
+    return f"{seconds['median']:.4f} ({seconds['min']:.4f} to {seconds['max']:.4f})"

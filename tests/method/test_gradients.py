@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.batch.side_stream import arrived
-from gas_cli.config.compose import compose_config, load_config
+from gas_cli.config.compose import compose_config
 from gas_cli.config.method import MEASURED, GASConfig
 from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
 from gas_cli.config.root import Config
 from gas_cli.diagnose.gradient import add, gradients, parameters
 from gas_cli.diagnose.monitor import Monitor
-from gas_cli.errors import Interrupted, UserError
+from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.method.gradients import Trust
 from gas_cli.method.method import Alone
@@ -30,7 +30,7 @@ from gas_cli.ops.dropout import Noise
 from gas_cli.ops.twins import slow_twins
 from gas_cli.passes.drivers import forward
 from gas_cli.report.recorder import Recorders
-from gas_cli.run import resume, run
+from gas_cli.run import run
 from gas_cli.tables.memory import MemoryTable
 from gas_cli.tables.scaled import ScaledTable
 from gas_cli.training.assemble import make_trainer
@@ -38,6 +38,7 @@ from gas_cli.training.checkpoint import load_checkpoint
 from gas_cli.training.trainer import Trainer
 from tests.builders import adjacencies, make_config, make_graph, make_problem, random_adjacency
 from tests.tables.kinds import histories
+from tests.training.stopping import stopped_and_resumed
 from tests.training.test_trainer import assert_same
 
 SUMS: dict[str, ModelConfig] = {
@@ -222,21 +223,11 @@ def test_measured_trust_is_the_best_factor(tmp_path: Path) -> None:
     "settings", [[], ["model=appnp"], ["method.trust=measured"], ["history.dtype=float16"], ["dataset.train_fraction=0.02"]]
 )
 @pytest.mark.parametrize("step", [1, 7])
-def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str], step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str], step: int) -> None:
     settings = ["method.gradients=history", "trainer.batch_parts=1", *settings]
     run(config_of(*settings), tmp_path / "whole")
-    check = Trainer._train_step
-
-    def stopping(self: Trainer, *arguments: Any) -> None:
-        check(self, *arguments)
-        self.stop.requested = self.progress.step == step
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_train_step", stopping)
-        with pytest.raises(Interrupted):
-            run(config_of(*settings), tmp_path / "stopped")
-    resume(tmp_path / "stopped", load_config(tmp_path / "stopped" / "config.yaml"))
-    whole, stopped = (load_checkpoint(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "stopped"))
+    whole = load_checkpoint(tmp_path / "whole" / "checkpoints" / "last.pt")
+    stopped = stopped_and_resumed(config_of(*settings), tmp_path / "stopped", step)
     assert_same(*({name: state[name] for name in ("model", "optimizer", "method")} for state in (whole, stopped)))
     assert all(rows.any() for rows in whole["method"]["gradients"]["tables"])
 

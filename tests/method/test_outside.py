@@ -21,7 +21,7 @@ from gas_cli.config.compose import compose_config, load_config
 from gas_cli.config.method import GASConfig, MethodConfig
 from gas_cli.config.registered import of_packages
 from gas_cli.config.root import Config
-from gas_cli.errors import Interrupted, UserError
+from gas_cli.errors import UserError
 from gas_cli.method.gas import GAS
 from gas_cli.method.method import Alone, Training
 from gas_cli.model.model import Model
@@ -31,12 +31,12 @@ from gas_cli.passes.drivers import forward
 from gas_cli.prediction import predict
 from gas_cli.run import resume, run
 from gas_cli.training.checkpoint import load_checkpoint
-from gas_cli.training.trainer import Trainer
 from tests.builders import MODEL_IDS, MODELS, adjacencies, has_batch_norm, in_original_order, make_config, make_graph, make_problem
 from tests.method.kept import CLASSES
 from tests.method.sampled import Sampled, SampledBuilder, SampledConfig
 from tests.precision import EXACT, in_precision, round_off, with_features, with_halo
 from tests.tables.kinds import histories
+from tests.training.stopping import stopped_and_resumed
 from tests.training.test_trainer import assert_same
 
 SMALL = [
@@ -139,20 +139,9 @@ def test_it_learns_from_batches_without_training_nodes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", [1, 4, 7])
 @pytest.mark.parametrize("settings", [["method=both_ways"], ["method=both_ways", *FEW_TRAIN], ["method=gas_in_dicts"]], ids=str)
-def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str], step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str], step: int) -> None:
     whole = never_stopped(*settings)
-    folder, check, config = tmp_path / "stopped", Trainer._train_step, config_of(*settings)
-
-    def stopping(self: Trainer, *arguments: Any) -> None:
-        check(self, *arguments)
-        self.stop.requested = self.progress.step == step
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_train_step", stopping)
-        with pytest.raises(Interrupted):
-            run(config, folder)
-    resume(folder, load_config(folder / "config.yaml"))
-    state = load_checkpoint(folder / "checkpoints" / "last.pt")
+    state = stopped_and_resumed(config_of(*settings), tmp_path / "stopped", step)
     assert_same({name: state[name] for name in whole}, whole)
 
 

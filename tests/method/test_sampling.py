@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from gas_cli.batch.batch import Batch, Block, tensors
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.batch.sample import ALL, Sampler
-from gas_cli.config.compose import compose_config, load_config
+from gas_cli.config.compose import compose_config
 from gas_cli.config.method import SamplingConfig
 from gas_cli.config.model import GCNConfig, GINConfig, ModelConfig, SAGEConfig
 from gas_cli.config.root import Config
-from gas_cli.errors import Interrupted, UserError
+from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.normalize import normalize
 from gas_cli.method.method import Alone
@@ -32,7 +32,7 @@ from gas_cli.ops.dropout import Noise
 from gas_cli.partition.groups import Units
 from gas_cli.passes.drivers import forward
 from gas_cli.prediction import predict
-from gas_cli.run import prepare, resume, run
+from gas_cli.run import prepare, run
 from gas_cli.training import assemble
 from gas_cli.training.checkpoint import load_checkpoint
 from gas_cli.training.trainer import Trainer
@@ -48,6 +48,7 @@ from tests.builders import (
     random_adjacency,
 )
 from tests.precision import EXACT, in_precision, round_off, with_features, with_halo
+from tests.training.stopping import stopped_and_resumed
 from tests.training.test_trainer import assert_same
 
 PLAIN = [model for model in MODELS if not has_batch_norm(model)]
@@ -290,21 +291,10 @@ def trained(folder: Path, *settings: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("step", [1, 4, 7])
 @pytest.mark.parametrize("shuffle", ["true", "false"])
-def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, shuffle: str, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, shuffle: str, step: int) -> None:
     choice = f"trainer.shuffle={shuffle}"
     whole = trained(tmp_path / "whole", choice, "trainer.prefetch=0")
-    folder, train_step, config = tmp_path / "stopped", Trainer._train_step, config_of(choice)
-
-    def stopping(self: Trainer, *arguments: Any) -> None:
-        train_step(self, *arguments)
-        self.stop.requested = self.progress.step == step
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_train_step", stopping)
-        with pytest.raises(Interrupted):
-            run(config, folder)
-    resume(folder, load_config(folder / "config.yaml"))
-    state = load_checkpoint(folder / "checkpoints" / "last.pt")
+    state = stopped_and_resumed(config_of(choice), tmp_path / "stopped", step)
     assert state["progress"]["step"] == 4 * 3
     assert_same({name: state[name] for name in whole}, whole)
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from gas_cli.config.compose import compose_config, load_config
+from gas_cli.config.compose import compose_config
 from gas_cli.config.model import GATConfig, ModelConfig, PNAConfig
-from gas_cli.errors import Interrupted, UserError
-from gas_cli.run import resume, run
+from gas_cli.errors import UserError
+from gas_cli.run import run
 from gas_cli.training.checkpoint import load_checkpoint
-from gas_cli.training.trainer import Trainer
 from tests.builders import rows_of
 from tests.method.test_gradients import SMALL, SUMS, graph_of, trainer_of
+from tests.training.stopping import stopped_and_resumed
 from tests.training.test_trainer import assert_same
 
 MODELS: dict[str, ModelConfig] = {
@@ -64,21 +63,11 @@ def test_a_step_with_them_has_the_weights_of_full_histories(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "settings", [[], ["method.gradients=history"], ["model.batch_norm=true", "trainer.edge_dropout=0.2"], ["trainer.max_steps=2"]], ids=str
 )
-def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str], step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str], step: int) -> None:
     config = compose_config([*SMALL, "history.waves=4", *settings])
     run(config, tmp_path / "whole")
-    check = Trainer._train_step
-
-    def stopping(self: Trainer, *arguments: Any) -> None:
-        check(self, *arguments)
-        self.stop.requested = self.progress.step == step
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_train_step", stopping)
-        with pytest.raises(Interrupted):
-            run(config, tmp_path / "stopped")
-    resume(tmp_path / "stopped", load_config(tmp_path / "stopped" / "config.yaml"))
-    whole, stopped = (load_checkpoint(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "stopped"))
+    whole = load_checkpoint(tmp_path / "whole" / "checkpoints" / "last.pt")
+    stopped = stopped_and_resumed(config, tmp_path / "stopped", step)
     assert_same(*({name: state[name] for name in ("model", "optimizer", "method")} for state in (whole, stopped)))
 
 
