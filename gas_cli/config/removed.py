@@ -51,6 +51,7 @@ ADDED: dict[str, Any] = {
     "history.waves": 0,
     "method.gradients": "cut",
     "method.trust": 1,
+    "trainer.accumulate": 1,
     "trainer.average": 0.0,
     "trainer.loss": None,
     "trainer.class_weights": None,

@@ -9,6 +9,7 @@ from typing import Any
 from gas_cli.config.checks import (
     AUTO,
     MAX_COUNT,
+    count_or,
     count_or_auto,
     decided,
     require,
@@ -25,6 +26,7 @@ SCHEDULES = ("cosine", "step", "plateau")
 LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
 BALANCED = "balanced"
 LOSSES = ("mse", "mae", "huber")
+EPOCH = "epoch"
 CHECKPOINTS = ("best", "last")
 EVALUATION_MODES = ("exact", "history")
 GRAPH_PLACEMENTS = ("auto", "device", "host")
@@ -94,6 +96,11 @@ class TrainerConfig:
         "fewer if that is what fits into memory.",
     )
     shuffle: bool = setting(True, "Group the parts anew in every epoch.")
+    accumulate: int | str = setting(
+        1,
+        "Batches in a row whose gradients make [one update of the weights](methods.md#one-update-per-round), by their mean; `epoch`: all "
+        "of an epoch.",
+    )
     average: float = setting(
         0.0,
         "Evaluate, choose the best epoch and predict by an exponential [mean of the weights](runs.md#averaged-weights) over a window of so "
@@ -132,6 +139,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         require_whole("trainer.epochs", self.epochs, 1, MAX_EPOCHS)
         self.batch_parts = count_or_auto("trainer.batch_parts", self.batch_parts)
+        self.accumulate = count_or(EPOCH, "trainer.accumulate", self.accumulate)
         require(0 <= self.average <= MAX_EPOCHS, "trainer.average", self.average, f"a number of epochs from 0 (off) to {MAX_EPOCHS}")
         require_count_or_null("trainer.max_steps", self.max_steps)
         require_count_or_null("trainer.patience", self.patience)
@@ -150,6 +158,10 @@ class TrainerConfig:
     def parts_per_step(self) -> int:
         """`batch_parts`, which is decided."""
         return decided("trainer.batch_parts", self.batch_parts)
+
+    def batches_per_update(self, batches: int) -> int:
+        """Of an epoch of `batches`; the last update of an epoch may have fewer."""
+        return batches if self.accumulate == EPOCH else min(int(self.accumulate), batches)
 
     def _check_class_weights(self) -> None:
         given, wanted = self.class_weights, f"null, {BALANCED}, or a list of numbers above 0, one per class, such as [1,2.5]"

@@ -7,7 +7,7 @@ gets there whose type, shape and memory layout were not looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,14 +31,18 @@ def check_weights(saved: Any, expected: Mapping[str, Tensor]) -> None:
         check_tensor(f"the weight {name}", saved[name], like)
 
 
-def check_optimizer(saved: Any, optimizer: Optimizer, progress: Progress) -> None:
-    """Adam's groups and moments, and the schedule, as `optimizer` has them at this point of the training."""
+def check_optimizer(saved: Any, optimizer: Optimizer, progress: Progress, pending: int = 0) -> None:
+    """Adam's groups and moments, and the schedule, as `optimizer` has them at this point of the training: `pending` batches after the last
+    update, of which some have gradients that wait for the next one."""
     expected = optimizer.state_dict()
-    check_keys("the optimizer", saved, expected.keys())
+    waits = isinstance(saved, dict) and "waiting" in saved
+    check_keys("the optimizer", saved, ("adam", "scheduler", "waiting", "gradients") if waits else ("adam", "scheduler"))
+    if waits:
+        _check_waiting(saved["waiting"], saved["gradients"], optimizer.parameters, pending)
     check_keys("the optimizer's Adam", saved["adam"], ("state", "param_groups"))
     rates = _check_groups(saved["adam"]["param_groups"], expected["adam"]["param_groups"], optimizer)
     parameters = [parameter for group in optimizer.adam.param_groups for parameter in group["params"]]
-    _check_moments(saved["adam"]["state"], parameters, progress)
+    _check_moments(saved["adam"]["state"], parameters, progress, pending)
     _check_schedule(saved["scheduler"], expected["scheduler"], rates, progress)
 
 
@@ -78,11 +82,21 @@ def _check_groups(saved: Any, expected: list[dict[str, Any]], optimizer: Optimiz
     return [group["lr"] for group in saved]
 
 
-def _check_moments(saved: Any, parameters: list[nn.Parameter], progress: Progress) -> None:
+def _check_waiting(waiting: Any, gradients: Any, parameters: Sequence[nn.Parameter], pending: int) -> None:
+    if type(waiting) is not int or not 0 < waiting <= pending:
+        misfit(f"gradients of {str(waiting)[:80]} batches wait for an update", f"of at most {pending}, the batches since the last one")
+    if not isinstance(gradients, list) or len(gradients) != len(parameters):
+        misfit("the gradients that wait for an update are others", f"a list of {len(parameters)}, one for each parameter")
+    for number, (gradient, parameter) in enumerate(zip(gradients, parameters, strict=True)):
+        if gradient is not None:
+            check_tensor(f"the gradient of parameter {number}", gradient, parameter)
+
+
+def _check_moments(saved: Any, parameters: list[nn.Parameter], progress: Progress, pending: int) -> None:
     """A parameter without gradient has none; the others have them from their first update on."""
     if not isinstance(saved, dict) or any(type(key) is not int or not 0 <= key < len(parameters) for key in saved):
         misfit("the optimizer's moments are not numbered as its parameters are", f"numbers from 0 to {len(parameters) - 1}")
-    if not saved and progress.loss_count > 0:
+    if not saved and progress.loss_count > pending:
         misfit("the optimizer has no moments", "those of the steps that were done")
     for number, moments in saved.items():
         check_keys(f"the moments of parameter {number}", moments, MOMENTS)

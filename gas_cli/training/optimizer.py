@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
 from gas_cli.config.metrics import METRICS, MetricKind
@@ -29,7 +30,11 @@ class PlainAdam(torch.optim.Adam):
 
 
 class Optimizer:
-    """Owns the parameters' updates. `step` once per batch, `epoch_end` once per epoch; `plateau` listens to a metric."""
+    """Owns the parameters' updates. `add` each batch's loss, `update` once per batch or per some of them, `epoch_end` once per epoch;
+    `plateau` listens to a metric.
+
+    waiting   how many losses were added since the last update: their gradients are state, too
+    """
 
     def __init__(self, model: Model, config: OptimizerConfig, epochs: int, metric: MetricKind = METRICS["accuracy"]) -> None:
         self.config, self.metric = config, metric
@@ -39,8 +44,14 @@ class Optimizer:
             {"params": [p for p in self._parameters if id(p) in regularized], "weight_decay": config.reg_weight_decay},
             {"params": [p for p in self._parameters if id(p) not in regularized], "weight_decay": config.weight_decay},
         ]
+        self.waiting = 0
         self.adam = PlainAdam([g for g in groups if g["params"]], lr=config.lr, fused=True)  # one pass for all parameters
         self._scheduler = self._make_scheduler(epochs)
+
+    @property
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """All that it updates, in the model's order."""
+        return self._parameters
 
     def _make_scheduler(self, epochs: int) -> Any:
         c = self.config
@@ -61,14 +72,24 @@ class Optimizer:
     def lr(self) -> float:
         return float(self.adam.param_groups[0]["lr"])
 
-    def zero_grad(self) -> None:
-        self.adam.zero_grad(set_to_none=True)
+    def add(self, loss: Tensor) -> None:
+        """Run backward, and add the gradients to those that wait for an update."""
+        if self.waiting == 0:
+            self.adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.waiting += 1
 
-    def step(self) -> None:
-        """Clip (2-norm over all parameters) and update."""
+    def update(self, batches: int = 1) -> bool:
+        """Clip (2-norm over all parameters) the mean gradient of `batches` batches and update; False where none of them had a loss."""
+        if self.waiting == 0:
+            return False
+        self.waiting = 0
+        if batches > 1:  # here and not in the losses: what flows backward has one scale, however many they are
+            torch._foreach_div_([p.grad for p in self._parameters if p.grad is not None], batches)
         if self.config.grad_norm is not None:
             nn.utils.clip_grad_norm_(self._parameters, self.config.grad_norm)
         self.adam.step()
+        return True
 
     def epoch_end(self, val: float) -> None:
         """Advance the schedule; `val` is the latest validation metric (nan before the first evaluation)."""
@@ -81,9 +102,14 @@ class Optimizer:
             self._scheduler.step(val)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"adam": self.adam.state_dict(), "scheduler": self._scheduler.state_dict()}
+        """With `waiting` and `gradients` (None for a parameter without) only where some wait."""
+        state = {"adam": self.adam.state_dict(), "scheduler": self._scheduler.state_dict()}
+        return {**state, "waiting": self.waiting, "gradients": [p.grad for p in self._parameters]} if self.waiting else state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.waiting = state.get("waiting", 0)
+        for parameter, gradient in zip(self._parameters, state.get("gradients", ()), strict=self.waiting > 0):
+            parameter.grad = None if gradient is None else torch.empty_like(parameter).copy_(gradient)
         self.adam.load_state_dict(state["adam"])
         for parameter, moments in self.adam.state.items():
             for name, value in moments.items():

@@ -34,7 +34,7 @@ class Best:
 
 @dataclass
 class Progress:
-    """`epoch` is the one in progress (1-based), `batch` how many of its batches are done, `step` all optimizer steps so far.
+    """`epoch` is the one in progress (1-based), `batch` how many of its batches are done, `step` all batches so far.
 
     `loss_sum` adds the losses of the epoch's `loss_count` batches that had training nodes; `val` is the latest validation
     metric, the one that chooses the best epoch.

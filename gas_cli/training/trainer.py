@@ -41,6 +41,7 @@ from gas_cli.training.identity import check_same_run, identity_of
 from gas_cli.training.optimizer import Optimizer
 from gas_cli.training.progress import Progress
 from gas_cli.training.stop import StopRequest
+from gas_cli.training.updates import Updates
 
 WAVES = 0x5741564553
 """Keeps the randomness of waves apart from that of steps."""
@@ -83,8 +84,9 @@ class Trainer:
         )
         self.loss = make_loss(config.trainer, problem.graph, split.train, device)
         self.optimizer = Optimizer(model, config.optimizer, config.trainer.epochs, self.evaluator.chooses)
-        window = config.trainer.average
-        self.average = Average(model, window, len(self.epochs.groups(1))) if window > 0 else None
+        batches, window = len(self.epochs.groups(1)), config.trainer.average
+        self.updates = Updates(batches, config.trainer.batches_per_update(batches))
+        self.average = Average(model, window, self.updates.per_epoch) if window > 0 else None
         self._monitor: Monitor | None = None  # it holds tables of all nodes: made where it is asked for
         self._losses: list[Tensor] = []  # of this epoch, not yet read from the device
         self._best_state: dict[str, Any] | None = None
@@ -174,22 +176,27 @@ class Trainer:
             with torch.set_grad_enabled(learns), self._precision():
                 scores = forward(self.model, batch, self.link, noise, penalty)
             if learns:
-                self._update(penalty.onto(self.loss(scores, batch, num_batches)))
-            if self.average is not None:
-                self.average.step(learns)
+                self._learn(penalty.onto(self.loss(scores, batch, num_batches)))
+            self._update()
             self.link.end(self.progress.step)
             self.progress.step += 1
 
     def _precision(self) -> AbstractContextManager[Any]:
         return low_precision(self.device, self.config.precision == "bfloat16")
 
-    def _update(self, loss: Tensor) -> None:
+    def _learn(self, loss: Tensor) -> None:
         self._losses.append(loss.detach())
         if self.device.type == "cpu":  # free here; on CUDA it would make the host wait for every step
             self._settle_losses()
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.optimizer.add(loss)
+
+    def _update(self) -> None:
+        """Move the weights, where that is due after this batch."""
+        batches = self.updates.due(self.progress.batch + 1)
+        if batches:
+            updated = self.optimizer.update(batches)
+            if self.average is not None:
+                self.average.step(updated)
 
     def _settle_losses(self) -> None:
         """Read the losses of the steps so far (host synchronisation on CUDA: once per epoch) and stop where one is not finite."""
@@ -330,7 +337,7 @@ class Trainer:
             state.get("progress"), len(self.epochs.groups(1)), graph.num_classes, graph.metric, self.evaluator.select
         )
         check_weights(state.get("model"), self.model.state_dict())
-        check_optimizer(state.get("optimizer"), self.optimizer, progress)
+        check_optimizer(state.get("optimizer"), self.optimizer, progress, self.updates.pending(progress.batch))
         self.method.check(state.get("method"), progress.step)
         if self.average is not None:
             self.average.check(state.get("average"), progress.step)

@@ -18,11 +18,12 @@ RANGES = {
     "model.hidden_channels": (1, 65_536),
     "trainer.epochs": (1, 1_000_000),
     "trainer.batch_parts": (1, 2**31 - 1),
+    "trainer.accumulate": (1, 2**31 - 1),
     "trainer.checkpoint_every": (1, 2**31 - 1),
     "trainer.prefetch": (0, 1_000),
     "optimizer.step_epochs": (1, 2**31 - 1),
 }
-WITH_AUTO = ("partitioner.num_parts", "trainer.batch_parts")
+WITH_WORD = {"partitioner.num_parts": "auto or ", "trainer.batch_parts": "auto or ", "trainer.accumulate": "epoch or "}
 COUNTS = ("trainer.max_steps", "trainer.patience", "evaluation.every", "evaluation.monitor", "history.refresh")
 """Whole numbers from 1, or null."""
 FLOATS = ("optimizer.lr", "optimizer.min_lr", "optimizer.weight_decay", "optimizer.gamma", "optimizer.grad_norm", "model.dropout")
@@ -35,7 +36,7 @@ def test_whole_numbers_have_a_range(key: str) -> None:
     for value in (low, high):
         compose_config([*others, f"{key}={value}"])
     for value in (low - 1, high + 1, 10**30):
-        expected = f"{'auto or ' if key in WITH_AUTO else ''}a whole number from {low} to {high}."
+        expected = f"{WITH_WORD.get(key, '')}a whole number from {low} to {high}."
         with pytest.raises(UserError, match=re.escape(f"{key}={value} is not valid: expected {expected}")):
             compose_config([*others, f"{key}={value}"])
 

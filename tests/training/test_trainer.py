@@ -100,6 +100,7 @@ def test_a_run_stopped_anywhere_and_resumed_equals_one_never_stopped(tmp_path_fa
         "trainer__edge_dropout": data.draw(st.sampled_from([0.0, 0.2])),
         "trainer__lipschitz": data.draw(st.sampled_from([LipschitzConfig(), LipschitzConfig(weight=0.5)])),
         "trainer__prefetch": data.draw(st.integers(0, 2)),
+        "trainer__accumulate": data.draw(st.sampled_from([1, 2, "epoch"])),
         "sparse": data.draw(st.booleans()),
     }
     whole = trainer(tmp_path_factory.mktemp("whole"), model, **overrides)
