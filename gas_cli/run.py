@@ -115,7 +115,7 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
     trainer, before = _started(config, problem, folder, seed)
     _log_placement(trainer)
     described = named(config.dataset, config.model, config.method, problem.graph, seed) | describe(problem, trainer)
-    if trainer.last_checkpoint.exists():
+    if trainer.checkpoints.last.exists():
         described["seconds"] = seconds_before(folder)
     metrics = folder / "metrics.jsonl"
     with summarized(folder, described, lambda: result(trainer, metrics)) as summary:
@@ -133,18 +133,18 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
 def _started(config: Config, problem: Problem, folder: Path, seed: int) -> tuple[Trainer, Recorded]:
     """The trainer of a run where its last checkpoint left it, and what metrics.jsonl holds by then. Changes nothing in `folder`."""
     trainer = make_trainer(config, problem, folder, seed)
-    if not trainer.last_checkpoint.exists():
+    if not trainer.checkpoints.last.exists():
         return trainer, Recorded()
-    state = load_checkpoint(trainer.last_checkpoint)
-    with naming(trainer.last_checkpoint):
+    state = load_checkpoint(trainer.checkpoints.last)
+    with naming(trainer.checkpoints.last):
         trainer.restore(state)
     _check_epochs(config.trainer.epochs, trainer.progress)
-    if trainer.best_checkpoint.exists():  # it stays where no later epoch is better
-        best = load_checkpoint(trainer.best_checkpoint)
-        with naming(trainer.best_checkpoint):
-            check_same_run(best.get("fingerprint"), trainer.identity)
+    if trainer.checkpoints.best.exists():  # it stays where no later epoch is better
+        best = load_checkpoint(trainer.checkpoints.best)
+        with naming(trainer.checkpoints.best):
+            check_same_run(best.get("fingerprint"), trainer.state.identity)
             check_best(best.get("progress"))
-    with naming(trainer.last_checkpoint):
+    with naming(trainer.checkpoints.last):
         recorded = Recorded.from_state_dict(state.get("recorded"), trainer.progress.epoch)
     return trainer, recorded_before(folder / "metrics.jsonl", recorded)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gas_cli.errors import UserError
 from gas_cli.files import replaced
@@ -17,6 +18,32 @@ from gas_cli.training.structure import unexpected
 
 FORMAT = 3
 """3: histories are part of the method's state. 2: with the run's identity and its place in metrics.jsonl. 1 was that of 0.1.0."""
+BEST_IN_MEMORY_BYTES = 256 << 20
+"""With tables up to this size the best state waits in memory for the next checkpoint; a larger one is written as soon as it is found."""
+
+
+class Checkpoints:
+    """The two of a run, last.pt and best.pt. The best state may wait in memory until last.pt is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.last, self.best = folder / "checkpoints" / "last.pt", folder / "checkpoints" / "best.pt"
+        self._waiting: dict[str, Any] | None = None
+
+    def keep_best(self, state: dict[str, Any], table_bytes: int) -> None:
+        """`state` is the best so far, with tables of so many bytes in it."""
+        if table_bytes <= BEST_IN_MEMORY_BYTES:
+            self._waiting = _copy(state)
+        else:
+            save_checkpoint(self.best, state)
+
+    def write_best(self) -> None:
+        """Write the best state if it still waits. To be called before `write_last`: what last.pt says is best is then on the disk."""
+        if self._waiting is not None:
+            save_checkpoint(self.best, self._waiting)
+            self._waiting = None
+
+    def write_last(self, state: dict[str, Any]) -> None:
+        save_checkpoint(self.last, state)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -96,3 +123,12 @@ def _remedy(path: Path) -> str:
     if path == best and last.is_file():
         return "last.pt in the same folder is from the last epoch: predict with checkpoint=last, or move best.pt away to continue the run."
     return "Restore an intact copy, or start the run again."
+
+
+def _copy(value: Any) -> Any:
+    """A deep copy of a state: the next step would change its tensors in place."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value

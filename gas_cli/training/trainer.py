@@ -16,7 +16,6 @@ from torch import Tensor
 from gas_cli.batch.batch import Batch
 from gas_cli.batch.make import graph_device, make_loader
 from gas_cli.config.root import Config
-from gas_cli.diagnose.monitor import Monitor
 from gas_cli.errors import Interrupted, UserError
 from gas_cli.graph.graph import Split
 from gas_cli.measure.clock import Clock, memory_gauges
@@ -33,20 +32,19 @@ from gas_cli.passes.loss import make_loss
 from gas_cli.prepared.problem import Problem
 from gas_cli.tables.histories import Histories
 from gas_cli.training.average import Average
-from gas_cli.training.checked import check_generators, check_optimizer, check_weights
-from gas_cli.training.checkpoint import save_checkpoint
+from gas_cli.training.checkpoint import Checkpoints
 from gas_cli.training.edge_dropout import drop_edges
 from gas_cli.training.epoch import EpochBatches
-from gas_cli.training.identity import check_same_run, identity_of
+from gas_cli.training.evaluation import Evaluation
+from gas_cli.training.identity import identity_of
 from gas_cli.training.optimizer import Optimizer
 from gas_cli.training.progress import Progress
+from gas_cli.training.state import TrainingState
 from gas_cli.training.stop import StopRequest
 from gas_cli.training.updates import Updates
 
 WAVES = 0x5741564553
 """Keeps the randomness of waves apart from that of steps."""
-BEST_IN_MEMORY_BYTES = 256 << 20
-"""Up to this size the best state waits in memory for the next checkpoint; a larger one is written as soon as it is found."""
 
 
 class Recorder(Protocol):
@@ -58,17 +56,15 @@ class Recorder(Protocol):
 class Trainer:
     """Trains one model on one split by the method of the configuration.
 
-    State is `progress`, the model, the optimizer, the method and the average of the weights; all else derives from the configuration, so
-    that `state_dict` and `restore` are the whole of a resume.
+    `state` is all that a resume needs; everything else follows from the configuration.
     """
 
     def __init__(self, config: Config, problem: Problem, split: Split, model: Model, seed: int, device: torch.device, folder: Path) -> None:
         self.config, self.problem, self.split, self.seed = config, problem, split, seed
         self.device, self.memory = device, StagePeaks(**memory_gauges(device))
-        self.last_checkpoint, self.best_checkpoint = folder / "checkpoints" / "last.pt", folder / "checkpoints" / "best.pt"
-        self.progress, self.clock, self.stop = Progress(), Clock(), StopRequest()
-        self.identity = identity_of(config, problem, seed)
+        self.checkpoints, self.clock, self.stop = Checkpoints(folder), Clock(), StopRequest()
         self._recorded: Callable[[], dict[str, Any]] = dict
+        identity = identity_of(config, problem, seed)
         self.model = model.to(device)
         with self.memory.stage("setup"):
             self.method = make_method(config.method, Training.of(config, problem, split, model, device, seed))
@@ -87,9 +83,14 @@ class Trainer:
         batches, window = len(self.epochs.groups(1)), config.trainer.average
         self.updates = Updates(batches, config.trainer.batches_per_update(batches))
         self.average = Average(model, window, self.updates.per_epoch) if window > 0 else None
-        self._monitor: Monitor | None = None  # it holds tables of all nodes: made where it is asked for
+        self.evaluation = Evaluation(self.method, self.evaluator, self.loss, self.average, self._stage)
+        self.state = TrainingState(identity, model, self.optimizer, self.method, self.updates, self.average)
         self._losses: list[Tensor] = []  # of this epoch, not yet read from the device
-        self._best_state: dict[str, Any] | None = None
+
+    @property
+    def progress(self) -> Progress:
+        """Where the training stands."""
+        return self.state.progress
 
     @property
     def histories(self) -> Histories | None:
@@ -132,6 +133,12 @@ class Trainer:
             finally:
                 self.epochs.close()
         self._save()
+
+    def _fill(self) -> None:
+        """Exact histories before the first step, so that no batch ever reads zeros."""
+        if self.config.history.fill and not self.progress.filled:
+            self.evaluation.refresh(self.progress.step)
+        self.progress.filled = True
 
     def train_epoch(self) -> None:
         """The steps of the epoch in progress, or what is left of them; no refresh, no evaluation."""
@@ -210,7 +217,7 @@ class Trainer:
 
     def _diverged(self, what: str) -> UserError:
         """The end of a training that cannot go on, with the best state on the disk."""
-        self._save_best()
+        self.checkpoints.write_best()
         best = self.progress.best.epoch
         kept = f"the best state so far (epoch {best}) is kept" if best else "no earlier state exists"
         remedy = self._overflow() or "Try a smaller optimizer.lr, or optimizer.grad_norm=1."
@@ -234,21 +241,16 @@ class Trainer:
         record: dict[str, Any] = {"epoch": progress.epoch, "step": progress.step, "loss": progress.loss, "lr": self.optimizer.lr}
         if self.histories is not None:
             record["history_age"] = float(self.histories.ages.at(progress.step).float().mean())
-        record |= self._measure()
-        scores, live = self._refresh_or_evaluate()
+        if self.evaluation.monitored(progress.epoch):
+            record["monitor"] = self.evaluation.errors(progress, self.epochs.all_groups(progress.epoch))
+        scores, live = self.evaluation.scores(progress.epoch, progress.step)
         improved = False
         if scores is not None:
             # a metric of such scores would look like any other number, even like the best
             if not all(bool(torch.isfinite(of).all()) for of in (scores, live) if of is not None):
                 raise self._diverged("The class scores became infinite or NaN")
-            with self._stage("evaluate"):
-                values = self.evaluator.measure(scores, self.split)
-                selected = self.evaluator.selected(scores, self.split)
-                improved = progress.offer(**values, selected=selected, kind=self.evaluator.chooses)
-                if improved:
-                    progress.best.counts = self.evaluator.count(scores, self.split.test)
-                measured = {} if live is None else {"live": self.evaluator.measure(live, self.split)}
-            record |= values | ({} if selected is None else {str(self.evaluator.select): selected}) | measured
+            metrics, improved = self.evaluation.measure(progress, scores, live)
+            record |= metrics
         self.optimizer.epoch_end(progress.val)
         progress.next_epoch()
         seconds, peaks = self.clock.take(), self.memory.take()
@@ -259,124 +261,22 @@ class Trainer:
         patience, best = self.config.trainer.patience, self.progress.best.epoch
         return patience is not None and best > 0 and self.progress.epoch - 1 - best >= patience
 
-    # -- histories and evaluation --------------------------------------------------------------------------------------------------
-
-    def _fill(self) -> None:
-        """Exact histories before the first step, so that no batch ever reads zeros."""
-        if self.config.history.fill and not self.progress.filled:
-            self._refresh()
-        self.progress.filled = True
-
-    def _refresh(self) -> Tensor | None:
-        """Make every history exact under the current weights; the exact scores come with it."""
-        if self.histories is None:
-            return None
-        with self._stage("refresh"):
-            scores = self.evaluator.exact(refresh=self.histories)
-            self.histories.ages.mark(range(self.problem.train_parts), self.progress.step)
-        return scores
-
-    def _measure(self) -> dict[str, Any]:
-        """The errors of the histories as the epoch's steps left them, where this epoch is monitored."""
-        config, progress = self.config.evaluation, self.progress
-        if self.histories is None or config.monitor is None or progress.epoch % config.monitor:
-            return {}
-        if progress.monitor is None:
-            with self._stage("monitor"):
-                if self._monitor is None:
-                    self._monitor = Monitor(self.evaluator, self.method, self.loss)
-                progress.monitor = self._monitor.measure(progress.step, self.epochs.all_groups(progress.epoch))
-        return {"monitor": progress.monitor}
-
-    def _refresh_or_evaluate(self) -> tuple[Tensor | None, Tensor | None]:
-        """Scores of all nodes where this epoch is evaluated; with averaged weights and `evaluation.live`, those of the live ones as well.
-
-        One exact pass serves a refresh and an evaluation alike, unless the weights are averaged: a refresh is of the live ones. It comes
-        last then, as a run that is stopped in the evaluation shall find the histories, and their ages, as the steps left them.
-        """
-        epoch, every, refresh_every = self.progress.epoch, self.config.evaluation.every, self.config.history.refresh
-        evaluate = epoch == self.config.trainer.epochs or (every is not None and epoch % every == 0)
-        averaged = None
-        if evaluate and self.average is not None:
-            with self.average.applied():
-                averaged = self._evaluated()
-        live = self._refresh() if refresh_every is not None and epoch % refresh_every == 0 else None
-        if live is None and evaluate and (self.average is None or self.config.evaluation.live):
-            live = self._evaluated()
-        if not evaluate or self.average is None:
-            return live if evaluate else None, None
-        return averaged, live if self.config.evaluation.live else None
-
-    def _evaluated(self) -> Tensor:
-        """Scores [N, C] by the weights that the model has now."""
-        with self._stage("evaluate"):
-            if self.config.evaluation.mode == "history" and self.histories is not None:
-                return self.evaluator.from_history(self.histories)
-            return self.evaluator.exact()
-
     # -- checkpoints ---------------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "fingerprint": self.identity,
-            "schema": self.problem.graph.described(),
-            "recorded": self._recorded(),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "method": self.method.state_dict(),
-            **({} if self.average is None else {"average": self.average.state_dict()}),
-            "progress": self.progress.state_dict(),
-            "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None},
-        }
+        return self.state.state_dict() | {"recorded": self._recorded()}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint's state. Raises UserError, with nothing changed, where it is of another run or does not fit this one."""
-        check_same_run(state.get("fingerprint"), self.identity)
-        graph = self.problem.graph
-        progress = Progress.from_state_dict(
-            state.get("progress"), len(self.epochs.groups(1)), graph.num_classes, graph.metric, self.evaluator.select
-        )
-        check_weights(state.get("model"), self.model.state_dict())
-        check_optimizer(state.get("optimizer"), self.optimizer, progress, self.updates.pending(progress.batch))
-        self.method.check(state.get("method"), progress.step)
-        if self.average is not None:
-            self.average.check(state.get("average"), progress.step)
-        check_generators(state.get("rng"), self.device)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.method.load_state_dict(state["method"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.progress = progress
-        torch.set_rng_state(state["rng"]["cpu"])
-        if self.device.type == "cuda" and state["rng"]["cuda"] is not None:  # of the run's device, whichever number it has by now
-            torch.cuda.set_rng_state(state["rng"]["cuda"], self.device)
+        self.state.restore(saved, self.evaluator.select)
 
     def _keep_best(self) -> None:
         with self._stage("checkpoint"):
-            if self.method.nbytes <= BEST_IN_MEMORY_BYTES:
-                self._best_state = _copy(self.state_dict())
-            else:
-                save_checkpoint(self.best_checkpoint, self.state_dict())
-
-    def _save_best(self) -> None:
-        if self._best_state is not None:
-            save_checkpoint(self.best_checkpoint, self._best_state)
-            self._best_state = None
+            self.checkpoints.keep_best(self.state_dict(), self.method.nbytes)
 
     def _save(self) -> None:
-        """Write last.pt, and best.pt before it: whatever last.pt says is best is then on the disk."""
         self.link.flush()
         self._settle_losses()
         with self._stage("checkpoint"):
-            self._save_best()
-            save_checkpoint(self.last_checkpoint, self.state_dict())
-
-
-def _copy(value: Any) -> Any:
-    """A deep copy of a state: the next step would change its tensors in place."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, list) else value
+            self.checkpoints.write_best()
+            self.checkpoints.write_last(self.state_dict())

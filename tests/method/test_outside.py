@@ -231,8 +231,8 @@ def test_all_its_tables_decide_whether_the_best_state_waits_in_memory(tmp_path: 
     of_histories = CLASSES[-1].histories.nbytes
     assert CLASSES[-1].nbytes == 2 * of_histories
     copied: list[Any] = []
-    monkeypatch.setattr("gas_cli.training.trainer._copy", lambda state: copied.append(state) or state)
-    monkeypatch.setattr("gas_cli.training.trainer.BEST_IN_MEMORY_BYTES", of_histories)
+    monkeypatch.setattr("gas_cli.training.checkpoint._copy", lambda state: copied.append(state) or state)
+    monkeypatch.setattr("gas_cli.training.checkpoint.BEST_IN_MEMORY_BYTES", of_histories)
     assert_same(trained(tmp_path / "written", "method=both_ways"), whole)
     assert not copied
     best = [load_checkpoint(tmp_path / name / "checkpoints" / "best.pt")["method"] for name in ("whole", "written")]

@@ -202,7 +202,7 @@ def test_a_run_stopped_anywhere_and_resumed_equals_one_never_stopped(tmp_path_fa
         continued.fit(records)
         stopped = continued
     assert_same(essence(stopped), essence(whole))
-    assert_same(*(load_checkpoint(one.best_checkpoint) for one in (stopped, whole)))
+    assert_same(*(load_checkpoint(one.checkpoints.best) for one in (stopped, whole)))
     assert_same(timeless(records), timeless(expected))
 
 

@@ -118,7 +118,7 @@ def test_a_run_stopped_anywhere_and_resumed_equals_one_never_stopped(tmp_path_fa
         continued.fit(records)
         stopped = continued
     assert_same(essence(stopped), essence(whole))
-    best = [load_checkpoint(t.best_checkpoint) for t in (stopped, whole)]
+    best = [load_checkpoint(t.checkpoints.best) for t in (stopped, whole)]
     assert_same(best[0], best[1])
     timeless = [[{k: v for k, v in r.items() if k not in ("seconds", "peak_memory")} for r in rs] for rs in (records, expected)]
     assert_same(timeless[0], timeless[1])
@@ -172,7 +172,7 @@ def test_training_learns_and_the_best_epoch_is_kept(tmp_path):
     best = max(record["val"] for record in records)
     assert subject.progress.best.val == best
     assert subject.progress.best.epoch == next(record["epoch"] for record in records if record["val"] == best)
-    assert load_checkpoint(subject.best_checkpoint)["progress"]["best"]["epoch"] == subject.progress.best.epoch
+    assert load_checkpoint(subject.checkpoints.best)["progress"]["best"]["epoch"] == subject.progress.best.epoch
 
 
 def test_patience_stops_after_that_many_epochs_without_a_better_one(tmp_path):
@@ -253,7 +253,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_best(tmp_path):
 
     with pytest.raises(UserError, match=r"nan in epoch 4.*best state so far \(epoch \d\) is kept"):
         subject.fit(Poison())
-    best = load_checkpoint(subject.best_checkpoint)
+    best = load_checkpoint(subject.checkpoints.best)
     assert all(torch.isfinite(value).all() for value in best["model"].values())
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gas_cli.batch.batch import Batch
 from gas_cli.config.compose import compose_config
 from gas_cli.config.model import GATConfig, ModelConfig, PNAConfig
 from gas_cli.errors import UserError
@@ -51,7 +52,12 @@ def test_a_step_with_them_has_the_weights_of_full_histories(tmp_path: Path) -> N
     waves.train_epoch()
     refreshed = trainer_of(tmp_path, graph_of(), model, gradients="cut", **FAST)
     step = refreshed._train_step
-    refreshed._train_step = lambda batch, upcoming, number: (refreshed._refresh(), refreshed.model.train(), step(batch, None, number))  # type: ignore[method-assign, assignment, return-value]
+
+    def after_a_refresh(batch: Batch, upcoming: Batch | None, number: int) -> None:
+        refreshed.evaluation.refresh(refreshed.progress.step)
+        step(batch, None, number)
+
+    refreshed._train_step = after_a_refresh  # type: ignore[method-assign]
     refreshed.train_epoch()
     plain = trainer_of(tmp_path, graph_of(), model, gradients="cut", **FAST)
     plain.train_epoch()
