@@ -32,6 +32,14 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "GAS, weighted loss": ("method=gas", "trainer.loss_weighting=full_batch"),
     "gradient histories": ("method=gas", "method.gradients=history"),
     "gradient histories, measured trust": ("method=gas", "method.gradients=history", "method.trust=measured"),
+    "GAS, one update per epoch": ("method=gas", "trainer.loss_weighting=full_batch", "trainer.accumulate=epoch"),
+    "gradient histories, one update per epoch": ("method=gas", "method.gradients=history", "trainer.accumulate=epoch"),
+    "gradient histories, measured trust, one update per epoch": (
+        "method=gas",
+        "method.gradients=history",
+        "method.trust=measured",
+        "trainer.accumulate=epoch",
+    ),
     "Cluster-GCN": ("method=cluster_gcn",),
 }
 DATASETS = ("cora", "citeseer", "pubmed", "coauthor-cs", "coauthor-physics", "amazon-computers", "amazon-photo")

@@ -98,7 +98,7 @@ class TrainerConfig:
     shuffle: bool = setting(True, "Group the parts anew in every epoch.")
     accumulate: int | str = setting(
         1,
-        "Batches in a row whose gradients make [one update of the weights](methods.md#one-update-per-round), by their mean; `epoch`: all "
+        "Batches in a row whose gradients make [one update of the weights](methods.md#one-update-for-several-batches), by their mean; `epoch`: all "
         "of an epoch.",
     )
     average: float = setting(

@@ -150,7 +150,7 @@ def stopped(tmp_path: Any) -> tuple[Trainer, dict[str, Any]]:
     subject.link.end = end  # type: ignore[method-assign]
     with pytest.raises(Interrupted):
         fitted(subject)
-    return trainer(tmp_path, trainer__accumulate="epoch", batch_parts=1), load_checkpoint(subject.last_checkpoint)
+    return trainer(tmp_path, trainer__accumulate="epoch", batch_parts=1), load_checkpoint(subject.checkpoints.last)
 
 
 def test_gradients_that_wait_are_in_the_checkpoint_and_only_they(tmp_path):
@@ -159,7 +159,7 @@ def test_gradients_that_wait_are_in_the_checkpoint_and_only_they(tmp_path):
     fresh.restore(state)
     assert fresh.optimizer.waiting == 4
     fitted(fresh)
-    assert set(load_checkpoint(fresh.last_checkpoint)["optimizer"]) == {"adam", "scheduler"}
+    assert set(load_checkpoint(fresh.checkpoints.last)["optimizer"]) == {"adam", "scheduler"}
 
 
 DAMAGES = {
@@ -188,7 +188,7 @@ def test_a_checkpoint_between_two_epochs_has_nothing_that_waits(tmp_path):
     """Gradients there are damage: nothing would ever have counted them."""
     fresh, state = stopped(tmp_path)
     fitted(fresh)
-    whole = load_checkpoint(fresh.last_checkpoint)
+    whole = load_checkpoint(fresh.checkpoints.last)
     whole["optimizer"] |= {"waiting": 1, "gradients": state["optimizer"]["gradients"]}
     again = trainer(tmp_path, trainer__accumulate="epoch", batch_parts=1)
     with pytest.raises(UserError, match="gradients of 1 batches wait for an update"):
