@@ -62,7 +62,7 @@ def work(task: Task) -> Outcome:
     release_free_memory()
     trainer.train_epoch()
     return {
-        "estimate": step_load(config, problem.graph).step(config.partitioner.parts),
+        "estimate": step_load(config.model, problem.graph, config.device).step(config.partitioner.parts),
         "peak": trainer.memory.peaks["resident"]["train"],
     }
 

@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from gas_cli.model.model import Model as Model
     from gas_cli.model.model import propagate as propagate
     from gas_cli.model.model import transform as transform
-    from gas_cli.prediction import Embeddings as Embeddings
-    from gas_cli.prediction import Predictions as Predictions
+    from gas_cli.predicted import Embeddings as Embeddings
+    from gas_cli.predicted import Predictions as Predictions
 
 _PLACES = {
     "Config": "config.root",
     "DatasetConfig": "config.dataset",
     "Drop": "model.model",
-    "Embeddings": "prediction",
+    "Embeddings": "predicted",
     "Graph": "graph.graph",
     "Interrupted": "errors",
     "Link": "method.method",
@@ -54,7 +54,7 @@ _PLACES = {
     "MethodConfig": "config.method",
     "Model": "model.model",
     "ModelConfig": "config.model",
-    "Predictions": "prediction",
+    "Predictions": "predicted",
     "Run": "api",
     "Split": "graph.graph",
     "Training": "method.method",

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gas_cli import prediction
 from gas_cli.config.checks import require
-from gas_cli.config.compose import METHOD_SCHEMAS, MODEL_SCHEMAS, compose_config, load_config
+from gas_cli.config.compose import compose_config, load_config
 from gas_cli.config.dataset import FEATURE_SETTINGS, GIVEN, SPLIT_SETTINGS, DatasetConfig
 from gas_cli.config.method import MethodConfig
 from gas_cli.config.model import ModelConfig
 from gas_cli.config.registered import register
 from gas_cli.config.root import DEVICES, Config
+from gas_cli.config.schemas import METHOD_SCHEMAS, MODEL_SCHEMAS
 from gas_cli.config.training import CHECKPOINTS, EVALUATION_MODES
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.load import SOURCES
 from gas_cli.method.method import Method
 from gas_cli.model.model import Model
-from gas_cli.prediction import Embeddings, Predictions
+from gas_cli.predicted import Embeddings, Predictions
 from gas_cli.process import report_late
 from gas_cli.report.recorder import read_metrics
 from gas_cli.report.results import results_table

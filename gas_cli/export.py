@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gas_cli.config.checks import MAX_COUNT
+from gas_cli.config.continued import fixed_settings
 from gas_cli.config.metrics import REGRESSION
 from gas_cli.config.model import (
     APPNPConfig,
@@ -24,7 +25,6 @@ from gas_cli.config.model import (
     SAGEConfig,
     StackConfig,
 )
-from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
 from gas_cli.model.registry import build_model
@@ -35,7 +35,7 @@ from gas_cli.saved import misfit
 from gas_cli.training.average import scoring_weights
 from gas_cli.training.checked import check_weights
 from gas_cli.training.checkpoint import load_checkpoint, naming
-from gas_cli.training.identity import check_same_settings, without_graph
+from gas_cli.training.identity import check_same_settings, identity_of
 from gas_cli.training.progress import check_best
 
 FORMAT = 2
@@ -106,12 +106,12 @@ def export_model(run: Path, out: Path, checkpoint: str = "best") -> Path:
     path = run / "checkpoints" / f"{checkpoint}.pt"
     state = load_checkpoint(path)
     with naming(path):
-        check_same_settings(state.get("fingerprint"), without_graph(config, config.seed))
+        check_same_settings(state.get("fingerprint"), identity_of(fixed_settings(config), config.model, config.method))
         if checkpoint == "best":
             check_best(state.get("progress"))
         if state["fingerprint"]["graph"].get("task") == REGRESSION:
             raise UserError("a regression cannot be exported: the module for PyG classifies. gas-predict out=FILE writes its predictions.")
-        content = _content(kind, config, state)
+        content = _content(kind, config.model, state["fingerprint"]["graph"], scoring_weights(state, config.trainer.average > 0))
         content |= _inputs(state)
     content["class_names"] = _class_names(run, content["settings"]["out_channels"])
     file = io.BytesIO()
@@ -140,20 +140,20 @@ def _kind(config: ModelConfig) -> str:
     return kind
 
 
-def _content(kind: str, config: Config, state: dict[str, Any]) -> dict[str, Any]:
-    """All of the file but the names of the classes. Raises UserError where the weights do not fit the settings."""
-    graph, weights = state["fingerprint"]["graph"], scoring_weights(state, config.trainer.average > 0)
+def _content(kind: str, config: ModelConfig, graph: Mapping[str, Any], weights: Any) -> dict[str, Any]:
+    """All of the file but the names of the classes; `graph` is what the checkpoint says of the graph. Raises UserError where the weights do
+    not fit the settings."""
     in_channels, out_channels = (_size(key, graph.get(key)) for key in ("feature columns", "classes"))
     edge_dim = _edge_dim(weights)
-    model = build_model(config.model, in_channels, out_channels, config.seed, edge_dim)
+    model = build_model(config, in_channels, out_channels, 0, edge_dim)  # for the shapes of its weights
     check_weights(weights, model.state_dict())
     edges = ("edge_index", *(["edge_attr"] if edge_dim else [])) if kind == "gat" else ("adjacency",)
     return {
         "format": FORMAT,
         "model": kind,
-        "settings": _settings(config.model, in_channels, out_channels),
+        "settings": _settings(config, in_channels, out_channels),
         "inputs": ", ".join(("x", *edges)),
-        "layers": _layers(config.model, in_channels, out_channels, edge_dim, ", ".join(edges)),
+        "layers": _layers(config, in_channels, out_channels, edge_dim, ", ".join(edges)),
         "state_dict": _renamed(kind, weights),
     }
 

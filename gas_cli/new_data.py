@@ -13,8 +13,7 @@ from torch import Tensor
 
 from gas_cli.config.compose import compose_config, load_config
 from gas_cli.config.dataset import FEATURE_SETTINGS, GIVEN, SPLIT_SETTINGS, DatasetConfig, FolderConfig, UnlabelledConfig
-from gas_cli.config.partitioner import PartsOfSize
-from gas_cli.config.root import Config
+from gas_cli.config.partitioner import PartitionerConfig, PartsOfSize
 from gas_cli.errors import UserError
 from gas_cli.graph.fitting import fit_columns
 from gas_cli.graph.graph import Graph
@@ -29,10 +28,11 @@ LABELLED = ("labels", "masks", "classes", "class names", "task")
 """Fingerprints of what predictions on other data do not read."""
 
 
-def with_data(config: Config, path: Path, settings: Sequence[str], state: Mapping[str, Any]) -> Config:
-    """The configuration `config`, saved in `path`, with the dataset that `settings` describe: settings of the run's dataset, such as
-    `dataset.path=DIR`, or a dataset by name and its settings. Of a user's graph labels and splits are not read.
+def other_data(trained: DatasetConfig, path: Path, settings: Sequence[str], state: Mapping[str, Any]) -> DatasetConfig:
+    """The dataset that `settings` describe: settings of the dataset `trained` of the run, such as `dataset.path=DIR`, or a dataset by name
+    and its settings. Of a user's graph labels and splits are not read.
 
+    path   the configuration of the run
     state  the checkpoint. Raises UserError.
     """
     for setting in settings:
@@ -40,21 +40,21 @@ def with_data(config: Config, path: Path, settings: Sequence[str], state: Mappin
             raise UserError(f"{setting} is not valid: expected settings of the graph to predict on, such as dataset.path=DIR.")
     if any(setting.startswith("dataset=") for setting in settings):
         dataset = compose_config(list(settings)).dataset
-    elif config.dataset.name == GIVEN:
+    elif trained.name == GIVEN:
         raise UserError(
             f"{settings[0]} is not valid: the graph of this run was passed in Python, so it has no such setting. "
             "Type dataset=folder dataset.path=DIR, or pass another graph: gas_cli.predict(folder, graph=graph)."
         )
     else:
         dataset = load_config(path, settings).dataset
-    dataset = _with_features_of_training(dataset, config.dataset, settings)
+    dataset = _with_features_of_training(dataset, trained, settings)
     if isinstance(dataset, FolderConfig):
         schema = schema_of(state)
         words = [column.name for column in (*schema.features, *schema.edge_attributes) if column.kind == "words"]
         kept = {field.name: getattr(dataset, field.name) for field in fields(dataset) if field.name not in SPLIT_SETTINGS}
         left_out = [name for name in (dataset.split_by, *dataset.columns.ignore) if name is not None]
         dataset = UnlabelledConfig(**kept | {"columns": replace(dataset.columns, ignore=left_out)}, words=words)
-    return replace(config, dataset=dataset)
+    return dataset
 
 
 def _with_features_of_training(dataset: DatasetConfig, trained: DatasetConfig, settings: Sequence[str]) -> DatasetConfig:
@@ -69,9 +69,9 @@ def _with_features_of_training(dataset: DatasetConfig, trained: DatasetConfig, s
     return replace(dataset, **{name: getattr(trained, name) for name in FEATURE_SETTINGS})
 
 
-def unscaled(config: Config) -> Config:
+def unscaled(dataset: DatasetConfig) -> DatasetConfig:
     """The same with features as they are loaded or made: `as_trained` finds their columns, then puts them on the scale of the training."""
-    return replace(config, dataset=replace(config.dataset, normalize=None))
+    return replace(dataset, normalize=None)
 
 
 def check_same_nodes(problem: Problem, state: Mapping[str, Any], dataset: DatasetConfig) -> None:
@@ -88,13 +88,13 @@ def check_same_nodes(problem: Problem, state: Mapping[str, Any], dataset: Datase
         )
 
 
-def of_any_size(config: Config, state: Mapping[str, Any]) -> Config:
+def of_any_size(partitioner: PartitionerConfig, state: Mapping[str, Any]) -> PartsOfSize:
     """The same with parts as large as in the training of the checkpoint `state`: exact predictions do not depend on the parts."""
     nodes = state["fingerprint"]["graph"].get("nodes", "")
-    saved = {field.name: getattr(config.partitioner, field.name) for field in fields(config.partitioner)}
-    if config.partitioner.name == "file":  # its parts are those of the nodes of the training
+    saved = {field.name: getattr(partitioner, field.name) for field in fields(partitioner)}
+    if partitioner.name == "file":  # its parts are those of the nodes of the training
         saved |= {"name": "metis", "file": ""}
-    return replace(config, partitioner=PartsOfSize(**saved, nodes=int(nodes) if nodes.isdecimal() else 1))
+    return PartsOfSize(**saved, nodes=int(nodes) if nodes.isdecimal() else 1)
 
 
 @dataclass(frozen=True)

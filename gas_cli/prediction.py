@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,131 +17,31 @@ from gas_cli.batch.builder import BatchBuilder
 from gas_cli.batch.loader import BatchLoader
 from gas_cli.config.checks import require
 from gas_cli.config.compose import load_config
+from gas_cli.config.continued import fixed_settings
 from gas_cli.config.dataset import UnlabelledConfig
 from gas_cli.config.root import Config
+from gas_cli.config.training import TrainerConfig
 from gas_cli.errors import UserError
-from gas_cli.files import replaced
-from gas_cli.graph.graph import SHOWN_CLASSES, Graph, Split
+from gas_cli.graph.graph import Graph, Split
 from gas_cli.method.make import make_method
-from gas_cli.method.method import Training
+from gas_cli.method.method import Method, Training
 from gas_cli.model.model import Model
-from gas_cli.new_data import LABELLED, as_trained, check_same_nodes, of_any_size, unscaled, with_data
+from gas_cli.new_data import LABELLED, as_trained, check_same_nodes, of_any_size, other_data, unscaled
 from gas_cli.passes.evaluator import Evaluator
 from gas_cli.passes.loss import probabilities
+from gas_cli.predicted import Embeddings, Predictions
 from gas_cli.prepared.problem import Problem
-from gas_cli.report.prediction_table import FORMS, target_names, write_embeddings, write_table
+from gas_cli.report.prediction_table import target_names
 from gas_cli.run import prepare, run_folder
 from gas_cli.tables.histories import Histories
 from gas_cli.training.assemble import make_model, pick_device
 from gas_cli.training.average import scoring_weights
 from gas_cli.training.checked import check_weights
 from gas_cli.training.checkpoint import load_checkpoint, naming
-from gas_cli.training.identity import check_applicable, check_same_settings, graph_changes, without_graph
+from gas_cli.training.identity import check_applicable, check_same_settings, graph_changes, identity_of
 from gas_cli.training.progress import check_best
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, repr=False)
-class Predictions:
-    """Class probabilities of n nodes.
-
-    nodes          [n], ids as in the dataset: int64, or texts
-    probabilities  float32 [n, C]: each row adds up to 1 with one class per node, and is C separate probabilities with several
-    classes        the dataset's label of each column, as text
-    several        whether a node may have several of them
-    regression     whether the columns of `probabilities` are the predicted numbers (`values`), and `classes` the names of these columns
-    """
-
-    nodes: NDArray[Any]
-    probabilities: NDArray[np.float32]
-    classes: tuple[str, ...]
-    several: bool = False
-    regression: bool = False
-
-    @property
-    def values(self) -> NDArray[np.float32]:
-        """The predicted numbers of a regression, [n, T]."""
-        return self.probabilities
-
-    @property
-    def labels(self) -> NDArray[np.str_]:
-        """The most likely class of each node, as text [n]. Raises UserError for a regression, which has `values`."""
-        if self.regression:
-            raise UserError("A regression has no classes: the predicted numbers are in `values`.")
-        names: NDArray[np.str_] = np.array(self.classes)
-        chosen: NDArray[np.str_] = names[self.probabilities.argmax(1)]
-        return chosen
-
-    def save(self, path: str | os.PathLike[str], top: int | None = None) -> Path:
-        """Write the file `path`, whole or not at all: a table by id (.csv, .parquet; of the `top` most likely classes, if given), or the
-        arrays `nodes`, `probabilities` and `classes` (.npz, which is appended to any other name). Raises UserError where that cannot be
-        done."""
-        if top is not None and self.regression:
-            raise UserError(f"top={top} is not valid for a regression, which has no classes. Leave it out.")
-        if top is not None and not 1 <= top <= len(self.classes):
-            raise UserError(f"top={top} is not valid: expected a number of classes from 1 to {len(self.classes)}.")
-
-        def write(file: IO[bytes], form: str) -> None:
-            write_table(file, form, self.nodes, self.probabilities, self.classes, self.several, top, self.regression)
-
-        if self.regression:
-            return _saved(Path(path), write, nodes=self.nodes, predictions=self.values)
-        return _saved(Path(path), write, nodes=self.nodes, probabilities=self.probabilities, classes=np.array(self.classes))
-
-    def __len__(self) -> int:
-        return len(self.nodes)
-
-    def __repr__(self) -> str:
-        if self.regression:
-            return f"Predictions({len(self)} nodes, {', '.join(self.classes[:SHOWN_CLASSES])})"
-        shown = ", ".join(self.classes[:SHOWN_CLASSES]) + ", …" * (len(self.classes) > SHOWN_CLASSES)
-        return f"Predictions({len(self)} nodes, {len(self.classes)} classes: {shown})"
-
-
-@dataclass(frozen=True, repr=False)
-class Embeddings:
-    """What a layer of the model gives for n nodes.
-
-    nodes   [n], ids as in the dataset: int64, or texts
-    values  float32 [n, width]
-    layer   1 to the number of layers
-    """
-
-    nodes: NDArray[Any]
-    values: NDArray[np.float32]
-    layer: int
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the file `path`, whole or not at all: a table with `id` and `embedding_0`, … (.csv, .parquet), or the arrays `nodes` and
-        `embeddings` (.npz, which is appended to any other name). Raises UserError where that cannot be done."""
-
-        def write(file: IO[bytes], form: str) -> None:
-            write_embeddings(file, form, self.nodes, self.values)
-
-        return _saved(Path(path), write, nodes=self.nodes, embeddings=self.values)
-
-    def __len__(self) -> int:
-        return len(self.nodes)
-
-    def __repr__(self) -> str:
-        return f"Embeddings({len(self)} nodes, {self.values.shape[1]} columns, layer {self.layer})"
-
-
-def _saved(path: Path, write: Callable[[IO[bytes], str], None], **arrays: NDArray[Any]) -> Path:
-    """Write a table by `write(file, form)`, or the arrays; the path that was written. Raises UserError."""
-    out = path if path.suffix in (".npz", *FORMS) else path.with_name(path.name + ".npz")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(out) as file:
-            if out.suffix in FORMS:
-                write(file, out.suffix)
-            else:  # texts in arrays of objects would be pickled
-                plain: dict[str, Any] = {name: a.astype(str) if a.dtype.kind == "O" else a for name, a in arrays.items()}
-                np.savez(file, **plain)
-    except OSError as error:
-        raise UserError(f"out={out} cannot be written: {error.strerror}. Choose another path.") from error
-    return out
 
 
 def predict(
@@ -241,21 +140,26 @@ def _opened(run: Path, mode: str, checkpoint: str, device: str, graph: Graph | N
             f"exact with trainer.average={config.trainer.average:g}: histories are of the live weights, predictions of the averaged ones",
         )
     with naming(path):
-        check_same_settings(state.get("fingerprint"), without_graph(config, config.seed))
-        here = with_data(config, run / "config.yaml", settings, state) if settings else config
-    if mode == "exact":
-        here = of_any_size(here, state)
-    problem = prepare(unscaled(here), progress=True, graph=graph)
+        check_same_settings(state.get("fingerprint"), identity_of(fixed_settings(config), config.model, config.method))
+        dataset = other_data(config.dataset, run / "config.yaml", settings, state) if settings else config.dataset
+    partitioner = of_any_size(config.partitioner, state) if mode == "exact" else config.partitioner
+    problem = prepare(replace(config, dataset=unscaled(dataset), partitioner=partitioner), progress=True, graph=graph)
     if mode == "history" and problem.graph.inductive:
         raise UserError(f"mode=history: {problem.graph.name} is inductive, and only its training nodes have histories. Use mode=exact.")
     with naming(path):
-        check_same_nodes(problem, state, here.dataset)
-        problem = as_trained(problem, state, here.dataset)
-        _check_graph(state, problem, here, mode)
+        check_same_nodes(problem, state, dataset)
+        problem = as_trained(problem, state, dataset)
+        _check_graph(state, problem, labelled=not isinstance(dataset, UnlabelledConfig), mode=mode)
         if checkpoint == "best":
             check_best(state.get("progress"))
-        model, histories = _restored(here, problem, state, mode, pick_device(device))
-    return _Trained(run, problem, _evaluator(here, problem, model, pick_device(device)), histories)
+        model = make_model(config.model, problem, config.seed).to(pick_device(device))
+        _load_weights(model, scoring_weights(state, config.trainer.average > 0))
+        histories = None
+        if mode == "history":
+            groups = (config.trainer, config.history, config.model, replace(config.evaluation, mode=mode))
+            training = Training(problem, _no_split(problem), model, pick_device(device), *groups, config.seed)
+            histories = _restored(make_method(config.method, training), state)
+    return _Trained(run, problem, _evaluator(problem, model, config.trainer, config.precision, pick_device(device)), histories)
 
 
 def config_of(run: Path) -> Config:
@@ -266,12 +170,13 @@ def config_of(run: Path) -> Config:
     return config
 
 
-def _check_graph(state: dict[str, Any], problem: Problem, config: Config, mode: str) -> None:
-    """Raise UserError where the checkpoint cannot be applied to this graph; say in one line how the graph differs.
+def _check_graph(state: dict[str, Any], problem: Problem, labelled: bool, mode: str) -> None:
+    """Raise UserError where the checkpoint cannot be applied to this graph; say in one line how the graph differs. `labelled`: whether the
+    labels of the data are read.
 
     Exact predictions need the weights only, so that nodes may have come since; histories are those of the nodes of the training.
     """
-    labelled = not isinstance(config.dataset, UnlabelledConfig) and problem.fingerprints["classes"] != "0"
+    labelled = labelled and problem.fingerprints["classes"] != "0"
     ours = problem.fingerprints | {"feature columns": str(problem.graph.num_features)}
     check_applicable(state["fingerprint"], ours, labelled)
     changes = graph_changes(state["fingerprint"]["graph"], {key: ours[key] for key in ours if labelled or key not in LABELLED})
@@ -284,19 +189,17 @@ def _check_graph(state: dict[str, Any], problem: Problem, config: Config, mode: 
         log.warning("The graph has changed since the training (%s): predicting for the current graph.", ", ".join(changes))
 
 
-def _restored(config: Config, problem: Problem, state: dict[str, Any], mode: str, device: torch.device) -> tuple[Model, Histories | None]:
-    """The trained model, and for `mode=history` its histories. Raises UserError where those of the checkpoint do not fit."""
-    model = make_model(config.model, problem, config.seed).to(device)
-    weights = scoring_weights(state, config.trainer.average > 0)
+def _load_weights(model: Model, weights: Any) -> None:
+    """Raises UserError where they do not fit."""
     check_weights(weights, model.state_dict())
     model.load_state_dict(weights)
-    if mode == "exact":
-        return model, None
-    config = replace(config, evaluation=replace(config.evaluation, mode=mode))
-    method = make_method(config.method, Training.of(config, problem, _no_split(problem), model, device))
+
+
+def _restored(method: Method, state: dict[str, Any]) -> Histories | None:
+    """The histories of the training. Raises UserError where those of the checkpoint do not fit."""
     method.check(state.get("method"))
     method.load_state_dict(state["method"])
-    return model, method.histories
+    return method.histories
 
 
 def _no_split(problem: Problem) -> Split:
@@ -305,11 +208,11 @@ def _no_split(problem: Problem) -> Split:
     return Split(none, none, none)
 
 
-def _evaluator(config: Config, problem: Problem, model: Model, device: torch.device) -> Evaluator:
+def _evaluator(problem: Problem, model: Model, loop: TrainerConfig, precision: str, device: torch.device) -> Evaluator:
     builder = BatchBuilder(problem.graph, problem.adj, problem.partition, _no_split(problem), model.num_layers)
-    groups = problem.evaluation_groups(min(config.trainer.parts_per_step, problem.train_parts))
-    loader = BatchLoader(builder, config.trainer.prefetch)
-    return Evaluator(model, problem.graph, loader, groups, device, config.precision, lambda: None)
+    groups = problem.evaluation_groups(min(loop.parts_per_step, problem.train_parts))
+    loader = BatchLoader(builder, loop.prefetch)
+    return Evaluator(model, problem.graph, loader, groups, device, precision, lambda: None)
 
 
 def _numbers_or_texts(lines: list[str]) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from gas_cli.config.checks import AUTO
 from gas_cli.config.compose import load_config, save_config
 from gas_cli.config.continued import as_decided, check_unchanged, has_checkpoint
 from gas_cli.config.model import ModelConfig
@@ -166,10 +167,9 @@ def _run_all(config: Config, folder: Path, graph: Graph | None) -> dict[str, Any
     with termination_as_ctrl_c(), _determinism(config.deterministic):
         problem = prepare_training(config, progress=True, graph=graph)
         _log_problem(problem, config.evaluation.select)
-        if remark := halo_remark(config, problem.train_parts, problem.partition.quality.halo_ratio):
-            log.warning("%s", remark)
+        _warn_of_halo(config, problem)
         if config.has_auto:
-            config = problem.settled(config)
+            config = config.with_parts(*problem.parts)
             _write_first(config, folder)
         runs = config.single_runs()
         if len(runs) == 1:
@@ -275,6 +275,14 @@ def _recorder(journal: JsonlRecorder, epochs: int, logger: str | None, folder: P
 
         recorders.append(TensorBoardRecorder(folder / "tensorboard", after))
     return Recorders(recorders)
+
+
+def _warn_of_halo(config: Config, problem: Problem) -> None:
+    """Of parts that somebody has set."""
+    if config.method.has_parts and config.partitioner.num_parts != AUTO:
+        remark = halo_remark(problem.train_parts, config.trainer.batch_parts, problem.partition.quality.halo_ratio)
+        if remark:
+            log.warning("%s", remark)
 
 
 def _log_problem(problem: Problem, select: str | None) -> None:

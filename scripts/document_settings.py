@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gas_cli.config.compose import DATASET_SCHEMAS, METHOD_SCHEMAS, MODEL_SCHEMAS, config_directory
+from gas_cli.config.compose import config_directory
 from gas_cli.config.dataset import DatasetConfig
 from gas_cli.config.messages import without_null
 from gas_cli.config.method import MethodConfig
 from gas_cli.config.model import HiddenLayersConfig
 from gas_cli.config.root import Config
+from gas_cli.config.schemas import DATASET_SCHEMAS, METHOD_SCHEMAS, MODEL_SCHEMAS
 from gas_cli.config.setting import CHOICES, HELP, as_typed, described
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"

@@ -7,7 +7,6 @@ import scipy.sparse as sp
 import torch
 from hypothesis import strategies as st
 
-from gas_cli.config.compose import METHOD_SCHEMAS
 from gas_cli.config.dataset import DatasetConfig
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.model import (
@@ -24,6 +23,7 @@ from gas_cli.config.model import (
 )
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.config.root import Config
+from gas_cli.config.schemas import METHOD_SCHEMAS
 from gas_cli.config.training import EvaluationConfig, OptimizerConfig, TrainerConfig
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.graph.normalize import normalize

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from gas_cli.config.compose import MODEL_SCHEMAS, compose_config, parse_settings, save_config
+from gas_cli.config.compose import compose_config, parse_settings, save_config
 from gas_cli.config.messages import EXTRAS
 from gas_cli.config.root import Config
+from gas_cli.config.schemas import MODEL_SCHEMAS
 from gas_cli.graph.load import dataset_names
 from gas_cli.model.registry import build_model
 from gas_cli.tables.histories import make_histories

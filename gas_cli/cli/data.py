@@ -135,7 +135,7 @@ def _run(argv: list[str]) -> None:
         graph = graph if scaling is None else scaled(graph, scaling, fits_memory(graph.x))
     for line in (*remarks(graph, settings, config.model), *scale_notes(graph)):
         print(f"{NOTE}{line}")
-    print(describe(graph, outlook(graph, config)))
+    print(describe(graph, outlook(graph, config.model, config.device)))
 
 
 def _prepare(overrides: list[str]) -> None:

@@ -10,9 +10,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from gas_cli.config.compose import DATASET_SCHEMAS, MODEL_SCHEMAS, config_directory
+from gas_cli.config.compose import config_directory
 from gas_cli.config.registered import REGISTRIES, registered
 from gas_cli.config.root import Config
+from gas_cli.config.schemas import DATASET_SCHEMAS, MODEL_SCHEMAS
 from gas_cli.config.setting import CHOICES, HELP, as_typed, described
 
 WIDTH, COLUMN = 100, 29

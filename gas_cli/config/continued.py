@@ -52,7 +52,7 @@ def has_checkpoint(folder: Path) -> bool:
 def as_decided(saved: Config, config: Config) -> Config:
     """`config` with the numbers of parts of the run that is continued, in the place of `auto`."""
     parts, taken = saved.partitioner.num_parts, saved.trainer.batch_parts
-    return config.with_parts(parts, taken) if config.has_auto and isinstance(parts, int) and isinstance(taken, int) else config
+    return config.with_parts(parts, taken) if isinstance(parts, int) and isinstance(taken, int) else config
 
 
 def check_unchanged(saved: Config, config: Config) -> None:

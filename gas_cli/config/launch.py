@@ -23,13 +23,13 @@ from gas_cli.config.compose import (
     config_directory,
     hydra_of,
     own_hydra,
-    register_schemas,
     to_config,
     with_open_settings,
 )
 from gas_cli.config.jobs import planned_jobs, register_job_folders
 from gas_cli.config.messages import translated
 from gas_cli.config.root import Config
+from gas_cli.config.schemas import register_schemas
 from gas_cli.config.tuned import describe_tuned
 from gas_cli.errors import UserError
 

@@ -80,6 +80,8 @@ class Config:
 
     def with_parts(self, num_parts: int, batch_parts: int) -> Config:
         """The same with these numbers in the place of `auto`; a step of `trainer.batch_parts` takes no more parts than are decided here."""
+        if not self.has_auto:
+            return self
         parts, taken = self.partitioner.num_parts, self.trainer.batch_parts
         taken = batch_parts if isinstance(taken, str) else taken if isinstance(parts, int) else min(taken, num_parts)
         return replace(

@@ -17,7 +17,6 @@ from gas_cli.batch.loader import BatchLoader, DerivedLoader
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.method import MethodConfig
 from gas_cli.config.model import ModelConfig
-from gas_cli.config.root import Config
 from gas_cli.config.training import EvaluationConfig, TrainerConfig
 from gas_cli.graph.graph import Split
 from gas_cli.model.model import Model
@@ -84,7 +83,8 @@ class Alone(Link):
 
 @dataclass(frozen=True)
 class Training:
-    """What one training is made of, as its method sees it."""
+    """What one training is made of, as its method sees it: `loop`, `history`, `layers` and `evaluation` are the settings' groups `trainer`,
+    `history`, `model` and `evaluation`."""
 
     problem: Problem
     split: Split
@@ -95,12 +95,6 @@ class Training:
     layers: ModelConfig
     evaluation: EvaluationConfig
     seed: int = 0
-
-    @classmethod
-    def of(cls, config: Config, problem: Problem, split: Split, model: Model, device: torch.device, seed: int | None = None) -> Training:
-        """With the groups `trainer`, `history`, `model` and `evaluation` of `config`; `seed` is `config.seed` without another."""
-        seed = config.seed if seed is None else seed
-        return cls(problem, split, model, device, config.trainer, config.history, config.model, config.evaluation, seed)
 
 
 class Method(ABC):

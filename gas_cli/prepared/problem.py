@@ -8,7 +8,6 @@ from functools import cached_property
 
 from torch import Tensor
 
-from gas_cli.config.root import Config
 from gas_cli.graph.graph import Graph
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.spmm import row_sums
@@ -43,7 +42,7 @@ class Problem:
     memory        what making it took
     x_summed      whether graph.x is A x, for models that read nothing else (`summed`)
     keep_sums     where A x is kept for later starts
-    parts         how many were decided or set, and how many of them a step takes
+    parts         how many were decided or set, and how many of them a step takes (`Config.with_parts`)
     """
 
     graph: Graph
@@ -54,10 +53,6 @@ class Problem:
     x_summed: bool = False
     keep_sums: Keep = made
     parts: tuple[int, int] = (1, 1)
-
-    def settled(self, config: Config) -> Config:
-        """`config` with the numbers of parts that were decided, in the place of `auto`."""
-        return config.with_parts(*self.parts) if config.has_auto else config
 
     @property
     def multilabel(self) -> bool:

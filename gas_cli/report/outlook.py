@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gas_cli.config.model import ModelConfig
 from gas_cli.config.partitioner import PartitionerConfig
-from gas_cli.config.root import Config
 from gas_cli.graph.graph import Graph
 from gas_cli.ops.csr import CSR
 from gas_cli.partition.auto import SMALLEST_PART, Load, decide, told_whole
@@ -33,11 +33,11 @@ class Halo:
     quality: Quality | None
 
 
-def outlook(graph: Graph, config: Config) -> list[tuple[str, str]]:
-    """The last lines of `gas-data check`: halo and method, by the estimate that a training with `config` decides by."""
+def outlook(graph: Graph, model: ModelConfig, device: str) -> list[tuple[str, str]]:
+    """The last lines of `gas-data check`: halo and method, by the estimate that a training of `model` on `device` decides by."""
     halo = halo_of(graph.adj)
-    device = "the GPU's memory" if pick_device(config.device).type == "cuda" else "memory"
-    method = fitting_method(step_load(config, graph), memory_of(config.device), device, halo)
+    memory = "the GPU's memory" if pick_device(device).type == "cuda" else "memory"
+    method = fitting_method(step_load(model, graph, device), memory_of(device), memory, halo)
     return [*([] if halo is None else [("halo", _told(halo))]), ("method", method)]
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from gas_cli.config.checks import AUTO
 from gas_cli.config.dataset import DatasetConfig, FolderConfig
 from gas_cli.config.model import ModelConfig
-from gas_cli.config.root import Config
 from gas_cli.graph.describe import notes
 from gas_cli.graph.graph import Graph
 from gas_cli.graph.normalize import check_weights
@@ -27,12 +25,9 @@ def remarks(graph: Graph, dataset: DatasetConfig, model: ModelConfig) -> list[st
     return [*own, *unread(graph, model)]
 
 
-def halo_remark(config: Config, parts: int, halo_ratio: float) -> str:
-    """What to type where somebody has set `parts` parts and `config`'s steps of them read a large halo; empty where all is well."""
-    if config.partitioner.num_parts == AUTO or not config.method.has_parts or halo_ratio <= MOST_HALO:
-        return ""
-    taken = config.trainer.batch_parts
-    if isinstance(taken, int) and taken >= parts:  # a step has them all
+def halo_remark(parts: int, batch_parts: int | str, halo_ratio: float) -> str:
+    """What to type where steps of `batch_parts` of `parts` parts read a large halo; empty where all is well."""
+    if halo_ratio <= MOST_HALO or (isinstance(batch_parts, int) and batch_parts >= parts):  # a step has them all
         return ""
     return (
         f"The halo is large: {halo_ratio:.1f} nodes outside a part per node inside, and what a step knows of them is stale, which may cost "

@@ -27,7 +27,7 @@ def make_trainer(
 
     Raises UserError for a device or a split that does not exist.
     """
-    config, seed = problem.settled(config), config.seed if seed is None else seed
+    config, seed = config.with_parts(*problem.parts), config.seed if seed is None else seed
     device, split = pick_device(config.device), numbered_split(problem.graph, config.dataset.split, seed)
     torch.manual_seed(seed)
     model = make_model(config.model, problem, seed)

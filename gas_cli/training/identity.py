@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gas_cli.config.continued import fixed_settings
 from gas_cli.config.method import MethodConfig
 from gas_cli.config.model import CustomConfig, ModelConfig
 from gas_cli.config.removed import ADDED, renamed
-from gas_cli.config.root import Config
 from gas_cli.config.setting import as_typed
 from gas_cli.errors import UserError
-from gas_cli.prepared.problem import Problem
 from gas_cli.user_code import load_module, source_of
 
 SHAPING = ("feature columns", "classes")
 """What a trained model cannot do without: its first and last weights have these shapes."""
 
 
-def identity_of(config: Config, problem: Problem, seed: int) -> dict[str, Any]:
-    """settings: those that a continued run may not change; code: a hash of the files of the user's model and method, '' without any;
-    graph: the fingerprints of graph and partition. Plain text throughout, so that a difference can be shown."""
-    return without_graph(config, seed) | {"graph": dict(problem.fingerprints)}
+def identity_of(
+    settings: Mapping[str, str], model: ModelConfig, method: MethodConfig, fingerprints: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """settings: those that a continued run may not change (`fixed_settings`); code: a hash of the files of the user's model and method, ''
+    without any; graph: the fingerprints of graph and partition. Plain text throughout, so that a difference can be shown.
 
-
-def without_graph(config: Config, seed: int) -> dict[str, Any]:
-    """The same where no graph was loaded: enough for `check_same_settings`."""
-    return {"settings": fixed_settings(replace(config, runs=1, seed=seed)), "code": _code(config.model, config.method), "graph": {}}
+    Where no graph was loaded, it is enough for `check_same_settings`.
+    """
+    return {"settings": dict(settings), "code": _code(model, method), "graph": dict(fingerprints or {})}
 
 
 def check_same_run(saved: Any, ours: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ MESSAGE = 24
 def with_parts(config: Config, graph: Graph) -> Config:
     """The same with both numbers of parts as they are for this graph on this machine, and a line that says why; those that are set stay.
 
-    A file of parts is read later (`Problem.settled`).
+    A file of parts is read later (`Problem.parts`).
     """
     num_parts, batch_parts = config.partitioner.num_parts, config.trainer.batch_parts
     if not config.has_auto or config.partitioner.name == "file":
@@ -34,7 +34,7 @@ def with_parts(config: Config, graph: Graph) -> Config:
     if not config.method.has_parts:
         return config.with_parts(1, 1)
     decision = decide(
-        step_load(config, graph),
+        step_load(config.model, graph, config.device),
         memory_of(config.device),
         num_parts if isinstance(num_parts, int) else None,
         batch_parts if isinstance(batch_parts, int) else None,
@@ -43,21 +43,21 @@ def with_parts(config: Config, graph: Graph) -> Config:
     return config.with_parts(decision.num_parts, decision.batch_parts)
 
 
-def step_load(config: Config, graph: Graph) -> Load:
-    """What a step of `config` on `graph` takes: an estimate from sizes only. Of an inductive graph the nodes that training sees."""
+def step_load(config: ModelConfig, graph: Graph, device: str) -> Load:
+    """What a step of the model on all of `graph` takes: an estimate from sizes only. Of an inductive graph the nodes that training sees."""
     classes = max(1, graph.num_classes)
-    model = build_model(config.model, graph.num_features, classes, config.seed, graph.edge_dim)
+    model, used = build_model(config, graph.num_features, classes, 0, graph.edge_dim), pick_device(device)  # whatever its weights
     nodes = int(graph.splits[0].train.sum()) if graph.inductive and graph.splits else graph.num_nodes
     messages = (graph.num_edges + graph.num_nodes) * nodes // max(1, graph.num_nodes)
     features = feature_bytes(graph.x) // max(1, graph.num_nodes)
     hidden, width = sum(model.widths[1:]), sum(model.widths[1:]) + classes
-    encoded = 0 if model.widths[0] == graph.num_features else model.widths[0] + config.model.hidden_channels
-    kept_messages = 0 if _only_sums(config.model, pick_device(config.device)) else config.model.kept_messages
-    on_cpu = pick_device(config.device).type == "cpu"
+    encoded = 0 if model.widths[0] == graph.num_features else model.widths[0] + config.hidden_channels
+    kept_messages = 0 if _only_sums(config, used) else config.kept_messages
+    on_cpu = used.type == "cpu"
     return Load(
         nodes=nodes,
         messages=messages,
-        row=FEATURES * features + 4 * config.model.kept_rows * (encoded + width),
+        row=FEATURES * features + 4 * config.kept_rows * (encoded + width),
         halo=2 * features + (4 if on_cpu else 8) * hidden,  # on a GPU those of the next step are read ahead
         message=MESSAGE + 4 * (kept_messages * width + 2 * graph.edge_dim),
         fixed=LIBRARIES + (graph.num_nodes * features + 16 * graph.num_edges if on_cpu else 0),

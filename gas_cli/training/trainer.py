@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from gas_cli.batch.batch import Batch
 from gas_cli.batch.make import graph_device, make_loader
+from gas_cli.config.continued import fixed_settings
 from gas_cli.config.root import Config
 from gas_cli.errors import Interrupted, UserError
 from gas_cli.graph.graph import Split
@@ -64,19 +66,21 @@ class Trainer:
         self.device, self.memory = device, StagePeaks(**memory_gauges(device))
         self.checkpoints, self.clock, self.stop = Checkpoints(folder), Clock(), StopRequest()
         self._recorded: Callable[[], dict[str, Any]] = dict
-        identity = identity_of(config, problem, seed)
+        settings = fixed_settings(replace(config, runs=1, seed=seed))
+        identity = identity_of(settings, config.model, config.method, problem.fingerprints)
         self.model = model.to(device)
         with self.memory.stage("setup"):
-            self.method = make_method(config.method, Training.of(config, problem, split, model, device, seed))
+            groups = (config.trainer, config.history, config.model, config.evaluation)
+            self.method = make_method(config.method, Training(problem, split, model, device, *groups, seed))
             sums = self._feature_sums()
             self.graph_device = graph_device(config.trainer.graph_on, problem, sums, device)
             ahead = config.trainer.prefetch
             self.loader = make_loader(problem, split, model.num_layers, sums, model.reading, ahead, device, self.graph_device)
         self.link = self.method.link(self.clock.phase)
         self.epochs = EpochBatches(config.trainer, self.method.loader(self.loader), self.method.units, seed, device, self.clock)
-        groups = problem.evaluation_groups(min(config.trainer.parts_per_step, problem.train_parts))
+        parts = problem.evaluation_groups(min(config.trainer.parts_per_step, problem.train_parts))
         self.evaluator = Evaluator(
-            model, problem.graph, self.loader, groups, device, config.precision, self.stop.check, config.evaluation.select
+            model, problem.graph, self.loader, parts, device, config.precision, self.stop.check, config.evaluation.select
         )
         self.loss = make_loss(config.trainer, problem.graph, split.train, device)
         self.optimizer = Optimizer(model, config.optimizer, config.trainer.epochs, self.evaluator.chooses)

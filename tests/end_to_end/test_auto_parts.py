@@ -9,7 +9,6 @@ import pytest
 
 from gas_cli.config.compose import compose_config, load_config
 from gas_cli.config.continued import as_decided, check_unchanged
-from gas_cli.config.root import Config
 from gas_cli.errors import UserError
 from gas_cli.report.remarks import MOST_HALO, halo_remark
 from gas_cli.run import resume
@@ -70,31 +69,26 @@ def test_a_run_is_continued_with_what_was_decided(tmp_path: Path, monkeypatch: p
 
 def test_parts_that_are_set_differ_from_what_was_decided() -> None:
     saved = compose_config(DENSE).with_parts(8, 2)
+    assert (saved.partitioner.num_parts, saved.trainer.batch_parts) == (8, 2) and saved.with_parts(4, 1) == saved
     check_unchanged(saved, as_decided(saved, compose_config(DENSE)))
     other = compose_config([*DENSE, "partitioner.num_parts=4"])
     with pytest.raises(UserError, match=r"partitioner\.num_parts=4 cannot be changed"):
         check_unchanged(saved, as_decided(saved, other))
 
 
-def remark(config: Config, halo_ratio: float, parts: int = 40) -> str:
-    return halo_remark(config, parts, halo_ratio)
-
-
-def test_a_large_halo_of_parts_that_are_set_is_told_with_what_to_type() -> None:
-    config = compose_config([*DENSE, "partitioner.num_parts=40"])
-    said = remark(config, MOST_HALO + 0.1)
+def test_a_large_halo_of_parts_is_told_with_what_to_type() -> None:
+    said = halo_remark(40, 1, MOST_HALO + 0.1)
     assert "\n" not in said and all(word in said for word in ("partitioner.num_parts=auto", "method=full_batch", "trainer.batch_parts"))
-    assert remark(config, MOST_HALO) == ""
-    assert remark(compose_config(DENSE), 10 * MOST_HALO) == ""  # decided, not set
-    assert remark(compose_config([*DENSE, "partitioner.num_parts=40", "method=full_batch"]), 10 * MOST_HALO) == ""
-    assert remark(compose_config([*DENSE, "partitioner.num_parts=40", "trainer.batch_parts=40"]), 10 * MOST_HALO) == ""
+    assert halo_remark(40, 1, MOST_HALO) == ""
+    assert halo_remark(40, 40, 10 * MOST_HALO) == ""
 
 
-def test_the_warning_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_warning_is_in_the_log_for_parts_that_are_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train(tmp_path / "set", "partitioner.num_parts=40", base=DENSE)
     assert [r.levelname for r in caplog.records if "The halo is large" in r.getMessage()] == ["WARNING"]
     caplog.clear()
     train(tmp_path / "auto", base=DENSE)
+    train(tmp_path / "sampled", "partitioner.num_parts=40", "method=sampling", base=DENSE)  # its steps have no parts
     assert not [r for r in caplog.records if "The halo is large" in r.getMessage()]
 
 

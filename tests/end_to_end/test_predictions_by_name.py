@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gas_cli.prediction import Predictions, predict
+from gas_cli.predicted import Predictions
+from gas_cli.prediction import predict
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.runs import train
 

@@ -188,7 +188,8 @@ def test_sampled_blocks_of_all_neighbours_give_full_batch(drawn: Any, data: st.D
     network = build_model(model, graph.num_features, graph.num_classes, seed=1).train()
     network.observe(problem.adj)
     double = in_precision(network, torch.float64)
-    method = Sampled(config.method, Training.of(config, problem, problem.graph.splits[0], network, torch.device("cpu")))
+    groups = (config.trainer, config.history, config.model, config.evaluation)
+    method = Sampled(config.method, Training(problem, problem.graph.splits[0], network, torch.device("cpu"), *groups))
     chosen = sorted(data.draw(st.sets(st.integers(0, parts - 1), min_size=1)))
     batch = SampledBuilder(method).build(chosen)
     ids = batch.blocks[-1].target_ids

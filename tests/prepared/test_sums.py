@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from gas_cli.config.compose import METHOD_SCHEMAS
 from gas_cli.config.model import GATConfig, GCNConfig, SAGEConfig
 from gas_cli.config.root import Config
+from gas_cli.config.schemas import METHOD_SCHEMAS
 from gas_cli.ops.spmm import row_sums
 from gas_cli.partition import permute
 from gas_cli.prepared import graph_layer

@@ -36,7 +36,7 @@ def test_the_halo_of_a_small_graph_is_that_of_the_parts_that_a_training_gets(gra
     from gas_cli.partition.make import assign_parts
 
     assigned = assign_parts(graph.adj, PartitionerConfig(num_parts=10))
-    (halo, told), _ = outlook(graph, CONFIG)
+    (halo, told), _ = outlook(graph, CONFIG.model, CONFIG.device)
     ratio = slow_halo(graph, assigned)
     assert halo == "halo" and told.startswith(f"{ratio:.2f} nodes outside a part per node inside, with 10 parts of METIS")
 
@@ -47,11 +47,11 @@ def test_of_a_large_graph_it_is_a_bound(graph: Graph, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "metis_parts", lambda *_: pytest.fail("too slow"))
     bound = halo_of(graph.adj)
     assert measured is not None and bound is not None and bound.quality is None and bound.ratio > measured.ratio
-    assert outlook(graph, CONFIG)[0][1].startswith(f"at most {bound.ratio:.2f} nodes")
+    assert outlook(graph, CONFIG.model, CONFIG.device)[0][1].startswith(f"at most {bound.ratio:.2f} nodes")
 
 
 def test_a_graph_of_one_small_part_has_no_halo() -> None:
-    assert [name for name, _ in outlook(make_graph(random_adjacency(150, 4, 0)), CONFIG)] == ["method"]
+    assert [name for name, _ in outlook(make_graph(random_adjacency(150, 4, 0)), CONFIG.model, CONFIG.device)] == ["method"]
 
 
 LOAD = Load(nodes=1000, messages=4000, row=4 << 20, halo=1 << 10, message=24, fixed=0)
@@ -78,10 +78,10 @@ def test_it_is_full_batch_where_a_training_makes_one_part(graph: Graph, monkeypa
     """For memory just below and above what decides."""
     config = compose_config(["dataset=generated", f"model={model}", "device=cpu"])
     monkeypatch.setattr(parts, "LIBRARIES", 0)  # they would be nearly all that this graph takes
-    memory = parts.step_load(config, graph).step(1) * tenths // 10
+    memory = parts.step_load(config.model, graph, config.device).step(1) * tenths // 10
     monkeypatch.setattr(parts, "memory_of", lambda device: memory)
     monkeypatch.setattr(module, "memory_of", lambda device: memory)
-    _, (name, told) = outlook(graph, config)
+    _, (name, told) = outlook(graph, config.model, config.device)
     one = parts.with_parts(config, graph).partitioner.num_parts == 1
     assert name == "method" and one == (tenths >= 20) and told.startswith("full_batch: " if one else "gas: ")
 

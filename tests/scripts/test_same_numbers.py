@@ -163,7 +163,7 @@ def test_a_stopped_run_ends_like_one_that_was_not(tmp_path: Path) -> None:
 
 
 def test_cases_have_names_of_their_own_and_cover_models_and_methods() -> None:
-    from gas_cli.config.compose import METHOD_SCHEMAS, MODEL_SCHEMAS
+    from gas_cli.config.schemas import METHOD_SCHEMAS, MODEL_SCHEMAS
 
     names = [case.name for case in CASES]
     assert len(set(names)) == len(names)

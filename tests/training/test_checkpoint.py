@@ -8,7 +8,7 @@ import torch
 
 from gas_cli.errors import UserError
 from gas_cli.training import checkpoint
-from gas_cli.training.checkpoint import load_checkpoint, save_checkpoint
+from gas_cli.training.checkpoint import BEST_IN_MEMORY_BYTES, Checkpoints, load_checkpoint, save_checkpoint
 from tests.disks import full_disk
 
 
@@ -20,6 +20,25 @@ def test_round_trip(tmp_path):
     assert torch.equal(loaded["model"]["w"], state["model"]["w"])
     assert loaded["method"]["histories"]["tables"][0].dtype == torch.bfloat16
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["last.pt"]
+
+
+def test_the_best_state_that_waits_is_that_of_its_epoch(tmp_path):
+    """Later steps change the tensors in place."""
+    checkpoints, weights = Checkpoints(tmp_path), torch.ones(3)
+    checkpoints.keep_best({"model": {"w": weights}, "epochs": [1]}, table_bytes=BEST_IN_MEMORY_BYTES)
+    assert not checkpoints.best.exists()
+    weights.zero_()
+    checkpoints.write_best()
+    assert load_checkpoint(checkpoints.best)["model"]["w"].tolist() == [1, 1, 1]
+    checkpoints.best.unlink()
+    checkpoints.write_best()  # nothing waits any more
+    assert not checkpoints.best.exists()
+
+
+def test_a_large_best_state_is_written_at_once(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.keep_best({"epoch": 1}, table_bytes=BEST_IN_MEMORY_BYTES + 1)
+    assert load_checkpoint(checkpoints.best)["epoch"] == 1
 
 
 def test_a_full_disk_keeps_the_previous_checkpoint_and_says_what_to_do(tmp_path):

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 
 from gas_cli.batch.batch import Reading
 from gas_cli.batch.builder import BatchBuilder
-from gas_cli.config.compose import METHOD_SCHEMAS
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.model import GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
+from gas_cli.config.schemas import METHOD_SCHEMAS
 from gas_cli.config.training import LipschitzConfig
 from gas_cli.method.gas import GASLink
 from gas_cli.model.gcn import GCN
