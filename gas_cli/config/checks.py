@@ -40,7 +40,7 @@ def count_or_auto(key: str, value: int | str) -> int | str:
 def count_or(word: str, key: str, value: int | str) -> int | str:
     """A number of things from 1, or `word`. Text that is a number, as from the environment, is one."""
     count = int(value) if isinstance(value, str) and value.isdecimal() and len(value) <= len(str(MAX_COUNT)) else value
-    valid = count == word or (isinstance(count, int) and 1 <= count <= MAX_COUNT)
+    valid = count == word or (type(count) is int and 1 <= count <= MAX_COUNT)
     require(valid, key, value, f"{word} or a whole number from 1 to {MAX_COUNT}")
     return count
 

@@ -96,10 +96,10 @@ class TrainerConfig:
         "fewer if that is what fits into memory.",
     )
     shuffle: bool = setting(True, "Group the parts anew in every epoch.")
-    accumulate: int | str = setting(
+    accumulate: Any = setting(
         1,
-        "Batches in a row whose gradients make [one update of the weights](methods.md#one-update-for-several-batches), by their mean; `epoch`: all "
-        "of an epoch.",
+        "Batches in a row whose gradients make [one update of the weights](methods.md#one-update-for-several-batches), by their mean; "
+        "`epoch`: all of an epoch.",
     )
     average: float = setting(
         0.0,

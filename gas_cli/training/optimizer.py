@@ -111,10 +111,10 @@ class Optimizer:
         for parameter, gradient in zip(self._parameters, state.get("gradients", ()), strict=self.waiting > 0):
             parameter.grad = None if gradient is None else torch.empty_like(parameter).copy_(gradient)
         self.adam.load_state_dict(state["adam"])
-        for parameter, moments in self.adam.state.items():
+        for owner, moments in self.adam.state.items():
             for name, value in moments.items():
                 # The fused update walks all of them by address: they need the parameter's layout and memory of their own.
-                moments[name] = torch.empty_like(parameter).copy_(value) if name != "step" else value.clone()
+                moments[name] = torch.empty_like(owner).copy_(value) if name != "step" else value.clone()
         length = getattr(self._scheduler, "T_max", None)
         self._scheduler.load_state_dict(state["scheduler"])
         if length is not None and length != self._scheduler.T_max:
