@@ -266,7 +266,7 @@ class Trainer:
             return None
         with self._stage("refresh"):
             scores = self.evaluator.exact(refresh=self.histories)
-            self.histories.ages.mark(range(self.problem.train_parts), self.progress.step)
+            self.histories.ages.mark_all(self.progress.step)
         return scores
 
     def _measure(self) -> dict[str, Any]:

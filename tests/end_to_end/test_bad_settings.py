@@ -13,7 +13,7 @@ from tests.end_to_end.runs import SMALL, assert_refused
 BEFORE_ANYTHING = [
     (["dataset=corra"], "Did you mean cora?"),
     (["model=graphormer"], "Choices: appnp, conv, custom, gat, gatv2, gcn"),
-    (["method=cluster"], "Choices: cluster_gcn, full_batch, gas, sampling"),
+    (["method=cluster"], "Choices: cluster_gcn, full_batch, gas, sampling, vr_gcn"),
     (["trainer.epoch=3"], "Did you mean trainer.epochs?"),
     (["epochs=3"], "Did you mean trainer.epochs?"),
     (["model.theta=1"], "not a setting of the chosen model"),
