@@ -54,6 +54,9 @@ MODELS = {
     "custom": ("model=custom", "model.module=DATA/own_layer.py", "model.hidden_channels=8"),
 }
 METHODS = ("gas", "full_batch", "cluster_gcn", "sampling")
+SUMS = ("gcn", "sage", "gin", "gcnii", "appnp")
+"""The models that sum up their neighbours by fixed weights, as VR-GCN wants it."""
+VR_GCN = ("method=vr_gcn", "method.batch_size=20")
 FOLDERS = {
     "weights": ("gcn", "sage", "gin", "appnp", "conv", "custom"),
     "attributes": ("gat", "gatv2", "transformer", "conv"),
@@ -108,6 +111,10 @@ def _of_models() -> list[Case]:
         Case(f"{model}-{method}", (*GRAPH, *PARTS, *SHORT, *settings, f"method={method}"))
         for model, settings in MODELS.items()
         for method in METHODS
+    ] + [
+        Case(f"{model}-vr_gcn-{estimator}", (*GRAPH, *SHORT, *MODELS[model], *VR_GCN, f"method.estimator={estimator}"))
+        for model in SUMS
+        for estimator in ("cv", "cvd")
     ]
 
 
@@ -161,6 +168,7 @@ def _of_resumed() -> list[Case]:
         Case("stopped-plateau", (*GCN, *plateau, "model.batch_norm=true"), stop_after=8),
         Case("stopped-cluster_gcn", (*GCN, "method=cluster_gcn"), stop_after=5),
         Case("stopped-full_batch", (*GCN, "method=full_batch"), stop_after=2),
+        Case("stopped-vr_gcn", (*GRAPH, *SHORT, *MODELS["gcn"], *VR_GCN), stop_after=5),
         Case("stopped-runs-2", (*GCN, "runs=2"), stop_after=13),
         Case("more-epochs-gas", GCN, more=("trainer.epochs=5",)),
         Case("more-epochs-full_batch", (*GCN, "method=full_batch"), more=("trainer.epochs=5",)),
