@@ -112,9 +112,9 @@ def _of_models() -> list[Case]:
         for model, settings in MODELS.items()
         for method in METHODS
     ] + [
-        Case(f"{model}-vr_gcn-{estimator}", (*GRAPH, *SHORT, *MODELS[model], *VR_GCN, f"method.estimator={estimator}"))
+        Case(f"{model}-{name}", (*GRAPH, *SHORT, *MODELS[model], *VR_GCN, *more))
         for model in SUMS
-        for estimator in ("cv", "cvd")
+        for name, more in {"vr_gcn": (), "vr_gcn-cv": ("method.estimator=cv",)}.items()
     ]
 
 
