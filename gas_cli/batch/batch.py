@@ -102,6 +102,27 @@ class Readers:
 
 
 @dataclass(frozen=True)
+class Control:
+    """What histories say of the messages to the T targets of a block with H halo nodes that the block does not have.
+
+    nodes     int64 [T + H]: positions of the block's targets and halo, whose rows the step computes
+    sources   int64 [K]: positions of those whose histories are read, ascending
+    weights   CSR [T, K]: P − P̂, the weights of all messages less those of the drawn ones
+    drawn     the block with the weights P̂ of the sample, where that of the batch has others for rows with dropout
+    """
+
+    nodes: Tensor
+    sources: Tensor
+    weights: CSR
+    drawn: Block | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the matrices."""
+        return self.weights.nbytes + (0 if self.drawn is None else self.drawn.nbytes)
+
+
+@dataclass(frozen=True)
 class Rows:
     """The inputs of one layer: `target` [B, C] and `halo` [H, C], either both dense or (raw features only) both CSR.
 
@@ -143,6 +164,7 @@ class Batch:
     y           labels of the last block's targets
     train_rows  int64 [num_train] those of them that train, ascending
     readers     who reads the targets from outside of the batch, where a method asks for them
+    controls    by layer, where a method samples: what histories say of the messages that were not drawn; None for a layer without any
     ready       where another stream than the computing one makes the tensors: its mark that they are made
     """
 
@@ -153,6 +175,7 @@ class Batch:
     y: Tensor
     train_rows: Tensor
     readers: Readers | None = None
+    controls: tuple[Control | None, ...] | None = None
     ready: Any = None
 
     @property
@@ -164,6 +187,7 @@ class Batch:
     def nbytes(self) -> int:
         """Bytes of the blocks and of the features, which count nothing where they are a view of the graph's."""
         features = sum(_own_bytes(x) for x in (self.x.target, self.x.halo, self.x.known) if x is not None)
+        features += sum(control.nbytes for control in self.controls or () if control is not None)
         return features + sum({id(block): block.nbytes for block in self.blocks}.values()) + self.readers_nbytes
 
     @property
@@ -201,7 +225,7 @@ def _map(value: T, change: Callable[[Any], Any], done: dict[int, Any] | None = N
     elif isinstance(value, tuple):
         items = tuple(_map(item, change, done) for item in value)
         result = value if all(map(operator.is_, items, value)) else items
-    elif isinstance(value, Batch | Block | Readers | Rows):
+    elif isinstance(value, Batch | Block | Control | Readers | Rows):
         parts = {item.name: _map(getattr(value, item.name), change, done) for item in fields(value)}
         result = value if all(part is getattr(value, name) for name, part in parts.items()) else type(value)(**parts)
     done[id(value)] = result
@@ -221,7 +245,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield found
         elif isinstance(found, tuple):
             waiting += found
-        elif isinstance(found, Batch | Block | CSR | Readers | Rows):
+        elif isinstance(found, Batch | Block | Control | CSR | Readers | Rows):
             waiting += vars(found).values()  # fields, and what was computed from them and kept
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from gas_cli.batch.batch import Batch, Block, Rows
+from gas_cli.batch.batch import Batch, Block, Control, Rows
 from gas_cli.batch.builder import edge_attributes, gather_rows
 from gas_cli.batch.data import GraphData
 from gas_cli.batch.loader import Builder
@@ -18,6 +20,8 @@ from gas_cli.ops.dropout import Noise
 
 SITE = 1 << 21
 """Beyond the sites that layers and edge dropout use."""
+Drawn = tuple[NDArray[np.int64], Cut]
+"""The targets of a layer and their messages."""
 
 
 class SamplingBuilder(Builder):
@@ -43,21 +47,33 @@ class SamplingBuilder(Builder):
         noise, depth = Noise(self.seed, visits[0]), len(self.fan_outs)
         keys = [noise.key(SITE + layer) for layer in range(depth)]
         layers = self._sampler.layers(seeds.numpy(), self.fan_outs[::-1], keys[::-1])
-        blocks = [self._block(torch.from_numpy(targets), cut) for targets, cut in reversed(layers)]
+        return self.assembled(visits, seeds, layers[::-1], inputs)
+
+    def assembled(self, visits: list[int], seeds: Tensor, layers: list[Drawn], inputs: bool) -> Batch:
+        """The batch of these visits of `seeds`, from what was drawn for each layer, the first one first."""
+        blocks = [self._block(torch.from_numpy(targets), cut) for targets, cut in layers]
         for block in blocks[1:]:  # here and not in the backward pass, which would wait for them
             block.inner.transpose()
             block.outer.transpose()
-        targets, cut = layers[-1]
-        nobody = seeds[:0]
-        first, halo = (torch.from_numpy(targets), cut.halo) if inputs else (nobody, nobody)
+        targets, cut = layers[0]
+        first, halo = (torch.from_numpy(targets), cut.halo) if inputs else (seeds[:0], seeds[:0])
+        return self._batch(visits, seeds, blocks, self._inputs(first, halo))
+
+    def _batch(
+        self, visits: list[int], seeds: Tensor, blocks: list[Block], x: Rows, controls: tuple[Control | None, ...] | None = None
+    ) -> Batch:
         return Batch(
             parts=tuple(visits),
             ranges=(),
             blocks=tuple(blocks),
-            x=Rows(self._features(first), self._features(halo)),
+            x=x,
             y=self.data.y[seeds],
             train_rows=torch.arange(seeds.numel()),
+            controls=controls,
         )
+
+    def _inputs(self, targets: Tensor, halo: Tensor) -> Rows:
+        return Rows(self._features(targets), self._features(halo))
 
     def _block(self, targets: Tensor, cut: Cut) -> Block:
         ids = self.data.node_ids

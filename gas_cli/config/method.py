@@ -12,6 +12,7 @@ from gas_cli.config.setting import as_typed, setting
 from gas_cli.errors import UserError
 
 if TYPE_CHECKING:
+    from gas_cli.config.model import ModelConfig
     from gas_cli.config.root import Config
     from gas_cli.config.training import TrainerConfig
 
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 CUT, HISTORY = GRADIENTS = ("cut", "history")
 MEASURED = "measured"
+CV, CVD = ESTIMATORS = ("cv", "cvd")
 ONE_SCALE = (
     "Using trainer.loss_weighting=full_batch: histories of gradients need one scale in all batches, and batch_mean weighs a node by how "
     "many of its batch train."
@@ -177,3 +179,60 @@ class SamplingConfig(MethodConfig):
     def fan_outs(self, num_layers: int) -> list[int]:
         """Neighbours by layer, the first layer first."""
         return self.neighbours[::-1] if isinstance(self.neighbours, list) else [self.neighbours] * num_layers
+
+
+@dataclass
+class VRGCNConfig(SamplingConfig):
+    """Mini-batches of training nodes, each with a few sampled neighbours; histories stand in for all the others."""
+
+    implementation: ClassVar[Any] = "gas_cli.method.vr_gcn:VRGCN"
+    name: str = "vr_gcn"
+    neighbours: Any = setting(
+        2,
+        "Nodes D that a sum reads by sample, in all layers but the first (which reads all neighbours): one number, or a list with one "
+        "number per layer, the hop next to the seeds first. The node itself is one of them where the model adds self-loops. -1: all.",
+    )
+    batch_size: int = setting(1000, "Training nodes (seeds) per step.")
+    estimator: str = setting(
+        CVD,
+        "What is sampled where the model has dropout. `cv`: the difference between a row and its history; `cvd`: that of the row without "
+        "dropout, and apart from it what dropout adds, which takes a second forward pass.",
+        ESTIMATORS,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.estimator in ESTIMATORS, "method.estimator", self.estimator, "one of " + ", ".join(ESTIMATORS))
+
+    def check(self, config: Config) -> None:
+        MethodConfig.check(self, config)
+        model, sampled = config.model, config.model.num_layers - 1
+        if isinstance(self.neighbours, list):
+            fits = len(self.neighbours) == sampled
+            wanted = f"one number for all layers, or {sampled} (all layers but the first) with model.num_layers={model.num_layers}"
+            require(fits, "method.neighbours", as_typed(self.neighbours), wanted)
+        if self.counts_itself(config.model):
+            enough = not any(count == 1 for count in self.fan_outs(sampled))
+            wanted = f"at least 2 with model={model.name}, or -1 (all): the node itself is one of them, by its self-loop"
+            require(enough, "method.neighbours", as_typed(self.neighbours), wanted)
+        valid = "0 with method=vr_gcn"
+        dropped = config.trainer.edge_dropout
+        require(dropped == 0, "trainer.edge_dropout", dropped, f"{valid}, whose histories are multiplied by the weights of all edges")
+        weight = config.trainer.lipschitz.weight
+        require(weight == 0, "trainer.lipschitz.weight", weight, f"{valid}: the sums of the perturbed rows would miss what histories give")
+
+    def require_histories(self, key: str, value: str, instead: str) -> None:
+        reason = {
+            "history.waves": "its steps have no parts, whose histories waves renew",
+            "evaluation.monitor": "its steps have no parts, whose batches the monitor measures",
+        }.get(key, "its steps renew the histories of nodes around training nodes only")
+        raise UserError(f"{key}={value} is not valid with method={self.name}: {reason}. Use {key}={instead}.")
+
+    def counts_itself(self, model: ModelConfig) -> bool:
+        """Whether a sum has a term of the node itself, which is never left out."""
+        return model.self_loops or model.normalization == "sym"
+
+    def others(self, model: ModelConfig) -> list[int]:
+        """Neighbours to draw in the layers 1..L-1, without the node itself; -1: all."""
+        itself = int(self.counts_itself(model))
+        return [count if count == -1 else count - itself for count in self.fan_outs(model.num_layers - 1)]

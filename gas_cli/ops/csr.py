@@ -137,6 +137,10 @@ class CSR:
         """The same pattern with other values [nnz]."""
         return CSR(self.rowptr, self.col, value, self.num_cols, pattern=self.pattern or self)
 
+    def with_forward(self, value: Tensor) -> CSR:
+        """The same pattern with other values [nnz], whose backward pass multiplies by the transpose of this matrix still."""
+        return CSR(self.rowptr, self.col, value, self.num_cols, _transposed=self.transpose())
+
     @cached_property
     def transposed_entries(self) -> NDArray[np.int64]:
         """int64 [nnz]: the entry of this matrix that is entry t of `transpose()`, for tables with a row for each entry; made once."""

@@ -21,6 +21,10 @@ class Ages:
         """`which` were written at `step`: their numbers."""
         self.written_at[which if isinstance(which, Tensor) else list(which)] = step
 
+    def mark_all(self, step: int) -> None:
+        """Everything was written at `step`."""
+        self.written_at.fill_(step)
+
     def at(self, step: int) -> Tensor:
         """int64 [n]: steps since each was written, counted from the first step for those never written."""
         return step - self.written_at

@@ -24,7 +24,7 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 class Histories:
     """Tables [N, widths[l]] for the inputs of layers 1..L-1, in the permuted node order.
 
-    part_ptr    int64 [P + 1]: part p is the rows part_ptr[p]:part_ptr[p+1]
+    part_ptr    int64 [P + 1]: part p is the rows part_ptr[p]:part_ptr[p+1]; where steps write rows by position, each row is a part
     ages        of the parts
     placement   what the tables are, for the log: device, pinned or host
     """

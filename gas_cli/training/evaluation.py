@@ -39,7 +39,7 @@ class Evaluation:
             return None
         with self._stage("refresh"):
             scores = self.evaluator.exact(refresh=histories)
-            histories.ages.mark(range(self.method.problem.train_parts), step)
+            histories.ages.mark_all(step)
         return scores
 
     def monitored(self, epoch: int) -> bool:

@@ -54,6 +54,9 @@ MODELS = {
     "custom": ("model=custom", "model.module=DATA/own_layer.py", "model.hidden_channels=8"),
 }
 METHODS = ("gas", "full_batch", "cluster_gcn", "sampling")
+SUMS = ("gcn", "sage", "gin", "gcnii", "appnp")
+"""The models that sum up their neighbours by fixed weights, as VR-GCN wants it."""
+VR_GCN = ("method=vr_gcn", "method.batch_size=20")
 FOLDERS = {
     "weights": ("gcn", "sage", "gin", "appnp", "conv", "custom"),
     "attributes": ("gat", "gatv2", "transformer", "conv"),
@@ -109,6 +112,10 @@ def _of_models() -> list[Case]:
         Case(f"{model}-{method}", (*GRAPH, *PARTS, *SHORT, *settings, f"method={method}"))
         for model, settings in MODELS.items()
         for method in METHODS
+    ] + [
+        Case(f"{model}-{name}", (*GRAPH, *SHORT, *MODELS[model], *VR_GCN, *more))
+        for model in SUMS
+        for name, more in {"vr_gcn": (), "vr_gcn-cv": ("method.estimator=cv",)}.items()
     ]
 
 
@@ -163,6 +170,7 @@ def _of_resumed() -> list[Case]:
         Case("stopped-cluster_gcn", (*GCN, "method=cluster_gcn"), stop_after=5),
         Case("stopped-full_batch", (*GCN, "method=full_batch"), stop_after=2),
         Case("stopped-accumulate", (*GCN, "trainer.accumulate=epoch"), stop_after=5),
+        Case("stopped-vr_gcn", (*GRAPH, *SHORT, *MODELS["gcn"], *VR_GCN), stop_after=5),
         Case("stopped-runs-2", (*GCN, "runs=2"), stop_after=13),
         Case("more-epochs-gas", GCN, more=("trainer.epochs=5",)),
         Case("more-epochs-full_batch", (*GCN, "method=full_batch"), more=("trainer.epochs=5",)),

@@ -13,7 +13,7 @@ from tests.end_to_end.runs import SMALL, assert_refused
 BEFORE_ANYTHING = [
     (["dataset=corra"], "Did you mean cora?"),
     (["model=graphormer"], "Choices: appnp, conv, custom, gat, gatv2, gcn"),
-    (["method=cluster"], "Choices: cluster_gcn, full_batch, gas, sampling"),
+    (["method=cluster"], "Choices: cluster_gcn, full_batch, gas, sampling, vr_gcn"),
     (["trainer.epoch=3"], "Did you mean trainer.epochs?"),
     (["epochs=3"], "Did you mean trainer.epochs?"),
     (["model.theta=1"], "not a setting of the chosen model"),
@@ -35,6 +35,9 @@ BEFORE_ANYTHING = [
     (["trainer.accumulate=epochs"], "expected epoch or a whole number from 1 to"),
     (["method=full_batch", "evaluation.mode=history"], "keeps no histories"),
     (["method=cluster_gcn", "evaluation.mode=history"], "method=cluster_gcn, which keeps no histories"),
+    (["method=vr_gcn", "evaluation.mode=history"], "method=vr_gcn: its steps renew the histories of nodes around training nodes only"),
+    (["method=vr_gcn", "method.neighbours=1"], "method.neighbours=1 is not valid: expected at least 2 with model=gcn, or -1 (all)"),
+    (["method=vr_gcn", "method.estimator=cvv"], "method.estimator=cvv is not valid: expected one of cv, cvd"),
     (["method=cluster_gcn", "trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
     (["dataset.num_communities=301"], "at least dataset.num_communities=301"),
     (["trainer.sum_features_once=false"], "not a setting any more. A x is computed once wherever the model allows it. Leave it out."),

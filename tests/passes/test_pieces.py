@@ -145,8 +145,16 @@ def test_the_updates_are_those_of_torch():
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.equal(one, other)
     torch.testing.assert_close(ours.adam.state_dict()["state"], torchs.state_dict()["state"], rtol=0, atol=0)
-    ours.zero_grad()
-    assert all(p.grad is None for p in models[0].parameters())
+
+
+def test_gradients_of_an_update_start_from_none():
+    """What an earlier update has used is not added to the next one."""
+    model = build_model(GCNConfig(), 5, 3, seed=0)
+    optimizer = Optimizer(model, OptimizerConfig(), epochs=9)
+    for scale in (1.0, 3.0):
+        optimizer.add(sum(scale * p.sum() for p in model.parameters()))
+        assert all(bool((p.grad == scale).all()) for p in model.parameters())
+        assert optimizer.update() and not optimizer.update()
 
 
 def test_moments_of_another_memory_layout_are_laid_out_anew():
