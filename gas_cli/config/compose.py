@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import gas_cli
 from gas_cli.config.arguments import check_arguments
 from gas_cli.config.dataset import ClusterConfig, DatasetConfig, FolderConfig, GeneratedConfig
-from gas_cli.config.method import ClusterGCNConfig, FullBatchConfig, GASConfig, MethodConfig, SamplingConfig
+from gas_cli.config.method import ClusterGCNConfig, FullBatchConfig, GASConfig, GraphFMConfig, LMCConfig, MethodConfig, SamplingConfig
 from gas_cli.config.model import (
     APPNPConfig,
     ConvConfig,
@@ -64,6 +64,8 @@ METHOD_SCHEMAS: dict[str, type[MethodConfig]] = {
     "full_batch": FullBatchConfig,
     "cluster_gcn": ClusterGCNConfig,
     "sampling": SamplingConfig,
+    "graphfm": GraphFMConfig,
+    "lmc": LMCConfig,
 }
 SCHEMAS: dict[str, dict[str, Any]] = {"model": MODEL_SCHEMAS, "method": METHOD_SCHEMAS}
 OPEN_SETTINGS = ("model.conv_args.", "model.layer_args.")  # their keys are those of the chosen convolution

@@ -96,6 +96,8 @@ SETTINGS = {
     "batch-norm": ("model.batch_norm=true",),
     "batch-norm-own-statistics": ("model.batch_norm=true", "model.track_running_stats=false"),
     "partitioner-range": ("partitioner=range", *PARTS),
+    "graphfm": ("method=graphfm", "method.momentum=0.3"),
+    "lmc": ("method=lmc", "method.score=linear"),
     "deterministic": ("deterministic=true",),
     "runs-2": ("runs=2",),
 }

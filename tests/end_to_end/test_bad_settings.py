@@ -13,7 +13,7 @@ from tests.end_to_end.runs import SMALL, assert_refused
 BEFORE_ANYTHING = [
     (["dataset=corra"], "Did you mean cora?"),
     (["model=graphormer"], "Choices: appnp, conv, custom, gat, gatv2, gcn"),
-    (["method=cluster"], "Choices: cluster_gcn, full_batch, gas, sampling"),
+    (["method=cluster"], "Choices: cluster_gcn, full_batch, gas, graphfm, lmc, sampling"),
     (["trainer.epoch=3"], "Did you mean trainer.epochs?"),
     (["epochs=3"], "Did you mean trainer.epochs?"),
     (["model.theta=1"], "not a setting of the chosen model"),
@@ -32,6 +32,10 @@ BEFORE_ANYTHING = [
     (["method=full_batch", "evaluation.mode=history"], "keeps no histories"),
     (["method=cluster_gcn", "evaluation.mode=history"], "method=cluster_gcn, which keeps no histories"),
     (["method=cluster_gcn", "trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
+    (["method=graphfm", "method.momentum=1.5"], "method.momentum=1.5 is not valid: expected between 0 and 1"),
+    (["method=lmc", "method.alpha=-1"], "method.alpha=-1.0 is not valid: expected between 0 and 1"),
+    (["method=lmc", "method.score=cubic"], "expected one of constant, linear, square, concave, sine"),
+    (["method=lmc", "trainer.edge_dropout=0.2"], "trainer.edge_dropout=0.2 is not valid: expected 0 with method=lmc"),
     (["dataset.num_communities=301"], "at least dataset.num_communities=301"),
     (["trainer.sum_features_once=false"], "not a setting any more. A x is computed once wherever the model allows it. Leave it out."),
     (["method.vigour=1"], "Settings of method: name, gradients, trust."),
@@ -44,6 +48,8 @@ BEFORE_ANYTHING = [
 WITH_THE_GRAPH = [
     (["model=gat", "trainer.edge_dropout=0.2"], "trainer.edge_dropout=0.2 is not valid with model=gat: it sets edge weights to 0"),
     (["model=transformer", "trainer.edge_dropout=0.2"], "this model does not read them. Use trainer.edge_dropout=0."),
+    (["model=gat", "method=graphfm"], "Use method=gas, or one of model=gcn"),
+    (["model=gcn", "model.batch_norm=true", "method=lmc"], "Use model.batch_norm=false"),
     (["partitioner.num_parts=301"], "partitioner.num_parts=301 is larger than the number of nodes: expected 1 to 300"),
     (["partitioner=metis", "partitioner.num_parts=301"], "larger than the number of nodes"),
     (["dataset.split=1"], "has 1 split(s)"),
