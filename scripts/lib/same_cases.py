@@ -53,7 +53,9 @@ MODELS = {
     "appnp": ("model=appnp", "model.num_layers=4", "model.hidden_channels=8"),
     "custom": ("model=custom", "model.module=DATA/own_layer.py", "model.hidden_channels=8"),
 }
-METHODS = ("gas", "full_batch", "cluster_gcn", "sampling")
+METHODS = ("gas", "full_batch", "cluster_gcn", "sampling", "graphfm", "lmc")
+OF_SUMS, SUMS = ("graphfm", "lmc"), ("gcn", "sage", "gin", "gcnii", "appnp")
+"""The methods that refuse every model but these."""
 FOLDERS = {
     "weights": ("gcn", "sage", "gin", "appnp", "conv", "custom"),
     "attributes": ("gat", "gatv2", "transformer", "conv"),
@@ -110,6 +112,7 @@ def _of_models() -> list[Case]:
         Case(f"{model}-{method}", (*GRAPH, *PARTS, *SHORT, *settings, f"method={method}"))
         for model, settings in MODELS.items()
         for method in METHODS
+        if method not in OF_SUMS or model in SUMS
     ]
 
 
