@@ -123,6 +123,22 @@ class Control:
 
 
 @dataclass(frozen=True)
+class HaloTargets:
+    """The H nodes of a batch's halo as targets themselves, of messages that come from within the batch and its halo.
+
+    block       `inner` [H, H]: from one another, or nothing; `outer` [H, B]: from the batch's targets
+    y           labels [H]
+    train_rows  int64: those of them that train, ascending
+    share       float32 [H]: how much of each node's messages is in `block`, by their number
+    """
+
+    block: Block
+    y: Tensor
+    train_rows: Tensor
+    share: Tensor
+
+
+@dataclass(frozen=True)
 class Rows:
     """The inputs of one layer: `target` [B, C] and `halo` [H, C], either both dense or (raw features only) both CSR.
 
@@ -165,6 +181,7 @@ class Batch:
     train_rows  int64 [num_train] those of them that train, ascending
     readers     who reads the targets from outside of the batch, where a method asks for them
     controls    by layer, where a method samples: what histories say of the messages that were not drawn; None for a layer without any
+    halo        what the halo receives, where a method asks for it
     ready       where another stream than the computing one makes the tensors: its mark that they are made
     """
 
@@ -176,6 +193,7 @@ class Batch:
     train_rows: Tensor
     readers: Readers | None = None
     controls: tuple[Control | None, ...] | None = None
+    halo: HaloTargets | None = None
     ready: Any = None
 
     @property
@@ -188,13 +206,14 @@ class Batch:
         """Bytes of the blocks and of the features, which count nothing where they are a view of the graph's."""
         features = sum(_own_bytes(x) for x in (self.x.target, self.x.halo, self.x.known) if x is not None)
         features += sum(control.nbytes for control in self.controls or () if control is not None)
-        return features + sum({id(block): block.nbytes for block in self.blocks}.values()) + self.readers_nbytes
+        return features + sum({id(block): block.nbytes for block in self.blocks}.values()) + self.added_nbytes
 
     @property
-    def readers_nbytes(self) -> int:
-        """Bytes of the readers' weights, which count nothing where they are a block's."""
+    def added_nbytes(self) -> int:
+        """Bytes of what a method asked for: the readers' weights, which count nothing where they are a block's, and the halo's block."""
         shared = self.readers is None or any(self.readers.weights is block.outer for block in self.blocks)
-        return 0 if self.readers is None or shared else self.readers.weights.nbytes
+        halo = 0 if self.halo is None else self.halo.block.nbytes
+        return halo + (0 if self.readers is None or shared else self.readers.weights.nbytes)
 
     def last_block(self, block: Block) -> Batch:
         """The batch with another block in its last layer."""
@@ -225,7 +244,7 @@ def _map(value: T, change: Callable[[Any], Any], done: dict[int, Any] | None = N
     elif isinstance(value, tuple):
         items = tuple(_map(item, change, done) for item in value)
         result = value if all(map(operator.is_, items, value)) else items
-    elif isinstance(value, Batch | Block | Control | Readers | Rows):
+    elif isinstance(value, Batch | Block | Control | HaloTargets | Readers | Rows):
         parts = {item.name: _map(getattr(value, item.name), change, done) for item in fields(value)}
         result = value if all(part is getattr(value, name) for name, part in parts.items()) else type(value)(**parts)
     done[id(value)] = result
@@ -245,7 +264,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield found
         elif isinstance(found, tuple):
             waiting += found
-        elif isinstance(found, Batch | Block | Control | CSR | Readers | Rows):
+        elif isinstance(found, Batch | Block | Control | CSR | HaloTargets | Readers | Rows):
             waiting += vars(found).values()  # fields, and what was computed from them and kept
 
 

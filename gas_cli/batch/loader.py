@@ -96,7 +96,7 @@ class DerivedLoader(BatchLoader):
         whole = self.whole.get(group, keep, inputs)
         batch = self.prepare(whole)
         blocks = sum(one.nbytes for one, other in zip(batch.blocks, whole.blocks, strict=True) if one is not other)
-        return batch, blocks + batch.readers_nbytes
+        return batch, blocks + batch.added_nbytes
 
 
 class _Ahead:

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gas_cli.config.checks import MAX_COUNT, require, require_name, require_whole
+from gas_cli.config.checks import MAX_COUNT, require, require_between, require_name, require_whole
 from gas_cli.config.partitioner import PartitionerConfig
 from gas_cli.config.setting import as_typed, setting
 from gas_cli.errors import UserError
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 CUT, HISTORY = GRADIENTS = ("cut", "history")
 MEASURED = "measured"
 CV, CVD = ESTIMATORS = ("cv", "cvd")
+SCORES = ("constant", "linear", "square", "concave", "sine")
 ONE_SCALE = (
     "Using trainer.loss_weighting=full_batch: histories of gradients need one scale in all batches, and batch_mean weighs a node by how "
     "many of its batch train."
@@ -71,7 +72,15 @@ class MethodConfig:
 
 
 @dataclass
-class GASConfig(MethodConfig):
+class WithHistories(MethodConfig):
+    """What the methods have that keep histories."""
+
+    def require_histories(self, key: str, value: str, instead: str) -> None:
+        """There are some."""
+
+
+@dataclass
+class GASConfig(WithHistories):
     """Mini-batches of parts; neighbours outside the batch come from historical embeddings."""
 
     implementation: ClassVar[Any] = "gas_cli.method.gas:GAS"
@@ -97,22 +106,56 @@ class GASConfig(MethodConfig):
         require(default, "method.trust", self.trust, "1 with method.gradients=cut, which keeps no gradients to trust in")
 
     def settled(self, config: TrainerConfig) -> TrainerConfig:
-        if self.gradients == CUT or config.loss_weighting == "full_batch":
-            return config
-        log.info("%s", ONE_SCALE)
-        return replace(config, loss_weighting="full_batch")
+        return config if self.gradients == CUT else _one_scale(config)
 
     def check(self, config: Config) -> None:
         super().check(config)
-        if self.gradients == CUT:
-            return
-        valid, dropped = "0 with method.gradients=history", config.trainer.edge_dropout
-        require(dropped == 0, "trainer.edge_dropout", dropped, f"{valid}: the gradient that a node sends back is of edges with other masks")
-        weight = config.trainer.lipschitz.weight
-        require(weight == 0, "trainer.lipschitz.weight", weight, f"{valid}: a penalised layer runs twice, and histories hold one gradient")
+        if self.gradients == HISTORY:
+            _check_one_pass(config.trainer, "0 with method.gradients=history")
 
-    def require_histories(self, key: str, value: str, instead: str) -> None:
-        """There are some."""
+
+@dataclass
+class GraphFMConfig(WithHistories):
+    """GAS that also moves the histories of the halo towards what the batch sends to it."""
+
+    implementation: ClassVar[Any] = "gas_cli.method.graphfm:GraphFM"
+    name: str = "graphfm"
+    momentum: float = setting(
+        0.1, "Share from 0 to 1 of the messages of the batch in a new history of a halo node (γ). 0 is GAS; published: 0.1 to 0.95."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_between("method.momentum", self.momentum, 0, 1)
+
+
+@dataclass
+class LMCConfig(WithHistories):
+    """GAS whose steps compute the halo too, as far as the batch shows it, forward and backward."""
+
+    implementation: ClassVar[Any] = "gas_cli.method.lmc:LMC"
+    name: str = "lmc"
+    alpha: float = setting(
+        0.8, "Factor from 0 to 1 of `method.score` in β, the share of what a step finds in the rows of the halo; the rest is histories."
+    )
+    score: str = setting(
+        "concave",
+        "What β is of the share x of a halo node's messages that come from the batch and its halo. `constant`: 1, `linear`: x, `square`: "
+        "x², `concave`: 2x - x², `sine`: sin x.",
+        SCORES,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_between("method.alpha", self.alpha, 0, 1)
+        require(self.score in SCORES, "method.score", self.score, "one of " + ", ".join(SCORES))
+
+    def settled(self, config: TrainerConfig) -> TrainerConfig:
+        return _one_scale(config)
+
+    def check(self, config: Config) -> None:
+        super().check(config)
+        _check_one_pass(config.trainer, "0 with method=lmc")
 
 
 @dataclass
@@ -236,3 +279,18 @@ class VRGCNConfig(SamplingConfig):
         """Neighbours to draw in the layers 1..L-1, without the node itself; -1: all."""
         itself = int(self.counts_itself(model))
         return [count if count == -1 else count - itself for count in self.fan_outs(model.num_layers - 1)]
+
+
+def _one_scale(config: TrainerConfig) -> TrainerConfig:
+    """The loop's settings for a method with histories of gradients."""
+    if config.loss_weighting == "full_batch":
+        return config
+    log.info("%s", ONE_SCALE)
+    return replace(config, loss_weighting="full_batch")
+
+
+def _check_one_pass(config: TrainerConfig, valid: str) -> None:
+    """Raise UserError for a setting under which a step has more than one gradient for a history."""
+    dropped, weight = config.edge_dropout, config.lipschitz.weight
+    require(dropped == 0, "trainer.edge_dropout", dropped, f"{valid}: the gradient that a node sends back is of edges with other masks")
+    require(weight == 0, "trainer.lipschitz.weight", weight, f"{valid}: a penalised layer runs twice, and histories hold one gradient")

@@ -6,7 +6,16 @@ import functools
 from typing import Any
 
 from gas_cli.config.dataset import ClusterConfig, DatasetConfig, FolderConfig, GeneratedConfig
-from gas_cli.config.method import ClusterGCNConfig, FullBatchConfig, GASConfig, MethodConfig, SamplingConfig, VRGCNConfig
+from gas_cli.config.method import (
+    ClusterGCNConfig,
+    FullBatchConfig,
+    GASConfig,
+    GraphFMConfig,
+    LMCConfig,
+    MethodConfig,
+    SamplingConfig,
+    VRGCNConfig,
+)
 from gas_cli.config.model import (
     APPNPConfig,
     ConvConfig,
@@ -49,6 +58,8 @@ METHOD_SCHEMAS: dict[str, type[MethodConfig]] = {
     "full_batch": FullBatchConfig,
     "cluster_gcn": ClusterGCNConfig,
     "sampling": SamplingConfig,
+    "graphfm": GraphFMConfig,
+    "lmc": LMCConfig,
     "vr_gcn": VRGCNConfig,
 }
 SCHEMAS: dict[str, dict[str, Any]] = {"model": MODEL_SCHEMAS, "method": METHOD_SCHEMAS}

@@ -68,7 +68,7 @@ def probe(
     with torch.set_grad_enabled(learns):
         scores = forward(model, batch, link, noise)
         if learns:
-            gradient = [each / num_batches for each in gradients(loss(scores, batch, num_batches), list(weights))]
+            gradient = [each / num_batches for each in gradients(link.loss(loss, scores, batch, num_batches), list(weights))]
         else:
             gradient = [torch.zeros_like(weight) for weight in weights]
     return Step([*(kept[table].written for table in method.histories), scores.detach().float()], gradient)

@@ -36,8 +36,9 @@ class GAS(Method):
 
     def __init__(self, config: MethodConfig, training: Training) -> None:
         super().__init__(config, training)
-        assert isinstance(config, GASConfig)
-        self.backward = GradientHistories(config, training) if config.gradients == HISTORY else None
+        self.backward: GradientHistories | None = None
+        if isinstance(config, GASConfig) and config.gradients == HISTORY:
+            self.backward = GradientHistories(config, training)
         if self.reads_histories:
             self.histories = make_histories(self.model.widths[1:], self.problem.seen_ptr, training.history, self.device)
 
@@ -132,12 +133,16 @@ class GASLink(Link):
 
     def between(self, layer: int, h: Tensor) -> Rows:
         with self._phase("push"):
-            self.histories[layer].write(self._batch.ranges, self.pushed(layer, h.detach()))
-            if self._upcoming is not None:
-                self._ahead[layer] = self._pull(layer, self._upcoming)
+            self._push(layer, h)
         with self._phase("pull"):
             rows = Rows(h, self._due.pop(layer).wait())
         return rows if self._gradients is None else self._gradients.onto(layer, rows)
+
+    def _push(self, layer: int, h: Tensor) -> None:
+        """Write the targets' rows, and ask for the next step's halo rows behind them."""
+        self.histories[layer].write(self._batch.ranges, self.pushed(layer, h.detach()))
+        if self._upcoming is not None:
+            self._ahead[layer] = self._pull(layer, self._upcoming)
 
     def pushed(self, layer: int, h: Tensor) -> Tensor:
         """The targets' new histories [B, C], of the outputs `h` of the layer before."""

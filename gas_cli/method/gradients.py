@@ -78,9 +78,7 @@ class GradientHistories:
                 f"method.gradients=history is not valid with model={training.layers.name}, whose layers do more than sum up their "
                 "neighbours by fixed weights. Use method.gradients=cut, or one of model=gcn, sage, gin, gcnii, appnp."
             )
-        tables = make_histories(widths, training.problem.seen_ptr, training.history, training.device)
-        scale = _scale(training) if tables.dtype == torch.float16 else 1.0
-        self.tables = tables if scale == 1 else tables.map(lambda table: ScaledTable(table, scale))
+        self.tables = gradient_tables(widths, training)
         constant = None if config.trust == MEASURED else float(config.trust)
         self.trust = Trust(constant, torch.zeros(2, len(widths), device=training.device))
 
@@ -171,6 +169,15 @@ class _LayerFeedback(Feedback):
 
     def pull(self) -> tuple[CSR, Tensor]:
         return self._link.pull(self._layer)
+
+
+def gradient_tables(widths: Sequence[int], training: Training) -> Histories:
+    """Empty tables of gradients of these widths, scaled where float16 holds them. Raises UserError where there is no room."""
+    tables = make_histories(widths, training.problem.seen_ptr, training.history, training.device)
+    if tables.dtype != torch.float16:
+        return tables
+    scale = _scale(training)
+    return tables.map(lambda table: ScaledTable(table, scale))
 
 
 def _scale(training: Training) -> float:

@@ -19,7 +19,7 @@ from gas_cli.config.method import MethodConfig
 from gas_cli.config.model import ModelConfig
 from gas_cli.config.training import EvaluationConfig, TrainerConfig
 from gas_cli.graph.graph import Split
-from gas_cli.model.model import Model
+from gas_cli.model.model import Model, State
 from gas_cli.partition.groups import Units
 from gas_cli.prepared.problem import Problem
 from gas_cli.saved import check_keys
@@ -32,6 +32,10 @@ Phase = Callable[[str], AbstractContextManager[Any]]
 
 Through = Callable[[Table], Table]
 """From a method's table to one that stands in for it."""
+
+
+Objective = Callable[[Tensor, Batch, int], Tensor]
+"""The loss of scores [B, C] of a batch, and the number of batches in an epoch."""
 
 
 def itself(table: Table) -> Table:
@@ -51,10 +55,18 @@ class Link(ABC):
     def begin(self, batch: Batch, upcoming: Batch | None) -> None:
         """Start a step on `batch`; `upcoming` is the next step's batch, or None where it is not known (or the last)."""
 
+    def first(self, rows: Rows, state: State) -> Rows:
+        """The inputs of layer 0, from what `encode` made of the features: `rows`, but for a method that changes them."""
+        return rows
+
     @abstractmethod
     def between(self, layer: int, h: Tensor) -> Rows:
         """The inputs of layer `layer` (1..L-1) for its block, from the outputs `h` [B, C] of the layer before for the targets of that one's
         block; autograd follows what is done to them."""
+
+    def loss(self, objective: Objective, scores: Tensor, batch: Batch, num_batches: int) -> Tensor:
+        """What the backward pass starts from: a number with the value of the targets' loss, and the gradient that a method wants."""
+        return objective(scores, batch, num_batches)
 
     @abstractmethod
     def end(self, step: int) -> None:
@@ -100,13 +112,15 @@ class Training:
 class Method(ABC):
     """How the steps of one training see the graph, and what outlives a step.
 
-    histories   inputs of layers 1..L-1 of all nodes that training sees, which refreshes write and evaluation and the error monitor may
-                read; None for a method that keeps none. It may have further tables, which are its own
-    reads_sums  whether its batches hold every edge of their targets in layer 0, so that A x over all edges is what they sum up
+    histories     inputs of layers 1..L-1 of all nodes that training sees, which refreshes write and evaluation and the error monitor may
+                  read; None for a method that keeps none. It may have further tables, which are its own
+    reads_sums    whether its batches hold every edge of their targets in layer 0, so that A x over all edges is what they sum up
+    reads_inputs  whether its link reads the inputs of layer 0, so that batches hold features and not A x
     """
 
     histories: Histories | None = None
     reads_sums = True
+    reads_inputs = False
 
     def __init__(self, config: MethodConfig, training: Training) -> None:
         """`config` are the method's own settings."""

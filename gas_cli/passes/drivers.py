@@ -31,7 +31,7 @@ def forward(model: Model, batch: Batch, link: Link, noise: Noise, penalty: Penal
     With one part there is no halo and this is full-batch training. `penalty` runs the layers and may look at them twice.
     """
     rows, state = start(model, batch, noise)
-    h = penalty.layer(model, 0, rows, batch.blocks[0], state)
+    h = penalty.layer(model, 0, link.first(rows, state), batch.blocks[0], state)
     for index, block in enumerate(batch.blocks[1:], start=1):
         if model.joins_outputs:
             state.outputs.append(h)
@@ -44,6 +44,7 @@ def forward(model: Model, batch: Batch, link: Link, noise: Noise, penalty: Penal
 def renew(model: Model, batch: Batch, link: Link, noise: Noise) -> None:
     """The layers of one batch up to what it has histories of, which `link` writes."""
     rows, state = start(model, batch, noise)
+    rows = link.first(rows, state)
     for index, block in enumerate(batch.blocks[:-1]):
         state = state.of(block)
         h = model.layer(index, rows, block, state)

@@ -103,7 +103,8 @@ class Trainer:
 
     def _feature_sums(self) -> Tensor | None:
         """A x, where every layer 0 of this training can read it: the same in each step, with nothing random before it."""
-        return None if self.model.reading.messages or self.config.trainer.edge_dropout > 0 else self.problem.feature_sums
+        needs_rows = self.model.reading.messages or self.config.trainer.edge_dropout > 0 or self.method.reads_inputs
+        return None if needs_rows else self.problem.feature_sums
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -187,7 +188,7 @@ class Trainer:
             with torch.set_grad_enabled(learns), self._precision():
                 scores = forward(self.model, batch, self.link, noise, penalty)
             if learns:
-                self._learn(penalty.onto(self.loss(scores, batch, num_batches)))
+                self._learn(penalty.onto(self.link.loss(self.loss, scores, batch, num_batches)))
             self._update()
             self.link.end(self.progress.step)
             self.progress.step += 1

@@ -53,9 +53,9 @@ MODELS = {
     "appnp": ("model=appnp", "model.num_layers=4", "model.hidden_channels=8"),
     "custom": ("model=custom", "model.module=DATA/own_layer.py", "model.hidden_channels=8"),
 }
-METHODS = ("gas", "full_batch", "cluster_gcn", "sampling")
-SUMS = ("gcn", "sage", "gin", "gcnii", "appnp")
-"""The models that sum up their neighbours by fixed weights, as VR-GCN wants it."""
+METHODS = ("gas", "full_batch", "cluster_gcn", "sampling", "graphfm", "lmc")
+OF_SUMS, SUMS = ("graphfm", "lmc", "vr_gcn"), ("gcn", "sage", "gin", "gcnii", "appnp")
+"""The methods that refuse every model but these."""
 VR_GCN = ("method=vr_gcn", "method.batch_size=20")
 FOLDERS = {
     "weights": ("gcn", "sage", "gin", "appnp", "conv", "custom"),
@@ -100,6 +100,8 @@ SETTINGS = {
     "batch-norm": ("model.batch_norm=true",),
     "batch-norm-own-statistics": ("model.batch_norm=true", "model.track_running_stats=false"),
     "partitioner-range": ("partitioner=range", *PARTS),
+    "graphfm": ("method=graphfm", "method.momentum=0.3"),
+    "lmc": ("method=lmc", "method.score=linear"),
     "deterministic": ("deterministic=true",),
     "runs-2": ("runs=2",),
 }
@@ -112,6 +114,7 @@ def _of_models() -> list[Case]:
         Case(f"{model}-{method}", (*GRAPH, *PARTS, *SHORT, *settings, f"method={method}"))
         for model, settings in MODELS.items()
         for method in METHODS
+        if method not in OF_SUMS or model in SUMS
     ] + [
         Case(f"{model}-{name}", (*GRAPH, *SHORT, *MODELS[model], *VR_GCN, *more))
         for model in SUMS

@@ -13,7 +13,7 @@ from tests.end_to_end.runs import SMALL, assert_refused
 BEFORE_ANYTHING = [
     (["dataset=corra"], "Did you mean cora?"),
     (["model=graphormer"], "Choices: appnp, conv, custom, gat, gatv2, gcn"),
-    (["method=cluster"], "Choices: cluster_gcn, full_batch, gas, sampling, vr_gcn"),
+    (["method=cluster"], "Choices: cluster_gcn, full_batch, gas, graphfm, lmc, sampling, vr_gcn"),
     (["trainer.epoch=3"], "Did you mean trainer.epochs?"),
     (["epochs=3"], "Did you mean trainer.epochs?"),
     (["model.theta=1"], "not a setting of the chosen model"),
@@ -39,6 +39,10 @@ BEFORE_ANYTHING = [
     (["method=vr_gcn", "method.neighbours=1"], "method.neighbours=1 is not valid: expected at least 2 with model=gcn, or -1 (all)"),
     (["method=vr_gcn", "method.estimator=cvv"], "method.estimator=cvv is not valid: expected one of cv, cvd"),
     (["method=cluster_gcn", "trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
+    (["method=graphfm", "method.momentum=1.5"], "method.momentum=1.5 is not valid: expected between 0 and 1"),
+    (["method=lmc", "method.alpha=-1"], "method.alpha=-1.0 is not valid: expected between 0 and 1"),
+    (["method=lmc", "method.score=cubic"], "expected one of constant, linear, square, concave, sine"),
+    (["method=lmc", "trainer.edge_dropout=0.2"], "trainer.edge_dropout=0.2 is not valid: expected 0 with method=lmc"),
     (["dataset.num_communities=301"], "at least dataset.num_communities=301"),
     (["trainer.sum_features_once=false"], "not a setting any more. A x is computed once wherever the model allows it. Leave it out."),
     (["method.vigour=1"], "Settings of method: name, gradients, trust."),
@@ -51,6 +55,8 @@ BEFORE_ANYTHING = [
 WITH_THE_GRAPH = [
     (["model=gat", "trainer.edge_dropout=0.2"], "trainer.edge_dropout=0.2 is not valid with model=gat: it sets edge weights to 0"),
     (["model=transformer", "trainer.edge_dropout=0.2"], "this model does not read them. Use trainer.edge_dropout=0."),
+    (["model=gat", "method=graphfm"], "Use method=gas, or one of model=gcn"),
+    (["model=gcn", "model.batch_norm=true", "method=lmc"], "Use model.batch_norm=false"),
     (["partitioner.num_parts=301"], "partitioner.num_parts=301 is larger than the number of nodes: expected 1 to 300"),
     (["partitioner=metis", "partitioner.num_parts=301"], "larger than the number of nodes"),
     (["dataset.split=1"], "has 1 split(s)"),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gas_cli.batch.builder import BatchBuilder
 from gas_cli.batch.side_stream import arrived
 from gas_cli.config.compose import compose_config
-from gas_cli.config.method import MEASURED, GASConfig
+from gas_cli.config.method import MEASURED, GASConfig, MethodConfig
 from gas_cli.config.model import APPNPConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, SAGEConfig
 from gas_cli.config.root import Config
 from gas_cli.diagnose.gradient import add, gradients, parameters
@@ -71,8 +71,13 @@ def graph_of(directed: bool = False, nodes: int = 60, degree: float = 4.0) -> Gr
 def trainer_of(folder: Path, graph: Graph, model: ModelConfig, parts: int = 4, gradients: str = "history", **others: Any) -> Trainer:
     """Frozen, in parts as they come: `others` are settings of the method, or `group__name`."""
     of_method = {name: others.pop(name) for name in ("trust",) if name in others}
+    return trainer_by(GASConfig(gradients=gradients, **of_method), folder, graph, model, parts, **others)
+
+
+def trainer_by(method: MethodConfig, folder: Path, graph: Graph, model: ModelConfig, parts: int = 4, **others: Any) -> Trainer:
+    """The same for any method."""
     config = make_config(model, num_parts=parts, **{"optimizer__lr": 0.0, "optimizer__reg_weight_decay": 0.0, **others})
-    config.method = GASConfig(gradients=gradients, **of_method)
+    config.method = method
     problem = make_problem(graph, parts, model)
     return make_trainer(config, problem, folder)
 
@@ -90,7 +95,10 @@ def epochs(trainer: Trainer, noise: Callable[[int], Noise] = lambda step: Noise.
             with torch.set_grad_enabled(trainer.method.learns_from(batch)):
                 scores = forward(trainer.model, batch, trainer.link, noise(step))
                 if scores.requires_grad:
-                    add(total, [each / len(groups) for each in gradients(trainer.loss(scores, batch, len(groups)), weights)])
+                    add(
+                        total,
+                        [each / len(groups) for each in gradients(trainer.link.loss(trainer.loss, scores, batch, len(groups)), weights)],
+                    )
             trainer.link.end(step)
             step += 1
         yield total
