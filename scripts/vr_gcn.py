@@ -2,8 +2,8 @@
 
     python -m scripts.vr_gcn --root DIR [--datasets cora citeseer pubmed] [--variants ...] [--runs 10] [--keep]
 
-GCN of 2 layers, 32 hidden channels, dropout 0.5, weight decay 5e-4 on the first layer, lr 0.01, batches of 1,000 seeds, D = 2, public split.
-With 140, 120 and 60 training nodes an epoch is one step. Run r has seed r.
+GCN of 2 layers, 32 hidden channels, dropout 0.5, weight decay 5e-4 on the first layer, lr 0.01, batches of 1,000 seeds, D = 2, public
+split. With 140, 120 and 60 training nodes an epoch is one step. Run r has seed r.
 
 A run has 200 epochs, and three numbers are read from it: where `trainer.patience=10` would have stopped it (to the last bit: nothing before
 that epoch depends on it), at the best validation epoch, and after the last epoch. The released code tests the weights of its last epoch. It

@@ -143,13 +143,15 @@ class Rows:
     """The inputs of one layer: `target` [B, C] and `halo` [H, C], either both dense or (raw features only) both CSR.
 
     `known` [B, C] is a constant that `propagate` adds to the sum of the messages: what is known of it without them. With `feedback`, the
-    gradient by `target` also has what the sums of nodes outside of the batch give to it; only `propagate` knows how.
+    gradient by `target` also has what the sums of nodes outside of the batch give to it; only `propagate` knows how. `mixed` makes of the
+    sum [B, C] the one with which the layer goes on, once per pass.
     """
 
     target: Features
     halo: Features
     known: Tensor | None = None
     feedback: Feedback | None = None
+    mixed: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)

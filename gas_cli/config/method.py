@@ -212,6 +212,13 @@ class SamplingConfig(MethodConfig):
             fits, "method.neighbours", as_typed(self.neighbours), f"one number for all layers, or {layers} with model.num_layers={layers}"
         )
 
+    def check_beyond_first(self, layers: int) -> None:
+        """Raise UserError for a list that is not for all of `layers` but the first."""
+        if isinstance(self.neighbours, list):
+            fits = len(self.neighbours) == layers - 1
+            wanted = f"one number for all layers, or {layers - 1} (all layers but the first) with model.num_layers={layers}"
+            require(fits, "method.neighbours", as_typed(self.neighbours), wanted)
+
     def partitioner(self, config: PartitionerConfig) -> PartitionerConfig:
         """Parts are for the exact evaluation only: ranges, which cost nothing to make; one where their number is not set."""
         return replace(config, name="range", file="", num_parts=config.num_parts if isinstance(config.num_parts, int) else 1)
@@ -222,6 +229,37 @@ class SamplingConfig(MethodConfig):
     def fan_outs(self, num_layers: int) -> list[int]:
         """Neighbours by layer, the first layer first."""
         return self.neighbours[::-1] if isinstance(self.neighbours, list) else [self.neighbours] * num_layers
+
+
+@dataclass
+class GraphFMIBConfig(SamplingConfig):
+    """Mini-batches of training nodes, each with a few sampled neighbours; sums move only partly from one step to the next."""
+
+    implementation: ClassVar[Any] = "gas_cli.method.graphfm_ib:GraphFMIB"
+    name: str = "graphfm_ib"
+    neighbours: Any = setting(
+        2,
+        "Neighbours drawn per node in all layers but the first (which reads all neighbours): one number, or a list with one number per "
+        "layer, the hop next to the seeds first. -1: all.",
+    )
+    momentum: float = setting(
+        0.1,
+        "Share of the old sum in a new one (α): at least 0 and less than 1. 0 is neighbour sampling.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.momentum < 1, "method.momentum", self.momentum, "at least 0 and less than 1")
+
+    def check(self, config: Config) -> None:
+        MethodConfig.check(self, config)
+        self.check_beyond_first(config.model.num_layers)
+        weight = config.trainer.lipschitz.weight
+        valid = "0 with method=graphfm_ib: the sums of the perturbed rows would miss what is kept of earlier ones"
+        require(weight == 0, "trainer.lipschitz.weight", weight, valid)
+
+    def fan_outs(self, num_layers: int) -> list[int]:
+        return [-1, *super().fan_outs(num_layers - 1)]
 
 
 @dataclass
@@ -250,10 +288,7 @@ class VRGCNConfig(SamplingConfig):
     def check(self, config: Config) -> None:
         MethodConfig.check(self, config)
         model, sampled = config.model, config.model.num_layers - 1
-        if isinstance(self.neighbours, list):
-            fits = len(self.neighbours) == sampled
-            wanted = f"one number for all layers, or {sampled} (all layers but the first) with model.num_layers={model.num_layers}"
-            require(fits, "method.neighbours", as_typed(self.neighbours), wanted)
+        self.check_beyond_first(model.num_layers)
         if self.counts_itself(config.model):
             enough = not any(count == 1 for count in self.fan_outs(sampled))
             wanted = f"at least 2 with model={model.name}, or -1 (all): the node itself is one of them, by its self-loop"

@@ -11,6 +11,7 @@ from gas_cli.config.method import (
     FullBatchConfig,
     GASConfig,
     GraphFMConfig,
+    GraphFMIBConfig,
     LMCConfig,
     MethodConfig,
     SamplingConfig,
@@ -59,6 +60,7 @@ METHOD_SCHEMAS: dict[str, type[MethodConfig]] = {
     "cluster_gcn": ClusterGCNConfig,
     "sampling": SamplingConfig,
     "graphfm": GraphFMConfig,
+    "graphfm_ib": GraphFMIBConfig,
     "lmc": LMCConfig,
     "vr_gcn": VRGCNConfig,
 }

@@ -22,7 +22,7 @@ from gas_cli.model.gain import Gain
 from gas_cli.ops.aggregate import Masks, aggregate, heard, with_feedback
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise, drop_entries, dropout, make_mask
-from gas_cli.ops.spmm import spmm
+from gas_cli.ops.spmm import spmm, wide
 
 Perturb = Callable[[Tensor, Tensor], Tensor]
 """Rows [n, C] of the nodes with the ids [n] to the same rows with noise."""
@@ -245,8 +245,12 @@ def transform(x: Features, weight: Tensor) -> Tensor:
 def propagate(
     rows: Rows, block: Block, masks: Masks = None, scale: float = 1.0, initial: Tensor | None = None, weight: float = 0.0
 ) -> Tensor:
-    """scale · (A_BB drop(h_B) + A_BH drop(h_H) + known) + weight · h_0: the weighted sum of each target's messages [B, C]."""
+    """scale · mixed(A_BB drop(h_B) + A_BH drop(h_H) + known) + weight · h_0: the weighted sum of each target's messages [B, C]."""
     assert isinstance(rows.target, Tensor) and isinstance(rows.halo, Tensor), "sparse features are transformed before they are propagated"
+    if rows.mixed is not None:
+        sums = rows.mixed(propagate(replace(rows, mixed=None), block, masks))
+        sums = sums if scale == 1 else sums * scale
+        return sums if initial is None else sums.add(wide(initial), alpha=weight)
     if rows.known is not None and block.num_edges == 0 and scale == 1 and initial is None:
         return rows.known
     out = aggregate(block.inner, block.outer, rows.target, rows.halo, masks, scale, initial, weight, rows.feedback)
@@ -254,8 +258,8 @@ def propagate(
 
 
 def transforms_first(rows: Rows, weight: Tensor) -> bool:
-    """Whether A h W is cheaper as A (h W): where W shrinks h, or h is sparse, unless A h is known."""
-    return rows.known is None and (isinstance(rows.target, CSR) or weight.shape[1] < weight.shape[0])
+    """Whether A h W is cheaper as A (h W): where W shrinks h, or h is sparse, unless A h is known or wanted."""
+    return rows.known is None and rows.mixed is None and (isinstance(rows.target, CSR) or weight.shape[1] < weight.shape[0])
 
 
 def propagate_and_transform(rows: Rows, block: Block, weight: Tensor) -> Tensor:

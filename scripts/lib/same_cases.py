@@ -54,9 +54,10 @@ MODELS = {
     "custom": ("model=custom", "model.module=DATA/own_layer.py", "model.hidden_channels=8"),
 }
 METHODS = ("gas", "full_batch", "cluster_gcn", "sampling", "graphfm", "lmc")
-OF_SUMS, SUMS = ("graphfm", "lmc", "vr_gcn"), ("gcn", "sage", "gin", "gcnii", "appnp")
+OF_SUMS, SUMS = ("graphfm", "graphfm_ib", "lmc", "vr_gcn"), ("gcn", "sage", "gin", "gcnii", "appnp")
 """The methods that refuse every model but these."""
 VR_GCN = ("method=vr_gcn", "method.batch_size=20")
+GRAPHFM_IB = ("method=graphfm_ib", "method.batch_size=20", "method.momentum=0.3")
 FOLDERS = {
     "weights": ("gcn", "sage", "gin", "appnp", "conv", "custom"),
     "attributes": ("gat", "gatv2", "transformer", "conv"),
@@ -116,9 +117,9 @@ def _of_models() -> list[Case]:
         for method in METHODS
         if method not in OF_SUMS or model in SUMS
     ] + [
-        Case(f"{model}-{name}", (*GRAPH, *SHORT, *MODELS[model], *VR_GCN, *more))
+        Case(f"{model}-{name}", (*GRAPH, *SHORT, *MODELS[model], *more))
         for model in SUMS
-        for name, more in {"vr_gcn": (), "vr_gcn-cv": ("method.estimator=cv",)}.items()
+        for name, more in {"vr_gcn": VR_GCN, "vr_gcn-cv": (*VR_GCN, "method.estimator=cv"), "graphfm_ib": GRAPHFM_IB}.items()
     ]
 
 
@@ -174,6 +175,7 @@ def _of_resumed() -> list[Case]:
         Case("stopped-full_batch", (*GCN, "method=full_batch"), stop_after=2),
         Case("stopped-accumulate", (*GCN, "trainer.accumulate=epoch"), stop_after=5),
         Case("stopped-vr_gcn", (*GRAPH, *SHORT, *MODELS["gcn"], *VR_GCN), stop_after=5),
+        Case("stopped-graphfm_ib", (*GRAPH, *SHORT, *MODELS["gcn"], *GRAPHFM_IB), stop_after=5),
         Case("stopped-runs-2", (*GCN, "runs=2"), stop_after=13),
         Case("more-epochs-gas", GCN, more=("trainer.epochs=5",)),
         Case("more-epochs-full_batch", (*GCN, "method=full_batch"), more=("trainer.epochs=5",)),

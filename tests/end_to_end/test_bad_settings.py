@@ -13,7 +13,7 @@ from tests.end_to_end.runs import SMALL, assert_refused
 BEFORE_ANYTHING = [
     (["dataset=corra"], "Did you mean cora?"),
     (["model=graphormer"], "Choices: appnp, conv, custom, gat, gatv2, gcn"),
-    (["method=cluster"], "Choices: cluster_gcn, full_batch, gas, graphfm, lmc, sampling, vr_gcn"),
+    (["method=cluster"], "Choices: cluster_gcn, full_batch, gas, graphfm, graphfm_ib, lmc, sampling, vr_gcn"),
     (["trainer.epoch=3"], "Did you mean trainer.epochs?"),
     (["epochs=3"], "Did you mean trainer.epochs?"),
     (["model.theta=1"], "not a setting of the chosen model"),
@@ -40,6 +40,8 @@ BEFORE_ANYTHING = [
     (["method=vr_gcn", "method.estimator=cvv"], "method.estimator=cvv is not valid: expected one of cv, cvd"),
     (["method=cluster_gcn", "trainer.batch_parts=7"], "at most partitioner.num_parts=6"),
     (["method=graphfm", "method.momentum=1.5"], "method.momentum=1.5 is not valid: expected between 0 and 1"),
+    (["method=graphfm_ib", "method.momentum=1"], "method.momentum=1.0 is not valid: expected at least 0 and less than 1"),
+    (["method=graphfm_ib", "method.neighbours=[2,2,2]"], "expected one number for all layers, or 1 (all layers but the first)"),
     (["method=lmc", "method.alpha=-1"], "method.alpha=-1.0 is not valid: expected between 0 and 1"),
     (["method=lmc", "method.score=cubic"], "expected one of constant, linear, square, concave, sine"),
     (["method=lmc", "trainer.edge_dropout=0.2"], "trainer.edge_dropout=0.2 is not valid: expected 0 with method=lmc"),

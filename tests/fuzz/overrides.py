@@ -19,7 +19,7 @@ LEFT_ALONE = ("dataset.root", "dataset.download", "partitioner.cache", "resume",
 GROUPS = {
     "model": ("gcn", "gat", "gatv2", "sage", "gin", "conv", "transformer", "custom", "pna", "pna_jk", "gcnii", "appnp", "gnc", "GCN"),
     "partitioner": ("metis", "random", "range", "file", "metiss", "none", "[random,range]"),
-    "method": ("gas", "full_batch", "cluster_gcn", "sampling", "graphfm", "lmc", "vr_gcn", "vrgcn"),
+    "method": ("gas", "full_batch", "cluster_gcn", "sampling", "graphfm", "graphfm_ib", "lmc", "vr_gcn", "vrgcn"),
     "logger": ("null", "none", "tensorboard", "wandb"),
     "experiment": ("quick", "demo", "slow"),
     "dataset": ("cora", "folder", "generated", "ogbn-arxiv", "corra", "../generated"),
