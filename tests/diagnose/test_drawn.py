@@ -19,6 +19,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "full_batch": {"method": "full_batch"},
     "cluster_gcn": {"method": "cluster_gcn"},
     "sampling": {"method": "sampling", "method__neighbours": 2, "method__batch_size": 6},
+    "graphfm_ib": {"method": "graphfm_ib", "method__neighbours": 2, "method__batch_size": 6},
     "vr_gcn": {"method": "vr_gcn", "method__neighbours": 2, "method__batch_size": 6},
 }
 EVERYTHING: dict[str, Any] = {"method": "sampling", "method__neighbours": -1, "method__batch_size": 6}
@@ -84,7 +85,9 @@ def test_a_measurement_can_be_made_again_and_another_step_draws_others(tmp_path)
     assert monitor.measure(3, []) != monitor.measure(4, [])
 
 
-@pytest.mark.parametrize(("method", "expected"), [("gas", True), ("graphfm", True), ("lmc", True), ("vr_gcn", False), ("sampling", False)])
+@pytest.mark.parametrize(
+    ("method", "expected"), [("gas", True), ("graphfm", True), ("lmc", True), ("vr_gcn", False), ("sampling", False), ("graphfm_ib", False)]
+)
 def test_which_methods_have_histories_to_compare(tmp_path, method, expected):
     subject = trainer(tmp_path, method=method)
     assert measures_histories(subject.method) is expected

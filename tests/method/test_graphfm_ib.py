@@ -285,7 +285,6 @@ def test_models_without_sums_are_refused() -> None:
         (["method.momentum=nan"], r"method\.momentum=nan is not valid"),
         (["method.batch_size=0"], r"method\.batch_size=0 is not valid"),
         (["evaluation.mode=history"], r"evaluation\.mode=history is not valid with method=graphfm_ib, which keeps no histories"),
-        (["evaluation.monitor=1"], r"evaluation\.monitor=1 is not valid with method=graphfm_ib"),
         (["history.waves=2"], r"history\.waves=2 is not valid with method=graphfm_ib"),
         (["trainer.lipschitz.weight=0.1"], r"trainer\.lipschitz\.weight=0\.1 is not valid: expected 0 with method=graphfm_ib"),
     ],

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from scripts import ablation, methods, precision, stability, table1
+from gas_cli import train
+from gas_cli.config.compose import compose_config
+from gas_cli.report.recorder import read_metrics
+from scripts import ablation, methods, precision, stability, table1, vr_gcn
 
 
 def test_table1_pairs_seeds_and_leaves_out_what_is_not_finished() -> None:
@@ -119,3 +122,45 @@ def test_methods_compares_with_full_batch_of_the_same_seed() -> None:
 def test_every_run_of_methods_has_a_name_and_settings_of_its_own() -> None:
     runs = [methods.Run(cell, rate, variant, 0) for cell in methods.CHOOSING for rate in (1.0, 0.25) for variant in methods.VARIANTS]
     assert len({run.trial.name for run in runs}) == len({run.trial.settings for run in runs}) == len(runs)
+
+
+def test_vr_gcn_reads_where_patience_stops_a_run() -> None:
+    """An epoch that is better just when patience ends still counts; nothing after that end does."""
+    late = [0.5] + [0.4] * 9 + [0.6] + [0.6] * 10 + [0.9]  # better after 10 epochs, then not for 11
+    found = vr_gcn.read([(val, epoch / 100) for epoch, val in enumerate(late, start=1)])
+    assert found == {"stopped": (pytest.approx(11), 11), "best": (pytest.approx(22), 22), "last": (pytest.approx(22), 22)}
+    early = vr_gcn.read([(val, 0.5) for val in [0.5] + [0.4] * 10 + [0.6, 0.6, 0.1]])
+    assert {name: epoch for name, (_, epoch) in early.items()} == {"stopped": 1, "best": 12, "last": 14}
+
+
+@pytest.mark.parametrize("patience", [1, 2, 5])
+def test_vr_gcn_reads_what_a_run_with_patience_gives(tmp_path: Path, patience: int) -> None:
+    graph = ["dataset=generated", "dataset.num_nodes=120", "dataset.feature_noise=2", "partitioner.cache=null"]
+    settings = [*graph, "~tuned", "method=vr_gcn", "trainer.epochs=25", "device=cpu"]
+    train(settings, tmp_path / "whole")
+    stopped = train([*settings, f"trainer.patience={patience}"], tmp_path / "stopped")
+    lines = [(line["val"], line["test"]) for line in read_metrics(tmp_path / "whole" / "metrics.jsonl")]
+    found = vr_gcn.read(lines, patience)["stopped"]
+    assert found == (pytest.approx(100 * stopped.summary["test"]), stopped.summary["best_epoch"])
+    assert len(stopped.metrics) < 25
+
+
+def test_vr_gcn_compares_with_the_paper_and_with_full_batch_of_the_same_seed() -> None:
+    def run(variant: str, seed: int, test: float) -> tuple[vr_gcn.Run, dict[str, Any]]:
+        return vr_gcn.Run("cora", variant, seed), {"stopped": (0.0, 1), "best": (test, 10 + seed), "last": (0.0, 200)}
+
+    found = dict([run(vr_gcn.FULL, 0, 82.0), run("VR-GCN, cv", 0, 81.0), run("VR-GCN, cv", 1, 80.5)])
+    row = vr_gcn.describe("cora", "VR-GCN, cv", "best", found)
+    assert row is not None
+    assert (row["difference"], row["within 1.0"], row["to full batch"]) == ("-1.25", "no", "-1.00 ± 0.00")
+    assert (row["epochs"], row["runs"]) == ("10.5", 2)
+    assert vr_gcn.describe("cora", "VR-GCN, cvd", "best", found) is None
+    assert vr_gcn.describe("pubmed", "VR-GCN, cv", "best", found) is None
+
+
+def test_every_run_of_vr_gcn_has_a_name_and_settings_of_its_own_that_are_valid() -> None:
+    runs = [vr_gcn.Run(dataset, variant, seed) for dataset in vr_gcn.PUBLISHED for variant in vr_gcn.VARIANTS for seed in range(2)]
+    assert len({run.trial.name for run in runs}) == len({run.trial.settings for run in runs}) == len(runs)
+    configs = [compose_config(run.trial.settings) for run in runs]
+    assert {config.model.hidden_channels for config in configs} == {32}
+    assert {(config.optimizer.reg_weight_decay, config.optimizer.weight_decay) for config in configs} == {(5e-4, 0.0)}
