@@ -276,7 +276,7 @@ def test_settings_that_contradict_it_are_refused(settings: list[str], message: s
         config_of("method.gradients=history", *settings)
 
 
-@pytest.mark.parametrize("model", [["model=gat"], ["model=pna"], ["model=conv", "model.conv=SAGEConv"]], ids=str)
+@pytest.mark.parametrize("model", [["model=gat"], ["model=pna"]], ids=str)
 def test_a_model_that_does_more_than_sums_is_refused(tmp_path: Path, model: list[str]) -> None:
     with pytest.raises(UserError, match=r"method\.gradients=history is not valid with model=\w+, .* Use method\.gradients=cut, or one of"):
         run(config_of(*model, "method.gradients=history"), tmp_path)
