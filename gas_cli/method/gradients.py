@@ -30,6 +30,7 @@ from gas_cli.batch.batch import Batch, Readers, Rows
 from gas_cli.config.method import MEASURED, GASConfig
 from gas_cli.errors import UserError
 from gas_cli.method.method import Through, Training
+from gas_cli.method.sums import sums_of
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.feedback import Feedback
 from gas_cli.saved import check_tensor
@@ -72,12 +73,7 @@ class GradientHistories:
     """
 
     def __init__(self, config: GASConfig, training: Training) -> None:
-        widths = training.model.sum_widths
-        if widths is None:
-            raise UserError(
-                f"method.gradients=history is not valid with model={training.layers.name}, whose layers do more than sum up their "
-                "neighbours by fixed weights. Use method.gradients=cut, or one of model=gcn, sage, gin, gcnii, appnp."
-            )
+        widths = sums_of(training, "method.gradients=history", "method.gradients=cut")
         self.tables = gradient_tables(widths, training)
         constant = None if config.trust == MEASURED else float(config.trust)
         self.trust = Trust(constant, torch.zeros(2, len(widths), device=training.device))
@@ -108,6 +104,8 @@ class GradientLink:
         self._batch: Batch
         self._readers: Readers
         self._written = False
+        self._passed: set[int] = set()  # layers through which a gradient went
+        self._heard: set[int] = set()  # those whose sums told theirs
         self._factors: tuple[Tensor, ...] | None
         self._coming: dict[int, Pending] = {}
         self._found: dict[int, tuple[Tensor, Tensor]] = {}
@@ -115,7 +113,7 @@ class GradientLink:
     def begin(self, batch: Batch) -> None:
         assert batch.readers is not None, "the method's loader gives batches their readers"
         self._batch, self._readers, self._coming, self._found = batch, batch.readers, {}, {}
-        self._written = False
+        self._written, self._passed, self._heard = False, set(), set()
         self._factors = None if self.trust.constant == 1 else self.trust.values().unbind()
 
     def onto(self, layer: int, rows: Rows) -> Rows:
@@ -124,12 +122,20 @@ class GradientLink:
             return rows
         if layer == len(self.tables.layers):
             self._ask(layer)
+        if isinstance(rows.target, Tensor) and rows.target.requires_grad:
+            rows.target.register_hook(lambda gradient: self._passed.add(layer))  # type: ignore[no-untyped-call]
         return replace(rows, feedback=_LayerFeedback(self, layer))
 
     def push(self, layer: int, gradient: Tensor) -> None:
         """Ḡ_B ← g."""
         table, where = self.tables[layer], self._batch.ranges
         gradient = gradient.detach().float()
+        if gradient.shape[1] != table.width:
+            raise UserError(
+                f"The model's sum_widths say that layer {layer} sums up rows of width {table.width}, but these have width "
+                f"{gradient.shape[1]}. Use method.gradients=cut, or correct sum_widths: docs/own-layer.md."
+            )
+        self._heard.add(layer)
         if self.trust.constant is None:
             old = table.read(where).wait()
             self._found[layer] = (old * gradient).sum(), old.square().sum()  # torch.dot rounds by where in memory its arguments begin
@@ -146,6 +152,11 @@ class GradientLink:
         return weights, rows
 
     def end(self, step: int) -> None:
+        if silent := sorted(self._passed - self._heard):
+            raise UserError(
+                f"The model's sum_widths promise that layer {silent[0]} sums up its sources by `propagate` with the rows that it gets, but "
+                "it does not. Use method.gradients=cut, or correct the layer: docs/own-layer.md."
+            )
         if self._written:
             self.tables.ages.mark(self._batch.parts, step)
         if self._found:

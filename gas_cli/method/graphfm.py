@@ -22,10 +22,10 @@ from gas_cli.batch.batch import Batch, Rows
 from gas_cli.batch.halo import with_halo
 from gas_cli.batch.loader import BatchLoader, DerivedLoader
 from gas_cli.config.method import GraphFMConfig, MethodConfig
-from gas_cli.errors import UserError
 from gas_cli.graph.graph import Features
 from gas_cli.method.gas import GAS, GASLink
 from gas_cli.method.method import Link, Phase, Through, Training, itself, untimed
+from gas_cli.method.sums import sums_of
 from gas_cli.model.model import Model, State
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise
@@ -41,12 +41,7 @@ class GraphFM(GAS):
     def __init__(self, config: MethodConfig, training: Training) -> None:
         assert isinstance(config, GraphFMConfig)
         self.momentum = config.momentum
-        if training.model.sum_widths is None:
-            raise UserError(
-                f"method=graphfm is not valid with model={training.layers.name}, whose layers do more than sum up their neighbours by "
-                "fixed weights: a part of the messages is no part of the output. Use method=gas, or one of model=gcn, sage, gin, gcnii, "
-                "appnp."
-            )
+        sums_of(training, "method=graphfm", "method=gas", ": a part of the messages is no part of the output")
         super().__init__(config, training)
 
     def link(self, phase: Phase = untimed, through: Through = itself) -> Link:

@@ -40,6 +40,7 @@ from gas_cli.graph.graph import Features
 from gas_cli.method.gas import GAS, GASLink
 from gas_cli.method.gradients import gradient_tables
 from gas_cli.method.method import Link, Objective, Phase, Through, Training, itself, untimed
+from gas_cli.method.sums import sums_of
 from gas_cli.model.model import State, batch_norms
 from gas_cli.ops.dropout import Noise
 from gas_cli.saved import check_keys
@@ -211,11 +212,7 @@ def _fixed(weights: Iterable[nn.Parameter]) -> Iterator[None]:
 
 def _check(training: Training) -> None:
     name, graph = training.layers.name, training.problem.graph
-    if training.model.sum_widths is None:
-        raise UserError(
-            f"method=lmc is not valid with model={name}, whose layers do more than sum up their neighbours by fixed weights: what they "
-            "give of a part of the messages compensates nothing. Use method=gas, or one of model=gcn, sage, gin, gcnii, appnp."
-        )
+    sums_of(training, "method=lmc", "method=gas", ": what they give of a part of the messages compensates nothing")
     if batch_norms(training.model):
         raise UserError(
             f"method=lmc is not valid with the batch norms of model={name}: their statistics would mix targets and halo. "

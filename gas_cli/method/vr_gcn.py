@@ -31,8 +31,8 @@ from gas_cli.batch.data import GraphData
 from gas_cli.batch.loader import BatchLoader
 from gas_cli.batch.make import host_loader
 from gas_cli.config.method import CVD, MethodConfig, VRGCNConfig
-from gas_cli.errors import UserError
 from gas_cli.method.method import Link, Method, Phase, Through, Training, itself, untimed
+from gas_cli.method.sums import sums_of
 from gas_cli.model.model import Model, State, drops, held_statistics
 from gas_cli.ops.dropout import Noise
 from gas_cli.ops.spmm import row_sums, wide
@@ -50,11 +50,7 @@ class VRGCN(Method):
     def __init__(self, config: MethodConfig, training: Training) -> None:
         super().__init__(config, training)
         assert isinstance(config, VRGCNConfig)
-        if self.model.sum_widths is None:
-            raise UserError(
-                f"method={config.name} is not valid with model={training.layers.name}, whose layers do more than sum up their neighbours "
-                "by fixed weights. Use method=sampling, or one of model=gcn, sage, gin, gcnii, appnp."
-            )
+        sums_of(training, f"method={config.name}", "method=sampling")
         self.batch_size, self.others = config.batch_size, config.others(training.layers)
         self.noisy = config.estimator == CVD and drops(self.model)
         self.seeds: Tensor = self.split.train.nonzero().flatten()

@@ -41,7 +41,7 @@ class Bipartite(Stack):
 
     def convolve(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
         conv = self.convs[index]
-        target, halo = _dense(rows.target), _dense(rows.halo)
+        target, halo = dense(rows.target), dense(rows.halo)
         extra = {"edge_weight": block.edge_weight} if "edge_weight" in inspect.signature(conv.forward).parameters else {}
         if self.edge_dim:
             assert block.edge_attr is not None, "a model with edge_dim gets blocks with attributes"
@@ -68,6 +68,6 @@ def check_edge_dim(config: ConvConfig | CustomConfig, setting: str, given: Mappi
         raise UserError(f"{setting}.edge_dim={wanted}: {found}. Leave it out: it follows the graph.")
 
 
-def _dense(x: Features) -> Tensor:
+def dense(x: Features) -> Tensor:
     """These convolutions take dense rows: the features of one batch, never of the whole graph."""
     return x.to_dense() if isinstance(x, CSR) else x

@@ -13,9 +13,25 @@ from gas_cli.config.model import ConvConfig, ModelConfig, StackConfig
 from gas_cli.errors import UserError
 from gas_cli.model.bipartite import Bipartite, check_edge_dim, constructor_arguments
 
+SAME_LAYER = {
+    ("SAGEConv", None): "model=sage",
+    ("SAGEConv", "mean"): "model=sage",
+    ("SAGEConv", "sum"): "model=sage model.normalization=null",
+    ("SAGEConv", "add"): "model=sage model.normalization=null",
+    ("GraphConv", None): "model=sage model.normalization=null",
+    ("GraphConv", "sum"): "model=sage model.normalization=null",
+    ("GraphConv", "add"): "model=sage model.normalization=null",
+    ("GraphConv", "mean"): "model=sage",
+}
+"""By class and `aggr`, what is the same function of rows and edges, and a sum of ours."""
+
 
 class Conv(Bipartite):
     """A stack of one class of `torch_geometric.nn` (`model.conv=SAGEConv model.conv_args.aggr=max`), as `Bipartite` runs it."""
+
+    def __init__(self, config: ConvConfig, in_channels: int, out_channels: int, edge_dim: int = 0) -> None:
+        self.config = config
+        super().__init__(config, in_channels, out_channels, edge_dim)
 
     @classmethod
     def takes_edge_attr(cls, config: ModelConfig) -> bool:
@@ -26,6 +42,14 @@ class Conv(Bipartite):
     def takes_edge_weight(cls, config: ModelConfig) -> bool:
         assert isinstance(config, ConvConfig)
         return "edge_weight" in inspect.signature(_convolution(config).forward).parameters
+
+    def without_sums(self) -> tuple[str, str]:
+        config = self.config
+        reason = f"layers are PyG's {config.conv}: nothing says how it sums up its neighbours"
+        same = SAME_LAYER.get((config.conv, config.conv_args.get("aggr")))
+        if same is None or not config.conv_args.keys() <= {"aggr"}:
+            return reason, super().without_sums()[1]
+        return reason, f"{same}, which is the same layer where edges have no weights"
 
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
         assert isinstance(config, ConvConfig)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
-from gas_cli.batch.batch import Block, Rows
+from gas_cli.batch.batch import Block, Reading, Rows
 from gas_cli.config.model import CustomConfig, ModelConfig, StackConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Features
-from gas_cli.model.bipartite import Bipartite, check_edge_dim, constructor_arguments
-from gas_cli.model.model import Model, State
+from gas_cli.model.bipartite import Bipartite, check_edge_dim, constructor_arguments, dense
+from gas_cli.model.model import Model, State, propagate
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Noise
 from gas_cli.user_code import blaming, classes_of, load_module, place_of
@@ -22,11 +23,17 @@ from gas_cli.user_code import blaming, classes_of, load_module, place_of
 class Custom(Bipartite):
     """A stack of the user's convolution, built from (in_channels, out_channels, **layer_args), as `Bipartite` runs it.
 
+    Where `forward` takes `sums`, it gets the targets' rows [B, C] and the weighted sums of their messages [B, C] instead, and no source:
+    so whatever it does, its layer is a function of sums, and methods that need sums are right with it.
+
     Its output is checked and copied: what follows works in place, which an operation inside the convolution may not bear.
     """
 
     def __init__(self, config: CustomConfig, in_channels: int, out_channels: int, edge_dim: int = 0) -> None:
         self.convolution, self.module = user_class(config), config.module
+        self.takes_sums = takes_sums(self.convolution)
+        if self.takes_sums:
+            self.convolution_reads = Reading(messages=False)
         super().__init__(config, in_channels, out_channels, edge_dim)
         self.out_widths = (*self.widths[1:], config.hidden_channels if config.linear else out_channels)
 
@@ -34,13 +41,24 @@ class Custom(Bipartite):
     def takes_edge_attr(cls, config: ModelConfig) -> bool:
         assert isinstance(config, CustomConfig)
         convolution = user_class(config)
+        if takes_sums(convolution):
+            return False
         named = {*inspect.signature(convolution.__init__).parameters, *inspect.signature(convolution.forward).parameters}
         return config.edge_attr and not named.isdisjoint(("edge_dim", "edge_attr"))
 
     @classmethod
     def takes_edge_weight(cls, config: ModelConfig) -> bool:
         assert isinstance(config, CustomConfig)
-        return "edge_weight" in inspect.signature(user_class(config).forward).parameters
+        convolution = user_class(config)
+        return takes_sums(convolution) or "edge_weight" in inspect.signature(convolution.forward).parameters
+
+    @property
+    def sum_widths(self) -> tuple[int, ...] | None:
+        return self.widths[1:] if self.takes_sums else None
+
+    def without_sums(self) -> tuple[str, str]:
+        name = self.convolution.__name__
+        return f"layer {name} reads its sources one by one", "a layer whose forward takes (x, sums): docs/own-layer.md"
 
     def make_conv(self, config: StackConfig, in_channels: int, out_channels: int, index: int) -> nn.Module:
         assert isinstance(config, CustomConfig)
@@ -51,9 +69,28 @@ class Custom(Bipartite):
             return conv
 
     def convolve(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
-        with blaming(self.module, f"{self.convolution.__name__}.forward((x_source, x_target), edge_index)"):
-            out = super().convolve(index, rows, block, state)
+        name = self.convolution.__name__
+        if self.takes_sums:
+            target = dense(rows.target)
+            sums = propagate(replace(rows, target=target, halo=dense(rows.halo)), block)
+            with blaming(self.module, f"{name}.forward(x, sums)"):
+                out = self.convs[index](target, sums=sums)
+        else:
+            with blaming(self.module, f"{name}.forward((x_source, x_target), edge_index)"):
+                out = super().convolve(index, rows, block, state)
         return _checked(out, block.num_targets, self.out_widths[index], self.convolution.forward).clone()
+
+
+def takes_sums(convolution: type[nn.Module]) -> bool:
+    """Whether its `forward` takes the sums of messages. Raises `UserError` where it takes the edges as well."""
+    taken = inspect.signature(convolution.forward).parameters
+    edges = [name for name in ("edge_index", "edge_weight", "edge_attr") if name in taken]
+    if "sums" in taken and edges:
+        raise UserError(
+            f"{place_of(convolution.forward)}: {convolution.__name__}.forward takes sums and {', '.join(edges)}: expected (x, sums), "
+            "which gets the weighted sums of the messages, or (x, edge_index), which gets the edges."
+        )
+    return "sums" in taken
 
 
 class Checked(Model):
@@ -65,6 +102,9 @@ class Checked(Model):
         with blaming(config.module, f"{type(self).__name__}(config, {in_channels}, {out_channels})"):
             super().__init__(config, in_channels, out_channels, **extra)
             self.out_widths = (*self.widths[1 : self.num_layers], None)
+
+    def without_sums(self) -> tuple[str, str]:
+        return f"class {type(self).__name__} has no sum_widths", "a model that has: docs/own-layer.md"
 
     def encode(self, x: Features, ids: Tensor, noise: Noise) -> Features:
         method = super().encode  # type: ignore[safe-super]

@@ -114,6 +114,10 @@ class Model(nn.Module, ABC):
         weight only."""
         return None
 
+    def without_sums(self) -> tuple[str, str]:
+        """For a message, where `sum_widths` is None: what the layers do, after "whose", and what has sums, after "or"."""
+        return "layers do more than sum up their neighbours by fixed weights", "one of model=gcn, sage, gin, gcnii, appnp"
+
     def layer_and_shift(self, index: int, rows: Rows, block: Block, state: State, perturb: Perturb) -> tuple[Tensor, Tensor]:
         """Layer `index`, and how far the targets' outputs move when its inputs are perturbed: ‖f(z) - f(z + noise)‖_2 [B].
 

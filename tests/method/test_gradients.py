@@ -214,7 +214,7 @@ def test_measured_trust_grows_to_one_with_frozen_weights(tmp_path: Path, model: 
     trainer = trainer_of(tmp_path, graph_of(), model, trust=MEASURED)
     trust, running = trainer.method.backward.trust, epochs(trainer)
     assert bool((trust.values() == 1).all()), "nothing was measured"
-    nth(running, 60)
+    nth(running, 30)
     assert float((trust.values() - 1).abs().max()) < 1e-3
 
 
@@ -230,13 +230,13 @@ def test_measured_trust_is_the_best_factor(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "settings", [[], ["model=appnp"], ["method.trust=measured"], ["history.dtype=float16"], ["dataset.train_fraction=0.02"]]
 )
-@pytest.mark.parametrize("step", [1, 7])
-def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str], step: int) -> None:
+def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str]) -> None:
     settings = ["method.gradients=history", "trainer.batch_parts=1", *settings]
     run(config_of(*settings), tmp_path / "whole")
     whole = load_checkpoint(tmp_path / "whole" / "checkpoints" / "last.pt")
-    stopped = stopped_and_resumed(config_of(*settings), tmp_path / "stopped", step)
-    assert_same(*({name: state[name] for name in ("model", "optimizer", "method")} for state in (whole, stopped)))
+    for step in (1, 7):
+        stopped = stopped_and_resumed(config_of(*settings), tmp_path / f"stopped-{step}", step)
+        assert_same(*({name: state[name] for name in ("model", "optimizer", "method")} for state in (whole, stopped)))
     assert all(rows.any() for rows in whole["method"]["gradients"]["tables"])
 
 
@@ -276,7 +276,7 @@ def test_settings_that_contradict_it_are_refused(settings: list[str], message: s
         config_of("method.gradients=history", *settings)
 
 
-@pytest.mark.parametrize("model", [["model=gat"], ["model=pna"], ["model=conv", "model.conv=SAGEConv"]], ids=str)
+@pytest.mark.parametrize("model", [["model=gat"], ["model=pna"]], ids=str)
 def test_a_model_that_does_more_than_sums_is_refused(tmp_path: Path, model: list[str]) -> None:
     with pytest.raises(UserError, match=r"method\.gradients=history is not valid with model=\w+, .* Use method\.gradients=cut, or one of"):
         run(config_of(*model, "method.gradients=history"), tmp_path)
@@ -312,10 +312,10 @@ def test_the_monitor_finds_no_bias_where_there_is_none_and_changes_nothing(tmp_p
     found = {}
     for kind in ("cut", "history"):
         trainer = trainer_of(tmp_path, graph, model, gradients=kind, **({"trust": MEASURED} if kind == "history" else {}))
-        nth(epochs(trainer), 60)
+        nth(epochs(trainer), 30 if kind == "history" else 3)  # trust has to grow to 1
         before = trainer.method.state_dict()
         groups = trainer.epochs.all_groups(1)
-        found[kind] = Monitor(trainer.evaluator, trainer.method, trainer.loss).measure(60 * len(groups), groups)["gradient"]["total"]
+        found[kind] = Monitor(trainer.evaluator, trainer.method, trainer.loss).measure(30 * len(groups), groups)["gradient"]["total"]
         assert_same(trainer.method.state_dict(), before)
     assert found["history"] < 2e-3 < found["cut"]
 

@@ -281,15 +281,15 @@ def one_neighbour(matrix: CSR, nodes: np.ndarray, turn: int) -> Drawn:
 
 
 def few_neighbours() -> tuple[Graph, int]:
-    """A graph whose nodes have 1 to 4 neighbours, and the least common multiple of these numbers."""
+    """A graph whose nodes have 1 to 3 neighbours, and the least common multiple of these numbers."""
     matrix = sp.lil_array((9, 9))
-    for a, b in [(0, 1), (0, 2), (0, 3), (1, 2), (3, 4), (4, 5), (5, 6), (6, 7), (3, 8), (4, 7), (0, 8)]:
+    for a, b in [(0, 1), (0, 2), (0, 3), (1, 2), (3, 4), (4, 5), (5, 6), (6, 7), (3, 8), (4, 7)]:
         matrix[a, b] = matrix[b, a] = 1
     graph = make_graph(sp.csr_array(matrix))
     everybody = torch.ones(9, dtype=torch.bool)
     graph = replace(graph, splits=(replace(graph.splits[0], train=everybody, val=~everybody, test=~everybody),))
     turns = math.lcm(*(int(count) for count in graph.adj.rowptr.diff()))
-    assert turns == 12
+    assert turns == 6
     return graph, turns
 
 
@@ -568,11 +568,11 @@ def trained(folder: Path, *settings: str) -> dict[str, Any]:
         ["history.fill=false", "dataset.train_fraction=0.2"], ["model=sage", "model.batch_norm=true", "trainer.average=1.5"],
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("step", [1, 4])
-def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str], step: int) -> None:
+def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str]) -> None:
     whole = trained(tmp_path / "whole", *settings, "trainer.prefetch=0")
-    stopped = stopped_and_resumed(config_of(*settings), tmp_path / "stopped", step)
-    assert_same({name: stopped[name] for name in whole}, whole)
+    for step in (1, 4):
+        stopped = stopped_and_resumed(config_of(*settings), tmp_path / f"stopped-{step}", step)
+        assert_same({name: stopped[name] for name in whole}, whole)
     saved = whole["method"]["histories"]
     assert saved["written_at"].numel() == 240 and all(rows.any() for rows in saved["tables"])
 

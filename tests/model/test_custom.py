@@ -63,7 +63,9 @@ def shown() -> str:
 
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize(
-    ("text", "layer"), [(shown(), "Gated"), (shown(), "Plain"), (SUM, ""), (PYG, "")], ids=["Gated", "Plain", "Sum", "PyG"]
+    ("text", "layer"),
+    [(shown(), "Gated"), (shown(), "Summed"), (shown(), "Plain"), (SUM, ""), (PYG, "")],
+    ids=["Gated", "Summed", "Plain", "Sum", "PyG"],
 )
 def test_exact_through_histories_layerwise_inference_and_refresh(write, text, layer, sparse):
     config = CustomConfig(num_layers=3, hidden_channels=6, module=write(text), layer=layer)
