@@ -21,9 +21,9 @@ from torch import Tensor
 
 from gas_cli.batch.batch import Batch, Rows
 from gas_cli.config.method import GraphFMIBConfig, MethodConfig
-from gas_cli.errors import UserError
 from gas_cli.method.method import Link, Phase, Through, Training, itself, untimed
 from gas_cli.method.sampling import Computed, Sampling
+from gas_cli.method.sums import sums_of
 from gas_cli.saved import check_keys
 from gas_cli.tables.histories import Histories, make_histories
 from gas_cli.tables.table import Pending
@@ -39,11 +39,7 @@ class GraphFMIB(Sampling):
 
     def __init__(self, config: MethodConfig, training: Training) -> None:
         assert isinstance(config, GraphFMIBConfig)
-        if training.model.sum_widths is None:
-            raise UserError(
-                f"method={config.name} is not valid with model={training.layers.name}, whose layers do more than sum up their neighbours "
-                "by fixed weights. Use method=sampling, or one of model=gcn, sage, gin, gcnii, appnp."
-            )
+        sums_of(training, "method=graphfm_ib", "method=sampling")
         super().__init__(config, training)
         self.momentum = config.momentum
         each = torch.arange(self.problem.num_seen + 1)

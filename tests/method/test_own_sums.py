@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gas_cli.config.method import GASConfig, GraphFMConfig, LMCConfig, MethodConfig, VRGCNConfig
+from gas_cli.config.method import GASConfig, GraphFMConfig, GraphFMIBConfig, LMCConfig, MethodConfig, VRGCNConfig
 from gas_cli.config.model import ConvConfig, CustomConfig, GATConfig, ModelConfig, SAGEConfig
 from gas_cli.errors import UserError
 from gas_cli.model.model import Model
@@ -36,6 +36,7 @@ METHODS: dict[str, MethodConfig] = {
     "gradients": GASConfig(gradients="history"),
     "graphfm": GraphFMConfig(momentum=0.3),
     "lmc": LMCConfig(alpha=0.6),
+    "graphfm_ib": GraphFMIBConfig(neighbours=2, batch_size=9),
     "vr_gcn": VRGCNConfig(neighbours=2, batch_size=9, estimator="cvd"),
 }
 Write = Callable[[str], str]
@@ -178,7 +179,9 @@ def conv_of(case: str) -> ConvConfig:
     return ConvConfig(num_layers=3, hidden_channels=6, conv=case.split(maxsplit=1)[0], conv_args=NEAREST[case][0])
 
 
-@pytest.mark.parametrize("method", [METHODS[name] for name in ("gradients", "graphfm", "lmc", "vr_gcn")], ids=lambda method: method.name)
+@pytest.mark.parametrize(
+    "method", [METHODS[name] for name in ("gradients", "graphfm", "graphfm_ib", "lmc", "vr_gcn")], ids=lambda method: method.name
+)
 @pytest.mark.parametrize("case", NEAREST)
 def test_a_convolution_of_pyg_is_refused_with_the_nearest_model(case: str, method: MethodConfig, tmp_path: Path) -> None:
     name, instead = case.split(maxsplit=1)[0], r"method(\.gradients)?=\w+"
