@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.cells import Cells
 from scripts.lib.command_line import STUDY, add_choices, make_parser, run_script
 from scripts.lib.report import read, write_report
 from scripts.lib.spread import with_deviation
@@ -180,15 +179,26 @@ def figures(folder: Path) -> dict[str, Any]:
 
 
 def costs(arguments: argparse.Namespace, present: Iterable[Run]) -> dict[tuple[int, str], dict[str, Any]]:
-    """Processor seconds of an epoch and bytes of a step by (steps, variant), kept in the work folder, or in the report."""
+    """Processor seconds of an epoch and bytes of a step by (steps, variant): what the report in --out has of these settings, else measured
+    anew, all of them in turns."""
     from scripts.lib.epoch_cost import measure
 
-    settings = {(run.steps, run.variant): run.settings for run in present}
-    cells = Cells(arguments.work / "costs", arguments.report)
-    words = {f"{steps} {variant}": (steps, variant) for steps, variant in settings}
-    asked = {name: [*settings[key], *arguments.set] for name, key in words.items()}
-    found = cells.get("all", {"rounds": arguments.rounds, "variants": asked}, lambda: measure(asked, arguments.rounds))
-    return {words[name]: cost for name, cost in (found or {}).items()}
+    wanted = {(run.steps, run.variant): [*run.settings, *arguments.set] for run in present}
+    known = earlier_costs(arguments)
+    if arguments.report or all(key in known and known[key]["settings"] == settings for key, settings in wanted.items()):
+        return known
+    words = {f"{steps} {variant}": (steps, variant) for steps, variant in wanted}
+    measured = measure({name: wanted[key] for name, key in words.items()}, arguments.rounds)
+    return {key: {"settings": wanted[key], **measured[name]} for name, key in words.items()}
+
+
+def earlier_costs(arguments: argparse.Namespace) -> dict[tuple[int, str], dict[str, Any]]:
+    """Those of the report in --out."""
+    try:
+        found = read(arguments.name, arguments.out).get("costs", [])
+    except OSError:  # no report yet
+        return {}
+    return {(cost.pop("steps"), cost.pop("variant")): cost for cost in found}
 
 
 def report(arguments: argparse.Namespace, runs: Mapping[str, dict[str, Any]], with_costs: bool = False) -> None:
@@ -215,16 +225,8 @@ def report(arguments: argparse.Namespace, runs: Mapping[str, dict[str, Any]], wi
     )
 
 
-def earlier_costs(arguments: argparse.Namespace) -> dict[tuple[int, str], dict[str, Any]]:
-    try:
-        kept_costs = read(arguments.name, arguments.out).get("costs", [])
-    except OSError:  # no report yet
-        return {}
-    return {(cost["steps"], cost["variant"]): {key: cost[key] for key in ("seconds", "step_bytes")} for cost in kept_costs}
-
-
 def describe(
-    steps: int, variant: str, figures: Mapping[Run, dict[str, Any]], costs: Mapping[tuple[int, str], Mapping[str, float]]
+    steps: int, variant: str, figures: Mapping[Run, dict[str, Any]], costs: Mapping[tuple[int, str], Mapping[str, Any]]
 ) -> dict[str, Any] | None:
     """A row from the finished runs; None without any."""
 

@@ -89,6 +89,30 @@ def test_a_report_keeps_what_the_next_one_needs(tmp_path: Path) -> None:
     assert (tmp_path / "convergence.csv").read_text() == first and "60 (60)" in first
 
 
+def test_costs_are_measured_anew_only_where_the_report_lacks_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = argparse.Namespace(out=tmp_path, name="convergence", report=False, rounds=1, set=[])
+    calls: list[set[str]] = []
+
+    def count(variants: dict[str, Any], rounds: int) -> dict[str, dict[str, float]]:
+        calls.append(set(variants))
+        return {name: {"seconds": 0.25, "step_bytes": 2**20} for name in variants}
+
+    monkeypatch.setattr("scripts.lib.epoch_cost.measure", count)
+    full = {"run": {"steps": 1, "variant": FULL, "seed": 0}, "figures": figure((90, 0.8)), "code": "abc"}
+    gas = {"run": {"steps": 2, "variant": GAS, "seed": 0}, "figures": figure((60, 0.8)), "code": "abc"}
+    convergence.report(arguments, {"0": full}, with_costs=True)
+    convergence.report(arguments, {"0": full}, with_costs=True)
+    assert calls == [{"1 full batch"}]
+    convergence.report(arguments, {"0": full, "1": gas})
+    assert len(calls) == 1 and len(convergence.earlier_costs(arguments)) == 1
+    convergence.report(arguments, {"0": full, "1": gas}, with_costs=True)
+    assert calls[1:] == [{"1 full batch", "2 GAS"}]
+    assert "60 (60)" in (page := (tmp_path / "convergence.md").read_text()) and "15.0" in page
+    arguments.set = ["trainer.epochs=2"]
+    convergence.report(arguments, {"0": full}, with_costs=True)
+    assert calls[2:] == [{"1 full batch"}]
+
+
 def test_more_nodes_in_a_step_take_more_bytes() -> None:
     size = ("dataset.num_nodes=3000", "dataset.num_communities=4", "dataset.average_degree=2")
     graph = ("dataset=generated", *size, "model=gcn", "model.hidden_channels=64")
