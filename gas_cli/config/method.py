@@ -55,8 +55,6 @@ class MethodConfig:
             self.require_histories("evaluation.mode", config.evaluation.mode, "exact")
         if config.history.waves:
             self.require_histories("history.waves", str(config.history.waves), "0")
-        if config.evaluation.monitor is not None:
-            self.require_histories("evaluation.monitor", str(config.evaluation.monitor), "null")
 
     def partitioner(self, config: PartitionerConfig) -> PartitionerConfig:
         """The partition that training uses."""
@@ -267,7 +265,6 @@ class VRGCNConfig(SamplingConfig):
     def require_histories(self, key: str, value: str, instead: str) -> None:
         reason = {
             "history.waves": "its steps have no parts, whose histories waves renew",
-            "evaluation.monitor": "its steps have no parts, whose batches the monitor measures",
         }.get(key, "its steps renew the histories of nodes around training nodes only")
         raise UserError(f"{key}={value} is not valid with method={self.name}: {reason}. Use {key}={instead}.")
 

@@ -194,8 +194,8 @@ class EvaluationConfig:
     )
     monitor: int | None = setting(
         None,
-        "Measure the [errors of stale histories](error-monitor.md) every N epochs; `null` for never. It changes nothing and takes the "
-        "time of a few epochs, with dropout of about 10 to 20.",
+        "Measure the [errors of stale histories](error-monitor.md), and of the gradient, every N epochs; `null` for never. It changes "
+        "nothing and takes the time of a few epochs, with dropout of about 10 to 20.",
     )
 
     def __post_init__(self) -> None:

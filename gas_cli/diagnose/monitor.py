@@ -42,6 +42,11 @@ class _Layer:
     cap: Tensor
 
 
+def measures_histories(method: Method) -> bool:
+    """Whether the method's batches are parts that have histories, which a `Monitor` compares with what is exact."""
+    return method.histories is not None and not method.units.drawn
+
+
 class Monitor:
     """Measures between epochs: nothing it does reaches weights, gradients, histories or random generators.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gas_cli.batch.batch import Batch
 from gas_cli.diagnose.gradient import gradients
-from gas_cli.method.method import Method
+from gas_cli.method.method import Link, Method
 from gas_cli.model.model import Model
 from gas_cli.ops.dropout import Noise
 from gas_cli.passes.drivers import NO_NOISE, forward
@@ -30,7 +30,7 @@ class Step:
     gradient: list[Tensor]
 
 
-class _Kept(Table):
+class Kept(Table):
     """A table that is read as it is; what is written to it is kept aside."""
 
     def __init__(self, table: Table) -> None:
@@ -56,14 +56,22 @@ def probe(
     """Forward and backward on the tables of `method`, which keeps histories, as they are, in the mode that the model is in, with the
     dropout of `noise`. `loss` and `num_batches` are those of training: histories of gradients have that scale; the outcome's is
     1 / `num_batches`."""
-    kept: dict[Table, _Kept] = {}
+    kept: dict[Table, Kept] = {}
 
     def keep(table: Table) -> Table:
-        kept[table] = _Kept(table)
+        kept[table] = Kept(table)
         return kept[table]
 
     assert method.histories is not None
-    link, learns = method.link(through=keep), method.learns_from(batch)
+    scores, gradient = step_gradient(model, batch, method, method.link(through=keep), loss, num_batches, weights, noise)
+    return Step([*(kept[table].written for table in method.histories), scores], gradient)
+
+
+def step_gradient(
+    model: Model, batch: Batch, method: Method, link: Link, loss: Loss, num_batches: int, weights: list[nn.Parameter], noise: Noise
+) -> tuple[Tensor, list[Tensor]]:
+    """Scores and gradient of a step on what `link`, one of `method`'s, reads; it does not end."""
+    learns = method.learns_from(batch)
     link.begin(batch, None)
     with torch.set_grad_enabled(learns):
         scores = forward(model, batch, link, noise)
@@ -71,4 +79,4 @@ def probe(
             gradient = [each / num_batches for each in gradients(link.loss(loss, scores, batch, num_batches), list(weights))]
         else:
             gradient = [torch.zeros_like(weight) for weight in weights]
-    return Step([*(kept[table].written for table in method.histories), scores.detach().float()], gradient)
+    return scores.detach().float(), gradient

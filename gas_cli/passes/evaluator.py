@@ -85,13 +85,14 @@ class Evaluator:
 
     def batches(self, inputs: bool) -> Iterator[Batch]:
         """All nodes once, on the device, in the same batches every time; without `inputs` their features need not be there."""
-        return self._between(self.loader.batches(self.groups, keep=True, inputs=inputs))
+        return self.arriving(self.loader.batches(self.groups, keep=True, inputs=inputs))
 
     def batches_of(self, groups: list[list[int]], inputs: bool = True) -> Iterator[Batch]:
         """The batches of other groups of parts."""
-        return self._between(self.loader.batches(groups, keep=False, inputs=inputs))
+        return self.arriving(self.loader.batches(groups, keep=False, inputs=inputs))
 
-    def _between(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def arriving(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Batches on the device; a run may be stopped between two."""
         for batch in batches:
             self.between()
             yield arrived(batch.to(self.device))

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gas_cli.diagnose.monitor import Monitor
+from gas_cli.diagnose.drawn import GradientMonitor
+from gas_cli.diagnose.monitor import Monitor, measures_histories
 from gas_cli.method.method import Method
 from gas_cli.passes.evaluator import Evaluator
 from gas_cli.passes.loss import Loss
@@ -30,7 +31,7 @@ class Evaluation:
         training = method.training
         self.config, self.history, self.loop = training.evaluation, training.history, training.loop
         self.method, self.evaluator, self.loss, self.average, self._stage = method, evaluator, loss, average, stage
-        self._monitor: Monitor | None = None  # it holds tables of all nodes: made where it is asked for
+        self._monitor: Monitor | GradientMonitor | None = None  # it holds tables of all nodes: made where it is asked for
 
     def refresh(self, step: int) -> Tensor | None:
         """Make every history exact under the weights after `step` steps; the exact scores [N, C] come with it. None without histories."""
@@ -43,19 +44,20 @@ class Evaluation:
         return scores
 
     def monitored(self, epoch: int) -> bool:
-        """Whether the errors of the histories are measured after this epoch."""
+        """Whether the monitor measures after this epoch."""
         every = self.config.monitor
-        return self.method.histories is not None and every is not None and epoch % every == 0
+        return every is not None and epoch % every == 0
 
     def errors(self, progress: Progress, groups: list[list[int]]) -> dict[str, Any]:
-        """Those of the histories as the epoch's steps left them; `groups` are the parts of each batch.
+        """Those of the histories as the epoch's steps left them, and of the gradient; `groups` are the units of each batch.
 
         Measured once per epoch: a run that is stopped in the refresh after it cannot measure them again.
         """
         if progress.monitor is None:
             with self._stage("monitor"):
                 if self._monitor is None:
-                    self._monitor = Monitor(self.evaluator, self.method, self.loss)
+                    kind = Monitor if measures_histories(self.method) else GradientMonitor
+                    self._monitor = kind(self.evaluator, self.method, self.loss)
                 progress.monitor = self._monitor.measure(progress.step, groups)
         return progress.monitor
 

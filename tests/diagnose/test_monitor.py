@@ -123,8 +123,6 @@ def test_of_an_inductive_graph_it_measures_what_training_sees(tmp_path):
     assert record["layers"][1]["history_error"]["max"] < 1e-5 and record["gradient"]["total"] > 0.01
 
 
-def test_full_batch_has_nothing_to_measure():
-    with pytest.raises(UserError, match=r"method=full_batch, which keeps no histories\. Use evaluation\.monitor=null"):
-        compose_config(["method=full_batch", "evaluation.monitor=1"])
+def test_epochs_are_counted_from_one():
     with pytest.raises(UserError, match=r"evaluation\.monitor=0"):
         compose_config(["evaluation.monitor=0"])

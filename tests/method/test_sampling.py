@@ -350,7 +350,7 @@ def test_parts_are_for_the_evaluation_only(tmp_path: Path, choices: list[str], g
         (["method.neighbours=[4,3,2,1]"], r"or 3 with model\.num_layers=3"),
         (["method.batch_size=0"], r"method\.batch_size=0 is not valid"),
         (["evaluation.mode=history"], "method=sampling, which keeps no histories"),
-        (["evaluation.monitor=1"], "method=sampling, which keeps no histories"),
+        (["history.waves=2"], "method=sampling, which keeps no histories"),
     ],
 )  # fmt: skip
 def test_bad_settings_are_refused(settings: list[str], message: str) -> None:

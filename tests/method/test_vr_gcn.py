@@ -630,7 +630,6 @@ def test_a_model_that_does_more_than_sums_is_refused(tmp_path: Path, model: list
         (["method.batch_size=0"], r"method\.batch_size=0 is not valid"),
         (["method.estimator=both"], r"method\.estimator=both is not valid: expected one of cv, cvd"),
         (["evaluation.mode=history"], r"evaluation\.mode=history is not valid with method=vr_gcn: .* Use evaluation\.mode=exact"),
-        (["evaluation.monitor=1"], r"evaluation\.monitor=1 is not valid with method=vr_gcn: .* Use evaluation\.monitor=null"),
         (["history.waves=2"], r"history\.waves=2 is not valid with method=vr_gcn: .* Use history\.waves=0"),
         (["trainer.edge_dropout=0.2"], r"trainer\.edge_dropout=0\.2 is not valid: expected 0 with method=vr_gcn"),
         (["trainer.lipschitz.weight=0.1"], r"trainer\.lipschitz\.weight=0\.1 is not valid: expected 0 with method=vr_gcn"),
