@@ -64,6 +64,15 @@ COLUMNS = (
 )
 
 
+SUMMARY = ("rate", "method", "weights", "cells", "second half", "worst cell", "best epoch", "swing")
+SUMMARY_NOTE = (
+    "Differences of test accuracy in points to full batch with live weights, for equal seeds: the mean over cells with its standard error. "
+    "`second half`: mean over the second half of the epochs; `worst cell`: the lowest of these, with the standard error over its seeds; "
+    "`best epoch`: at the best validation epoch; `swing`: standard deviation over the second half within a run, as a multiple of full "
+    "batch's."
+)
+
+
 @dataclass(frozen=True)
 class Run:
     """One training: `rate` is a factor on the published learning rate."""
@@ -178,6 +187,8 @@ def report(arguments: argparse.Namespace, runs: Mapping[str, dict[str, Any]]) ->
         f"Code: {', '.join(sorted({run['code'] for run in runs.values()}))}.",
     ]
     write_report(arguments.out, arguments.name, "Methods on small graphs", COLUMNS, rows, notes, trials=dict(runs))
+    short = [row for rate in rates for reading in READINGS for variant in VARIANTS if (row := summary(rate, variant, reading, figures))]
+    write_report(arguments.out, f"{arguments.name}-summary", "Methods on small graphs, over all cells", SUMMARY, short, [SUMMARY_NOTE])
 
 
 def describe(cell: str, rate: float, variant: str, reading: str, figures: Mapping[Run, dict[str, Any]]) -> dict[str, Any] | None:
@@ -207,6 +218,35 @@ def describe(cell: str, rate: float, variant: str, reading: str, figures: Mappin
         "s per epoch": f"{statistics.median(figure['seconds'] for figure in mine.values()):.4f}",
         "bias": f"{statistics.fmean(bias):.3f}" if bias else "",
         "runs": len(mine),
+    }
+
+
+def summary(rate: float, variant: str, reading: str, figures: Mapping[Run, dict[str, Any]]) -> dict[str, Any] | None:
+    """A row over all cells that have runs of the variant and of full batch with equal seeds; None without any."""
+    second, best, swings, whole_swings = {}, [], [], []
+    for cell in CELLS:
+        mine, full = (
+            {run.seed: figure for run, figure in figures.items() if (run.cell, run.rate, run.variant) == (cell, rate, name)}
+            for name in (variant, FULL)
+        )
+        pairs = [(mine[seed][reading], full[seed]["live"]) for seed in sorted(mine.keys() & full.keys())]
+        if pairs:
+            second[cell] = [one["mean"] - other["mean"] for one, other in pairs]
+            best.append(statistics.fmean(one["best"] - other["best"] for one, other in pairs))
+            swings.append(statistics.fmean(one["swing"] for one, _ in pairs))
+            whole_swings.append(statistics.fmean(other["swing"] for _, other in pairs))
+    if not second or (variant, reading) == (FULL, "live"):
+        return None
+    worst = min(second, key=lambda cell: statistics.fmean(second[cell]))
+    return {
+        "rate": f"{rate:g}",
+        "method": variant,
+        "weights": reading,
+        "cells": len(second),
+        "second half": with_error([statistics.fmean(gaps) for gaps in second.values()]),
+        "worst cell": f"{with_error(second[worst])} ({worst})",
+        "best epoch": with_error(best),
+        "swing": f"{statistics.fmean(swings) / max(statistics.fmean(whole_swings), 1e-9):.2f}x",
     }
 
 

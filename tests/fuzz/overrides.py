@@ -21,7 +21,7 @@ GROUPS = {
     "partitioner": ("metis", "random", "range", "file", "metiss", "none", "[random,range]"),
     "method": ("gas", "full_batch", "cluster_gcn", "sampling", "graphfm", "lmc", "vr_gcn", "vrgcn"),
     "logger": ("null", "none", "tensorboard", "wandb"),
-    "experiment": ("quick", "demo", "slow"),
+    "experiment": ("quick", "demo", "faithful", "slow"),
     "dataset": ("cora", "folder", "generated", "ogbn-arxiv", "corra", "../generated"),
 }
 NUMBERS = ("0", "1", "2", "-1", "-0.0", "0.5", "1.0", "1e-3", "1e3", "3", "7", "65", "1000", "4294967296", "1" + "0" * 20, "1e30", "-1e30")
