@@ -2,8 +2,8 @@
 
     python -m scripts.methods --root DIR [--cells citeseer-appnp cora-gcn ...] [--variants ...] [--rates 1 0.25 0.1] [--runs 5] [--keep]
 
-Published hyper-parameters of the pair; `--rates` are factors on its learning rate. Run r has seed r and random split r. The report is
-written after each cell and holds what it needs of every run, so that `--keep` goes on from the committed report on another machine.
+Published hyper-parameters of the pair, those of GCN for GraphSAGE, which has none; `--rates` are factors on its learning rate. Run r has
+seed r and random split r. The report is written after each cell and holds what it needs of every run, so that `--keep` goes on from the committed report on another machine.
 
 A run is scored twice in every epoch: with its live weights, and with their mean over a window of epochs (`trainer.average`), which
 changes nothing in the training. Two numbers are read from the test accuracies: at the best validation epoch, and the mean over the second
@@ -84,7 +84,9 @@ class Run:
 
     @property
     def trial(self) -> Trial:
-        published = (f"dataset={dataset_of(self.cell)}", f"model={self.cell.rpartition('-')[2]}")
+        dataset, model = dataset_of(self.cell), self.cell.rpartition("-")[2]
+        like_gcn = (f"tuned={dataset}/gcn", "model.normalization=mean") if model == "sage" else ()
+        published = (f"dataset={dataset}", f"model={model}", *like_gcn)
         lr, epochs = learning_rate_and_epochs(published)
         watched = self.variant not in (FULL, "Cluster-GCN")
         settings = (
