@@ -3,7 +3,8 @@
     python -m scripts.methods --root DIR [--cells citeseer-appnp cora-gcn ...] [--variants ...] [--rates 1 0.25 0.1] [--runs 5] [--keep]
 
 Published hyper-parameters of the pair, those of GCN for GraphSAGE, which has none; `--rates` are factors on its learning rate. Run r has
-seed r and random split r. The report is written after each cell and holds what it needs of every run, so that `--keep` goes on from the committed report on another machine.
+seed r and random split r. The report is written after each cell and holds what it needs of every run, so that `--keep` goes on from the
+committed report on another machine.
 
 A run is scored twice in every epoch: with its live weights, and with their mean over a window of epochs (`trainer.average`), which
 changes nothing in the training. Two numbers are read from the test accuracies: at the best validation epoch, and the mean over the second
