@@ -77,13 +77,18 @@ def shrunk(published: Config) -> list[str]:
 def pushes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], int]]:
     """Which parts had their histories written, and at which step, in order."""
     noted: list[tuple[list[int], int]] = []
-    mark = Ages.mark
+    mark, mark_all = Ages.mark, Ages.mark_all
 
     def note(ages: Ages, parts: Sequence[int], step: int) -> None:
         noted.append((list(parts), step))
         mark(ages, parts, step)
 
+    def note_all(ages: Ages, step: int) -> None:
+        noted.append((list(range(ages.written_at.numel())), step))
+        mark_all(ages, step)
+
     monkeypatch.setattr(Ages, "mark", note)
+    monkeypatch.setattr(Ages, "mark_all", note_all)
     monkeypatch.setattr("gas_cli.run.plot_curves", lambda metrics, out: False)
     return noted
 
