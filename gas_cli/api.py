@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gas_cli import prediction
 from gas_cli.config.checks import require
 from gas_cli.config.compose import compose_config, load_config
+from gas_cli.config.continued import load_continued
 from gas_cli.config.dataset import FEATURE_SETTINGS, GIVEN, SPLIT_SETTINGS, DatasetConfig
 from gas_cli.config.method import MethodConfig
 from gas_cli.config.model import ModelConfig
@@ -108,7 +109,7 @@ def resume(folder: Place, settings: Sequence[str] = (), graph: Graph | None = No
     """
     report_late()
     path = _existing(folder)
-    config = load_config(path / "config.yaml", _listed(settings))
+    _, config = load_continued(path / "config.yaml", _listed(settings))
     resume_run(path, _of_graph(config, graph), graph)
     return Run(path)
 

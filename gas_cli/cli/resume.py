@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gas_cli.cli.job import LOG_NAME, guarded
-from gas_cli.config.compose import load_config
-from gas_cli.config.continued import as_decided, check_unchanged, has_checkpoint
+from gas_cli.config.continued import as_decided, check_unchanged, has_checkpoint, load_continued
 from gas_cli.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -30,8 +29,7 @@ def resume_run(target: str, arguments: Sequence[str]) -> float:
     folder = Path(target)
     if not (folder / "config.yaml").is_file():
         raise UserError(f"resume={target}: expected the folder of a run, with config.yaml and checkpoints/ in it.")
-    saved = load_config(folder / "config.yaml")
-    config = load_config(folder / "config.yaml", _dotted(arguments))
+    saved, config = load_continued(folder / "config.yaml", _dotted(arguments))
     check_unchanged(saved, as_decided(saved, config))  # `resume` does so too, after seconds of imports
     _log_to(folder)
     if not has_checkpoint(folder):

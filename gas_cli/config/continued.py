@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gas_cli.config.compose import load_config
 from gas_cli.config.flat import flat
 from gas_cli.config.root import Config
 from gas_cli.config.setting import as_typed
@@ -37,6 +39,7 @@ REASONS = {
     "partitioner": "the histories in the checkpoint are ordered by the partition",
     "model": "the weights in the checkpoint belong to the model",
     "history": "the histories in the checkpoint have this form",
+    "method": "the tables in the checkpoint belong to the method",
     "optimizer": "the optimizer's state in the checkpoint belongs to it",
 }
 IGNORED = ("resume",)
@@ -61,11 +64,33 @@ def check_unchanged(saved: Config, config: Config) -> None:
     before, after = _flat(saved), _flat(config)
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key) and not _may_change(key):
-            raise UserError(
-                f"{key}={as_typed(after.get(key))} cannot be changed in a run that is continued "
-                f"(it was started with {as_typed(before.get(key))}): "
-                f"{_reason(key)}. These can be changed: {', '.join(CHANGEABLE)}."
-            )
+            raise _cannot_change(key, as_typed(after.get(key)), as_typed(before.get(key)))
+
+
+def load_continued(path: Path, overrides: Sequence[str]) -> tuple[Config, Config]:
+    """The configuration in the file `path` of a run, and the same with the `key=value` of its continuation."""
+    saved = load_config(path)
+    return saved, load_config(path, _without_choices(saved, overrides))
+
+
+def _without_choices(saved: Config, overrides: Sequence[str]) -> list[str]:
+    """The `key=value` without those that choose what the run already has, as `method=gas`. Raises UserError for another choice."""
+    kept = []
+    for override in overrides:
+        group, _, choice = override.partition("=")
+        name = getattr(getattr(saved, group, None), "name", None)
+        if name is None:
+            kept.append(override)
+        elif choice != name:
+            raise _cannot_change(group, choice, name)
+    return kept
+
+
+def _cannot_change(key: str, wanted: str, before: str) -> UserError:
+    return UserError(
+        f"{key}={wanted} cannot be changed in a run that is continued (it was started with {before}): {_reason(key)}. "
+        f"These can be changed: {', '.join(CHANGEABLE)}."
+    )
 
 
 def fixed_settings(config: Config) -> dict[str, str]:

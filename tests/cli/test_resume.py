@@ -42,6 +42,7 @@ def test_it_continues_in_place(stopped: Command) -> None:
         "logger=tensorboard",
         "device=cpu",
         "history.pipeline=false",
+        "method=gas",  # what it is
     ],
 )
 def test_what_does_not_change_the_run_can_be_changed(change: str, stopped: Command) -> None:
@@ -63,7 +64,8 @@ def test_what_does_not_change_the_run_can_be_changed(change: str, stopped: Comma
         ("trainer.batch_parts=1", "neither of the two runs"),
         ("trainer.average=2", "neither of the two runs"),
         ("trainer.epochs=abc", "a whole number"),
-        ("model=gcnii", "group of settings"),
+        ("model=gcnii", "model=gcnii cannot be changed in a run that is continued (it was started with gcn)"),
+        ("method=lmc", "belong to the method"),
         ("foo=1", "foo is not a setting"),
         ("hydra.run.dir=there", "is not valid with resume"),
         ("--cfg", "is not valid with resume"),
