@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +63,7 @@ EXACT = 2e-5
 """Of the largest gradient: sums in float32 that were made in two orders."""
 WRONG = 1e-3
 """What is larger is not round-off."""
-SLOW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def graph_of(directed: bool = False, nodes: int = 60, degree: float = 4.0) -> Graph:
@@ -172,17 +174,26 @@ def test_dropout_masks_what_comes_back(tmp_path: Path, model: ModelConfig) -> No
     assert error(found, full_batch(trainer, graph, noise)) < EXACT
 
 
-@EACH
+@functools.cache
+def in_memory(name: str) -> tuple[list[list[torch.Tensor]], torch.Tensor]:
+    """The gradients of four epochs and what trust was measured by, once for all kinds of tables: not to be changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = trainer_of(Path(folder), graph_of(), SUMS[name], trust=MEASURED)
+        found = [each for _, each in zip(range(4), epochs(trainer), strict=False)]
+        return found, trainer.method.backward.trust.moments
+
+
+@pytest.mark.parametrize("name", SUMS)
 @pytest.mark.parametrize("kind", ["late", "streamed, late", "late, streamed late", "dict"])
-def test_tables_of_every_kind_give_the_same_bits(tmp_path: Path, model: ModelConfig, kind: str) -> None:
+def test_tables_of_every_kind_give_the_same_bits(tmp_path: Path, name: str, kind: str) -> None:
     """Reads as late as they may be, writes too."""
-    expected, found = trainer_of(tmp_path, graph_of(), model, trust=MEASURED), trainer_of(tmp_path, graph_of(), model, trust=MEASURED)
+    (expected, moments), found = in_memory(name), trainer_of(tmp_path, graph_of(), SUMS[name], trust=MEASURED)
     others = found.method.backward
     others.tables = histories(kind, 60, others.tables.widths, found.problem.seen_ptr)
     found.link = found.method.link()
-    for _, one, other in zip(range(4), epochs(expected), epochs(found), strict=False):
+    for one, other in zip(expected, epochs(found), strict=False):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    assert torch.equal(others.trust.moments, expected.method.backward.trust.moments)
+    assert torch.equal(others.trust.moments, moments)
 
 
 @EACH
@@ -209,13 +220,19 @@ def fitted(folder: Path, model: ModelConfig, **others: Any) -> Trainer:
     return trainer
 
 
-@EACH
-def test_measured_trust_grows_to_one_with_frozen_weights(tmp_path: Path, model: ModelConfig) -> None:
-    trainer = trainer_of(tmp_path, graph_of(), model, trust=MEASURED)
-    trust, running = trainer.method.backward.trust, epochs(trainer)
-    assert bool((trust.values() == 1).all()), "nothing was measured"
-    nth(running, 30)
-    assert float((trust.values() - 1).abs().max()) < 1e-3
+@functools.cache
+def grown(name: str) -> Trainer:
+    """With frozen weights and measured trust after 30 epochs: not to be changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = trainer_of(Path(folder), graph_of(), SUMS[name], trust=MEASURED)
+        assert bool((trainer.method.backward.trust.values() == 1).all()), "nothing was measured"
+        nth(epochs(trainer), 30)
+        return trainer
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_measured_trust_grows_to_one_with_frozen_weights(name: str) -> None:
+    assert float((grown(name).method.backward.trust.values() - 1).abs().max()) < 1e-3
 
 
 def test_measured_trust_is_the_best_factor(tmp_path: Path) -> None:
@@ -231,7 +248,7 @@ def test_measured_trust_is_the_best_factor(tmp_path: Path) -> None:
     "settings", [[], ["model=appnp"], ["method.trust=measured"], ["history.dtype=float16"], ["dataset.train_fraction=0.02"]]
 )
 def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str]) -> None:
-    settings = ["method.gradients=history", "trainer.batch_parts=1", *settings]
+    settings = ["method.gradients=history", "trainer.batch_parts=1", "trainer.epochs=2", *settings]
     run(config_of(*settings), tmp_path / "whole")
     whole = load_checkpoint(tmp_path / "whole" / "checkpoints" / "last.pt")
     for step in (1, 7):
@@ -306,13 +323,12 @@ def test_a_scaled_table_gives_back_what_it_got() -> None:
     assert torch.equal(other.state(), table.state())
 
 
-@EACH
-def test_the_monitor_finds_no_bias_where_there_is_none_and_changes_nothing(tmp_path: Path, model: ModelConfig) -> None:
-    graph = graph_of()
+@pytest.mark.parametrize("name", SUMS)
+def test_the_monitor_finds_no_bias_where_there_is_none_and_changes_nothing(tmp_path: Path, name: str) -> None:
+    cut = trainer_of(tmp_path, graph_of(), SUMS[name], gradients="cut")
+    nth(epochs(cut), 3)
     found = {}
-    for kind in ("cut", "history"):
-        trainer = trainer_of(tmp_path, graph, model, gradients=kind, **({"trust": MEASURED} if kind == "history" else {}))
-        nth(epochs(trainer), 30 if kind == "history" else 3)  # trust has to grow to 1
+    for kind, trainer in (("cut", cut), ("history", grown(name))):
         before = trainer.method.state_dict()
         groups = trainer.epochs.all_groups(1)
         found[kind] = Monitor(trainer.evaluator, trainer.method, trainer.loss).measure(30 * len(groups), groups)["gradient"]["total"]
