@@ -22,7 +22,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "graphfm_ib": {"method": "graphfm_ib", "method__neighbours": 2, "method__batch_size": 6},
     "vr_gcn": {"method": "vr_gcn", "method__neighbours": 2, "method__batch_size": 6},
 }
-EVERYTHING: dict[str, Any] = {"method": "sampling", "method__neighbours": -1, "method__batch_size": 6}
+EVERYTHING: dict[str, Any] = {"method": "sampling", "method__neighbours": -1, "method__batch_size": 10}
 
 
 def gradient_of(tmp_path, model=STILL, **settings: Any) -> dict[str, Any]:
@@ -69,8 +69,8 @@ def test_with_dropout_masks_add_to_the_variance_and_not_to_the_bias(tmp_path):
 def test_the_run_is_the_same_with_it(tmp_path, method):
     """All state, bit for bit: the builders that draw for the monitor are not those of the training."""
     model = SAGEConfig(num_layers=3, hidden_channels=8, dropout=0.5)
-    plain = trainer(tmp_path / "plain", model, epochs=3, **METHODS[method])
-    watched = trainer(tmp_path / "watched", model, epochs=3, evaluation__monitor=1, **METHODS[method])
+    plain = trainer(tmp_path / "plain", model, epochs=2, **METHODS[method])
+    watched = trainer(tmp_path / "watched", model, epochs=2, evaluation__monitor=1, **METHODS[method])
     fitted(plain)
     records = fitted(watched)
     assert all("monitor" in record for record in records)
