@@ -239,18 +239,18 @@ def trained(folder: Path, *settings: str) -> dict[str, Any]:
     "settings",
     [[], ["model=appnp"], ["history.dtype=float16"], ["trainer.edge_dropout=0.2"], ["model=sage", "model.batch_norm=true"]],
 )
-@pytest.mark.parametrize("step", [1, 4])
-def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str], step: int) -> None:
+def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str]) -> None:
     whole = trained(tmp_path / "whole", *settings, "trainer.prefetch=0")
-    stopped = stopped_and_resumed(config_of(*settings), tmp_path / "stopped", step)
-    assert_same({name: stopped[name] for name in whole}, whole)
+    for step in (1, 4):
+        stopped = stopped_and_resumed(config_of(*settings), tmp_path / f"stopped-{step}", step)
+        assert_same({name: stopped[name] for name in whole}, whole)
     saved = whole["method"]["sums"]
     assert saved["written_at"].numel() == 240 and all(rows.any() for rows in saved["tables"])
 
 
 @pytest.mark.parametrize("model", ["gcn", "sage", "gin", "gcnii", "appnp"])
 def test_every_model_of_sums_trains_and_predicts(tmp_path: Path, model: str) -> None:
-    state = trained(tmp_path / "run", f"model={model}", "trainer.epochs=2", "history.dtype=bfloat16")
+    state = trained(tmp_path / "run", f"model={model}", "trainer.epochs=1", "history.dtype=bfloat16")
     assert all(bool(torch.isfinite(weight).all()) for weight in state["model"].values())
     found = predict(tmp_path / "run", checkpoint="last", device="cpu")
     assert found.probabilities.shape[0] == 240 and np.isfinite(found.probabilities).all()
