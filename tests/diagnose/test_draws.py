@@ -30,13 +30,13 @@ def test_one_part_has_no_bias_under_the_same_masks_and_more_parts_have_one(tmp_p
     whole = gradient_of(tmp_path / "whole", model, num_parts=1, batch_parts=1)["training"]
     assert whole["total"] < 1e-4 and whole["cosine"] > 0.9999 and whole["variance"] > 1e-3
     assert whole.keys() == {"total", "cosine", "weights", "variance"}
-    parts = gradient_of(tmp_path / "parts", model)["training"]
+    parts = gradient_of(tmp_path / "parts", model, num_parts=4)["training"]
     assert (parts["total"] > 0.01) == (model.num_layers > 1) and parts["variance"] > 1e-3
 
 
 @pytest.mark.parametrize("model", DROPPING, ids=MODEL_IDS)
 def test_without_dropout_it_is_left_out(tmp_path, model):
-    assert "training" not in gradient_of(tmp_path, replace(model, dropout=0.0))
+    assert "training" not in gradient_of(tmp_path, replace(model, dropout=0.0), num_parts=1, batch_parts=1)
 
 
 def test_dropout_is_found_in_the_setting_and_in_the_model(tmp_path):
