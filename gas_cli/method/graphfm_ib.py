@@ -42,7 +42,7 @@ class GraphFMIB(Sampling):
         sums_of(training, "method=graphfm_ib", "method=sampling")
         super().__init__(config, training)
         self.momentum = config.momentum
-        each = torch.arange(self.problem.num_seen + 1)
+        each = torch.arange(self.problem.num_seen + 1, device=self.device)
         self.sums = make_histories(self.model.widths[1:], each, training.history, self.device)
         self._seeds = self.seeds.to(self.device)
 
@@ -108,7 +108,7 @@ class GraphFMIBLink(Computed):
             for layer, rows in self._new.items():
                 self.sums[layer].write(self._targets[: rows.shape[0]], rows)
         if self._new:
-            self.sums.ages.mark(self._targets.cpu(), step)
+            self.sums.ages.mark(self._targets, step)
         if self._upcoming is not None:
             self._ahead = self._pull(self._upcoming)
         self._new, self._due = {}, {}

@@ -54,7 +54,7 @@ class VRGCN(Method):
         self.batch_size, self.others = config.batch_size, config.others(training.layers)
         self.noisy = config.estimator == CVD and drops(self.model)
         self.seeds: Tensor = self.split.train.nonzero().flatten()
-        each = torch.arange(self.problem.num_seen + 1)
+        each = torch.arange(self.problem.num_seen + 1, device=self.device)
         self.histories = make_histories(self.model.widths[1:], each, training.history, self.device)
 
     @property
@@ -122,7 +122,7 @@ class VRGCNLink(Link):
             for layer, rows in self._new.items():
                 self.histories[layer].write(control_of(self._batch, layer).nodes, rows)
         if 1 in self._new:  # the rows of layer 1 are among them those of all layers
-            self.histories.ages.mark(control_of(self._batch, 1).nodes.cpu(), step)
+            self.histories.ages.mark(control_of(self._batch, 1).nodes, step)
         if self._upcoming is not None:
             self._ahead, self._ahead_of = self._pull(self._upcoming), self._upcoming
         self._new = {}

@@ -7,15 +7,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
 NEVER = -1
 """`written_at` of what was never written."""
 
 
 class Ages:
-    """written_at int64 [n]: the step at which each part (or each row, where a method writes rows by position) was last written."""
+    """written_at int64 [n]: the step at which each part (or each row, where a method writes rows by position) was last written.
 
-    def __init__(self, number: int) -> None:
-        self.written_at = torch.full((number,), NEVER, dtype=torch.int64)
+    It lies where the numbers are that are marked, so that to mark rows of a batch on a GPU does not wait for it.
+    """
+
+    def __init__(self, number: int, device: torch.device = CPU) -> None:
+        self.written_at = torch.full((number,), NEVER, dtype=torch.int64, device=device)
 
     def mark(self, which: Sequence[int] | Tensor, step: int) -> None:
         """`which` were written at `step`: their numbers."""

@@ -24,14 +24,15 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 class Histories:
     """Tables [N, widths[l]] for the inputs of layers 1..L-1, in the permuted node order.
 
-    part_ptr    int64 [P + 1]: part p is the rows part_ptr[p]:part_ptr[p+1]; where steps write rows by position, each row is a part
+    part_ptr    int64 [P + 1]: part p is the rows part_ptr[p]:part_ptr[p+1]; where steps write rows by position, each row is a part,
+                and it is on the computing device
     ages        of the parts
     placement   what the tables are, for the log: device, pinned or host
     """
 
     def __init__(self, tables: Sequence[Table], part_ptr: Tensor, dtype: torch.dtype, placement: str) -> None:
         self._tables, self.part_ptr, self.dtype, self.placement = list(tables), part_ptr, dtype, placement
-        self.num_nodes, self.ages = int(part_ptr[-1]), Ages(part_ptr.numel() - 1)
+        self.num_nodes, self.ages = int(part_ptr[-1]), Ages(part_ptr.numel() - 1, part_ptr.device)
 
     def __getitem__(self, layer: int) -> Table:
         """The table of the inputs of layer 1..L-1."""
@@ -76,7 +77,7 @@ class Histories:
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs to go on bit for bit; tables are on the host."""
         self.flush()
-        return {"tables": [table.state() for table in self._tables], "written_at": self.ages.written_at.clone()}
+        return {"tables": [table.state() for table in self._tables], "written_at": self.ages.written_at.cpu().clone()}
 
     def check(self, saved: Any, step: int | None = None) -> None:
         """Raise UserError unless `saved` holds tables as these, finite, and ages of at most `step` steps (any, where that is None)."""

@@ -154,12 +154,13 @@ def _exact(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _predicted(folder: Path, run: str, settings: list[str]) -> dict[str, str]:
-    """A digest of the probabilities by mode: from histories only where training keeps some of all nodes."""
+    """A digest of the probabilities by mode: from histories only where training keeps some of all nodes, by the weights that score."""
     one_part = "partitioner.num_parts=1" in settings
+    averaged = any(setting.startswith("trainer.average=") for setting in settings)
     other_method = any(setting.startswith("method=") and setting != "method=gas" for setting in settings)
     inductive = any(setting in ("dataset=ppi", "dataset=cluster") for setting in settings)
     digests = {}
-    for mode in ("exact",) if other_method or inductive or one_part else ("exact", "history"):
+    for mode in ("exact",) if other_method or inductive or one_part or averaged else ("exact", "history"):
         nodes, values = _nodes_and_probabilities(folder / run, mode)
         state = f"{nodes.dtype}{nodes.shape}{values.dtype}{values.shape}".encode()
         digests[mode] = hashlib.blake2b(state + nodes.tobytes() + values.tobytes(), digest_size=16).hexdigest()
