@@ -38,7 +38,7 @@ def here(finished: Path, tmp_path: Path) -> Path:
         ("model.num_layers=3", "belong to the model"),
         ("model.name=appnp", "cannot be changed"),
         ("history.dtype=float16", "histories"),
-        ("method.name=full_batch", "neither of the two runs"),
+        ("method.name=full_batch", "belong to the method"),
         ("seed=1", "neither of the two runs"),
     ],
 )
