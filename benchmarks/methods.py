@@ -55,6 +55,7 @@ def compare(case: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     from gas_cli.config.compose import compose_config
     from gas_cli.run import prepare
     from gas_cli.training.trainer import Trainer
+    from scripts.lib.epoch_cost import step_bytes
 
     torch.set_num_threads(1)
     common = (*CASES[case], f"dataset.root={arguments.root}", f"device={arguments.device}", "trainer.prefetch=0")
@@ -83,25 +84,6 @@ def compare(case: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
         }
         for variant in VARIANTS
     ]
-
-
-def step_bytes(trainer: Any) -> int:
-    """The largest peak of a step's tensors in an epoch; what trainer, graph and tables hold before it is not counted, the batch is."""
-    from scripts.lib.live_bytes import LiveBytes
-
-    peak = 0
-    trainer.model.train()
-    groups = trainer.epochs.groups(trainer.progress.epoch)
-    for batch, upcoming in trainer.epochs.batches(trainer.progress.epoch, 0):
-        with LiveBytes() as counted:
-            counted.ignore([table.state() for tables in trainer.method.tables.values() for table in tables])
-            counted.live = batch.nbytes
-            counted.restart()
-            trainer._train_step(batch, upcoming, len(groups))
-            peak = max(peak, counted.peak)
-    trainer.link.flush()
-    trainer.progress.next_epoch()
-    return peak
 
 
 def text_row(row: dict[str, Any]) -> str:

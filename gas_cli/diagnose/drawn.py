@@ -6,14 +6,12 @@ With g_d the summed gradient of the batches of epoch d, under the weights of now
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gas_cli.batch.batch import Batch
 from gas_cli.config.history import HistoryConfig
 from gas_cli.config.training import MAX_EPOCHS
 from gas_cli.diagnose.draws import DRAWS, Draws, describe, has_dropout
@@ -32,7 +30,7 @@ class GradientMonitor:
     """Measures between epochs: nothing it does reaches weights, gradients, histories or random generators.
 
     Holds the exact inputs of all layers in float32 on the host. Takes `DRAWS` epochs, and an exact pass forward and backward; with
-    dropout twice as many epochs, and as many such passes as draws. Of an inductive graph it measures what training sees.
+    dropout the steps of these epochs twice, and such passes for each draw, too. Of an inductive graph it measures what training sees.
     """
 
     def __init__(self, evaluator: Evaluator, method: Method, loss: Loss) -> None:
@@ -48,24 +46,22 @@ class GradientMonitor:
             exact = make_histories(self.model.widths[1:], self.method.problem.seen_ptr, HistoryConfig(placement="host"), evaluator.device)
             evaluator.exact(refresh=exact)
             full = full_gradient(self.model, lambda inputs: evaluator.batches_of(self._seen, inputs), exact, self.loss)
-            drawn = describe([self._gradient(step, draw, NO_NOISE) for draw in range(DRAWS)], [full], names)
-            training = {}
-            if has_dropout(self.method):
-                draws = Draws(self.method, evaluator, self.loss, step)
-                found = [self._gradient(step, draw, noise) for draw, noise in enumerate(draws.noises)]
-                training["training"] = describe(found, draws.full_gradients(self._seen, exact), names)
-        return {"gradient": {**drawn, **training, **self.method.figures()}}
+            draws = Draws(self.method, evaluator, self.loss, step) if has_dropout(self.method) else None
+            noises = [[NO_NOISE, *([] if draws is None else [draws.noises[draw]])] for draw in range(DRAWS)]
+            still, *dropping = zip(*(self._gradients(step, draw, each) for draw, each in enumerate(noises)), strict=True)
+            drawn = describe(list(still), [full], names)
+            if draws is not None:
+                drawn["training"] = describe(list(dropping[0]), draws.full_gradients(self._seen, exact), names)
+        return {"gradient": {**drawn, **self.method.figures()}}
 
-    def _gradient(self, step: int, draw: int, noise: Noise) -> list[Tensor]:
-        """That of one epoch, by weight."""
+    def _gradients(self, step: int, draw: int, noises: list[Noise]) -> list[list[Tensor]]:
+        """Those of one epoch by weight, under each of the `noises`; its batches are built once."""
         weights = list(parameters(self.model).values())
-        total = [torch.zeros_like(weight) for weight in weights]
+        totals = [[torch.zeros_like(weight) for weight in weights] for _ in noises]
         loop, seed = self.method.training.loop, self.method.training.seed
         groups = groups_of(self.method.units, loop.shuffle, seed, MAX_EPOCHS + 1 + step * DRAWS + draw)
-        for batch in self._batches(groups):
-            link = self.method.link(through=Kept)
-            add(total, step_gradient(self.model, batch, self.method, link, self.loss, len(groups), weights, noise)[1])
-        return total
-
-    def _batches(self, groups: list[list[int]]) -> Iterator[Batch]:
-        return self.evaluator.arriving(self.loader.batches(groups, keep=False))
+        for batch in self.evaluator.arriving(self.loader.batches(groups, keep=False)):
+            for noise, total in zip(noises, totals, strict=True):
+                link = self.method.link(through=Kept)
+                add(total, step_gradient(self.model, batch, self.method, link, self.loss, len(groups), weights, noise)[1])
+        return totals

@@ -25,12 +25,11 @@ from gas_cli.prediction import predict
 from gas_cli.run import run
 from gas_cli.tables.ages import NEVER
 from gas_cli.training.assemble import make_trainer
-from gas_cli.training.checkpoint import load_checkpoint
 from gas_cli.training.trainer import Trainer
 from tests.builders import make_config, make_graph, make_problem, random_adjacency, rows_of
 from tests.method.test_gradients import SUMS
 from tests.tables.kinds import histories
-from tests.training.stopping import stopped_and_resumed
+from tests.training.stopping import stopped_and_resumed, trained
 from tests.training.test_trainer import assert_same
 
 EACH = pytest.mark.parametrize("model", SUMS.values(), ids=SUMS)
@@ -112,8 +111,8 @@ def test_without_momentum_it_is_sampling_bit_for_bit(model: ModelConfig, neighbo
 
 
 def test_without_momentum_a_run_is_that_of_sampling_bit_for_bit(tmp_path: Path) -> None:
-    mine = trained(tmp_path / "mine", "method.momentum=0", "method.neighbours=3")
-    plain = trained(tmp_path / "plain", "method=sampling", "method.neighbours=[3,3,-1]")
+    mine = trained(config_of("method.momentum=0", "method.neighbours=3"), tmp_path / "mine")
+    plain = trained(config_of("method=sampling", "method.neighbours=[3,3,-1]"), tmp_path / "plain")
     assert_same({name: mine[name] for name in ("model", "optimizer")}, {name: plain[name] for name in ("model", "optimizer")})
 
 
@@ -228,19 +227,12 @@ def config_of(*settings: str) -> Config:
     return compose_config([*SMALL, *settings])
 
 
-def trained(folder: Path, *settings: str) -> dict[str, Any]:
-    """The last checkpoint of a run."""
-    run(config_of(*settings), folder)
-    state = load_checkpoint(folder / "checkpoints" / "last.pt")
-    return {name: state[name] for name in ("model", "optimizer", "method")}
-
-
 @pytest.mark.parametrize(
     "settings",
     [[], ["model=appnp"], ["history.dtype=float16"], ["trainer.edge_dropout=0.2"], ["model=sage", "model.batch_norm=true"]],
 )
 def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[str]) -> None:
-    whole = trained(tmp_path / "whole", *settings, "trainer.prefetch=0")
+    whole = trained(config_of(*settings, "trainer.prefetch=0"), tmp_path / "whole")
     for step in (1, 4):
         stopped = stopped_and_resumed(config_of(*settings), tmp_path / f"stopped-{step}", step)
         assert_same({name: stopped[name] for name in whole}, whole)
@@ -250,7 +242,7 @@ def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[
 
 @pytest.mark.parametrize("model", ["gcn", "sage", "gin", "gcnii", "appnp"])
 def test_every_model_of_sums_trains_and_predicts(tmp_path: Path, model: str) -> None:
-    state = trained(tmp_path / "run", f"model={model}", "trainer.epochs=1", "history.dtype=bfloat16")
+    state = trained(config_of(f"model={model}", "trainer.epochs=1", "history.dtype=bfloat16"), tmp_path / "run")
     assert all(bool(torch.isfinite(weight).all()) for weight in state["model"].values())
     found = predict(tmp_path / "run", checkpoint="last", device="cpu")
     assert found.probabilities.shape[0] == 240 and np.isfinite(found.probabilities).all()
@@ -259,7 +251,7 @@ def test_every_model_of_sums_trains_and_predicts(tmp_path: Path, model: str) -> 
 
 
 def test_one_layer_needs_no_sums(tmp_path: Path) -> None:
-    assert trained(tmp_path / "run", "model.num_layers=1")["method"]["sums"]["tables"] == []
+    assert trained(config_of("model.num_layers=1"), tmp_path / "run")["method"]["sums"]["tables"] == []
 
 
 def test_it_learns(tmp_path: Path) -> None:

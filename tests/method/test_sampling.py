@@ -36,7 +36,6 @@ from gas_cli.passes.drivers import forward
 from gas_cli.prediction import predict
 from gas_cli.run import prepare, run
 from gas_cli.training import assemble
-from gas_cli.training.checkpoint import load_checkpoint
 from gas_cli.training.trainer import Trainer
 from tests.builders import (
     MODEL_IDS,
@@ -50,7 +49,7 @@ from tests.builders import (
     random_adjacency,
 )
 from tests.precision import EXACT, in_precision, round_off, with_features, with_halo
-from tests.training.stopping import stopped_and_resumed
+from tests.training.stopping import stopped_and_resumed, trained
 from tests.training.test_trainer import assert_same
 
 PLAIN = [model for model in MODELS if not has_batch_norm(model)]
@@ -284,18 +283,11 @@ def config_of(*settings: str) -> Config:
     return compose_config([*SMALL, *settings])
 
 
-def trained(folder: Path, *settings: str) -> dict[str, Any]:
-    """The last checkpoint of a run."""
-    run(config_of(*settings), folder)
-    state = load_checkpoint(folder / "checkpoints" / "last.pt")
-    return {name: state[name] for name in ("model", "optimizer", "method")}
-
-
 @functools.cache
 def never_stopped(*settings: str) -> dict[str, Any]:
     """What `trained` gives, once for all the steps at which a run is stopped: not to be changed."""
     with tempfile.TemporaryDirectory() as folder:
-        return trained(Path(folder), *settings)
+        return trained(config_of(*settings), Path(folder))
 
 
 @pytest.mark.parametrize("step", [1, 4, 7])
@@ -311,7 +303,7 @@ def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, shuffle: str, s
 @pytest.mark.parametrize("model", ["gcn", "sage", "gin", "gat", "gcnii", "appnp", "pna_jk", "transformer"])
 def test_every_model_trains_and_predicts(tmp_path: Path, model: str) -> None:
     heads = ["model.heads=2"] if model == "gat" else []
-    state = trained(tmp_path / "run", f"model={model}", *heads, "trainer.epochs=1")
+    state = trained(config_of(f"model={model}", *heads, "trainer.epochs=1"), tmp_path / "run")
     assert state["method"] == {} and all(bool(torch.isfinite(weight).all()) for weight in state["model"].values())
     found = predict(tmp_path / "run", checkpoint="last", device="cpu")
     assert found.probabilities.shape[0] == 240 and np.isfinite(found.probabilities).all()

@@ -1,4 +1,4 @@
-"""A run that a signal stops after some step, and that then is continued."""
+"""A run from end to end, and one that a signal stops after some step and that then is continued."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from gas_cli.errors import Interrupted
 from gas_cli.run import resume, run
 from gas_cli.training.checkpoint import load_checkpoint
 from gas_cli.training.trainer import Trainer
+
+
+def trained(config: Config, folder: Path) -> dict[str, Any]:
+    """What the last checkpoint of a run in `folder` holds of what was trained."""
+    run(config, folder)
+    state = load_checkpoint(folder / "checkpoints" / "last.pt")
+    return {name: state[name] for name in ("model", "optimizer", "method")}
 
 
 def stopped_and_resumed(config: Config, folder: Path, step: int) -> dict[str, Any]:
