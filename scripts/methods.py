@@ -42,6 +42,11 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "trainer.accumulate=epoch",
     ),
     "Cluster-GCN": ("method=cluster_gcn",),
+    "VR-GCN, 2 neighbours": ("method=vr_gcn",),
+    "LMC": ("method=lmc",),
+    "GraphFM-OB": ("method=graphfm",),
+    "GraphFM-IB": ("method=graphfm_ib",),
+    "sampling, 10 neighbours": ("method=sampling", "method.neighbours=10"),
 }
 DATASETS = ("cora", "citeseer", "pubmed", "coauthor-cs", "coauthor-physics", "amazon-computers", "amazon-photo")
 CELLS = (*(f"{dataset}-{model}" for model in ("gcn", "appnp", "sage") for dataset in DATASETS), "cora-gcnii", "amazon-photo-gcnii")
@@ -89,7 +94,7 @@ class Run:
         like_gcn = (f"tuned={dataset}/gcn", "model.normalization=mean") if model == "sage" else ()
         published = (f"dataset={dataset}", f"model={model}", *like_gcn)
         lr, epochs = learning_rate_and_epochs(published)
-        watched = self.variant not in (FULL, "Cluster-GCN")
+        watched = self.variant != FULL
         settings = (
             *published,
             *VARIANTS[self.variant],
