@@ -1,8 +1,12 @@
-"""Metrics by name: which direction is better, and the tasks that they fit. What they compute is in `passes/metrics.py`."""
+"""Metrics by name: which direction is better, and the tasks that they fit. What they compute is in `passes/metrics.py`.
+
+The loss can choose the best epoch as a metric does (`evaluation.select=loss`). It is no metric of a dataset.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gas_cli.errors import UserError
@@ -40,6 +44,9 @@ METRICS = {
     "rmse": MetricKind((REGRESSION,), higher=False, high=math.inf),
     "r2": MetricKind((REGRESSION,), low=-math.inf),
 }
+LOSS = "loss"
+SELECTABLE = {**METRICS, LOSS: MetricKind((BINARY, MULTI_CLASS, MULTI_LABEL, REGRESSION), higher=False, high=math.inf)}
+"""What `evaluation.select` may name."""
 OGB = "ogb:"
 """`ogb:<dataset>` is the official metric of a dataset of OGB: an accuracy."""
 
@@ -48,17 +55,22 @@ def metric_kind(name: str) -> MetricKind:
     """Raises UserError for a name that is not known."""
     if name.startswith(OGB):
         return METRICS["accuracy"]
-    if name not in METRICS:
+    if name not in SELECTABLE:
         raise UserError(f"Metric {name!r} is not known: expected one of {', '.join(METRICS)}, ogb:<dataset>.")
-    return METRICS[name]
+    return SELECTABLE[name]
 
 
-def fitting(task: str) -> str:
-    """The names of the metrics that fit `task`, for a message."""
-    return ", ".join(name for name, kind in METRICS.items() if task in kind.tasks)
+def record_key(name: str) -> str:
+    """Where metrics.jsonl has the values of the metric that chooses the best epoch: `loss` is that of the steps there."""
+    return "eval_loss" if name == LOSS else name
 
 
-def check_metric_fits(setting: str, name: str, task: str) -> None:
-    """Raise UserError where the metric `name`, which `setting` has asked for, does not fit `task`."""
+def fitting(task: str, kinds: Mapping[str, MetricKind] = METRICS) -> str:
+    """The names of those of `kinds` that fit `task`, for a message."""
+    return ", ".join(name for name, kind in kinds.items() if task in kind.tasks)
+
+
+def check_metric_fits(setting: str, name: str, task: str, kinds: Mapping[str, MetricKind] = METRICS) -> None:
+    """Raise UserError where the metric `name`, which `setting` has asked for out of `kinds`, does not fit `task`."""
     if task not in metric_kind(name).tasks:
-        raise UserError(f"{setting}={name} does not fit a {task} task: expected one of {fitting(task)}.")
+        raise UserError(f"{setting}={name} does not fit a {task} task: expected one of {fitting(task, kinds)}.")

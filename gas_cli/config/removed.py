@@ -54,6 +54,7 @@ ADDED: dict[str, Any] = {
     "trainer.accumulate": 1,
     "trainer.average": 0.0,
     "trainer.loss": None,
+    "trainer.patience_rule": "best",
     "trainer.class_weights": None,
     "trainer.label_smoothing": 0.0,
     "evaluation.select": None,

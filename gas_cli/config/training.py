@@ -19,7 +19,7 @@ from gas_cli.config.checks import (
     require_positive,
     require_whole,
 )
-from gas_cli.config.metrics import METRICS
+from gas_cli.config.metrics import SELECTABLE
 from gas_cli.config.setting import as_typed, setting
 
 SCHEDULES = ("cosine", "step", "plateau")
@@ -27,6 +27,9 @@ LOSS_WEIGHTINGS = ("full_batch", "batch_mean")
 BALANCED = "balanced"
 LOSSES = ("mse", "mae", "huber")
 EPOCH = "epoch"
+BEST, MEAN = PATIENCE_RULES = ("best", "mean")
+MAX_MEAN = 10_000
+"""Evaluations of which `patience_rule=mean` takes the mean, at most: a checkpoint holds their values."""
 CHECKPOINTS = ("best", "last")
 EVALUATION_MODES = ("exact", "history")
 GRAPH_PLACEMENTS = ("auto", "device", "host")
@@ -108,6 +111,12 @@ class TrainerConfig:
     )
     max_steps: int | None = setting(None, "Cut an epoch short after that many batches; `null` for all of them.")
     patience: int | None = setting(None, "Stop after N epochs without a better validation metric; `null` for never.")
+    patience_rule: str = setting(
+        BEST,
+        "What `patience` compares. `best`: stop after N epochs without a better value; `mean`: stop where the value is worse than the mean "
+        "of the N evaluations before it ([details](runs.md#when-a-run-stops)).",
+        PATIENCE_RULES,
+    )
     edge_dropout: float = setting(0.0, "Probability of dropping an edge, drawn once per epoch and edge.")
     loss_weighting: str = setting(
         "full_batch",
@@ -143,6 +152,9 @@ class TrainerConfig:
         require(0 <= self.average <= MAX_EPOCHS, "trainer.average", self.average, f"a number of epochs from 0 (off) to {MAX_EPOCHS}")
         require_count_or_null("trainer.max_steps", self.max_steps)
         require_count_or_null("trainer.patience", self.patience)
+        require(self.patience_rule in PATIENCE_RULES, "trainer.patience_rule", self.patience_rule, "one of " + ", ".join(PATIENCE_RULES))
+        few = self.patience is None or self.patience <= MAX_MEAN or self.patience_rule == BEST
+        require(few, "trainer.patience", self.patience, f"at most {MAX_MEAN:,} with trainer.patience_rule={MEAN}")
         require(0 <= self.edge_dropout < 1, "trainer.edge_dropout", self.edge_dropout, "at least 0 and less than 1")
         require(
             self.loss_weighting in LOSS_WEIGHTINGS, "trainer.loss_weighting", self.loss_weighting, "one of " + ", ".join(LOSS_WEIGHTINGS)
@@ -183,8 +195,9 @@ class EvaluationConfig:
     )
     select: str | None = setting(
         None,
-        "Metric by which the best epoch, `trainer.patience` and `plateau` decide, on the validation nodes; `null`: the dataset's metric.",
-        tuple(METRICS),
+        "Metric by which the best epoch, `trainer.patience` and `plateau` decide, on the validation nodes; `null`: the dataset's metric. "
+        "`loss`: the [mean loss](graph-files.md#the-loss-as-a-metric), lower is better.",
+        tuple(SELECTABLE),
     )
     every: int | None = setting(1, "Epochs between two evaluations; `null` for the end only.")
     live: bool = setting(
@@ -200,6 +213,6 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         require(self.mode in EVALUATION_MODES, "evaluation.mode", self.mode, "one of " + ", ".join(EVALUATION_MODES))
-        require(self.select in (None, *METRICS), "evaluation.select", self.select, "null or one of " + ", ".join(METRICS))
+        require(self.select in (None, *SELECTABLE), "evaluation.select", self.select, "null or one of " + ", ".join(SELECTABLE))
         require_count_or_null("evaluation.every", self.every)
         require_count_or_null("evaluation.monitor", self.monitor)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gas_cli.config.metrics import OGB, fitting, metric_kind
+from gas_cli.config.metrics import LOSS, OGB, fitting, metric_kind
 from gas_cli.errors import UserError
 from gas_cli.ops.csr import CSR
 
@@ -81,7 +81,7 @@ def _check_edge_attributes(graph: Graph) -> None:
 
 
 def _check_labels(graph: Graph) -> None:
-    fits = graph.metric.startswith(OGB) or graph.task in metric_kind(graph.metric).tasks
+    fits = graph.metric.startswith(OGB) or (graph.metric != LOSS and graph.task in metric_kind(graph.metric).tasks)
     _check(graph, fits, f"has a {graph.task} task and metric {graph.metric}", f"one of {fitting(graph.task)}")
     named = len(graph.class_names)
     _check(graph, named in (0, graph.num_classes), f"has {named} class names", f"{graph.num_classes} names, or none")

@@ -11,7 +11,7 @@ from torch import Tensor
 from gas_cli.batch.batch import Batch
 from gas_cli.batch.loader import BatchLoader
 from gas_cli.batch.side_stream import arrived
-from gas_cli.config.metrics import check_metric_fits, metric_kind
+from gas_cli.config.metrics import LOSS, SELECTABLE, check_metric_fits, metric_kind
 from gas_cli.graph.graph import Graph, Split
 from gas_cli.model.model import Model
 from gas_cli.ops.dropout import Noise
@@ -28,6 +28,7 @@ class Evaluator:
     `groups` are the parts of each batch; the same at every evaluation, so that the loader keeps their blocks.
     `between` is called before each batch; it may raise to stop an evaluation halfway, which changes nothing.
     `select` is the metric by which the best epoch is chosen, where that is not the graph's. Raises UserError where it does not fit.
+    `loss` is what it is for `select=loss`, which needs it.
     """
 
     def __init__(
@@ -40,14 +41,16 @@ class Evaluator:
         precision: str,
         between: Callable[[], None],
         select: str | None = None,
+        loss: Metric | None = None,
     ) -> None:
         self.model, self.graph, self.loader, self.device = model, graph, loader, device
         self.precision, self.between = precision, between
         self.metric = make_metric(graph.metric)
         if select is not None:
-            check_metric_fits("evaluation.select", select, graph.task)
+            check_metric_fits("evaluation.select", select, graph.task, SELECTABLE)
         self.select = None if select == graph.metric else select
         self.chooses = metric_kind(self.select or graph.metric)
+        self._selecting = loss if select == LOSS else None if self.select is None else make_metric(self.select)
         self.groups = groups
 
     def exact(self, refresh: Histories | None = None, noise: Noise = NO_NOISE) -> Tensor:
@@ -71,7 +74,7 @@ class Evaluator:
 
     def selected(self, scores: Tensor, split: Split) -> dict[str, float] | None:
         """The same of the metric that chooses the best epoch; None where it is the graph's."""
-        return None if self.select is None else self._measured(make_metric(self.select), scores, split)
+        return None if self._selecting is None else self._measured(self._selecting, scores, split)
 
     def _measured(self, metric: Metric, scores: Tensor, split: Split) -> dict[str, float]:
         masks = {"train": split.train, "val": split.val, "test": split.test}

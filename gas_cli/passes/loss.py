@@ -1,7 +1,8 @@
-"""The objective of one batch."""
+"""The objective of one batch, and the plain loss of an evaluation."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,8 @@ from gas_cli.config.training import BALANCED, TrainerConfig
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 
-ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
+ERRORS: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
+ROWS_AT_A_TIME = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,23 @@ class Loss:
             return self._cross_entropy(scores, y, "sum") * (num_batches / self.total_weight)
         mean = self._mean(scores, y)
         return mean * (batch.num_train / self.num_train * num_batches) if whole else mean
+
+    def plain(self, scores: Tensor, y: Tensor) -> float:
+        """The mean loss of scores [n, C] over nodes (and labels or targets); nan for n = 0. A metric: without class weights and smoothing,
+        and no matter how nodes were divided into batches.
+
+        Summed in float64, blocks of `ROWS_AT_A_TIME` rows in their order.
+        """
+        blocks = zip(torch.split(scores, ROWS_AT_A_TIME), torch.split(y, ROWS_AT_A_TIME), strict=True)
+        total = sum(float(self._plain_sum(some.double(), of)) for some, of in blocks)
+        return total / y.numel() if y.numel() else math.nan
+
+    def _plain_sum(self, scores: Tensor, y: Tensor) -> Tensor:
+        if self.error is not None:
+            return ERRORS[self.error](scores.reshape(y.shape), y.double(), reduction="sum")
+        if y.dim() == 1:
+            return F.cross_entropy(scores, y, reduction="sum")
+        return F.binary_cross_entropy_with_logits(scores, y.double(), reduction="sum")
 
     def _mean(self, scores: Tensor, y: Tensor) -> Tensor:
         """Over the training nodes of a batch."""

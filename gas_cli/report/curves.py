@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gas_cli.config.metrics import METRICS
+from gas_cli.config.metrics import LOSS, SELECTABLE, record_key
 from gas_cli.errors import UserError
 from gas_cli.report.recorder import read_metrics
 from gas_cli.report.summary import read_summary
@@ -44,9 +44,10 @@ def draw_curves(figure: Any, records: list[dict[str, Any]], summary: Mapping[str
     loss, metric = figure.subplots(1, 2)
     _draw(loss, records, ("loss",))
     _draw(metric, records, ("train", "val", "test"))
-    for name in METRICS:  # the one of evaluation.select
-        selected = [{"epoch": record["epoch"], f"val {name}": record[name]["val"]} for record in records if name in record]
-        _draw(metric, selected, (f"val {name}",))
+    for name in SELECTABLE:  # the one of evaluation.select
+        key = record_key(name)
+        selected = [{"epoch": record["epoch"], f"val {name}": record[key]["val"]} for record in records if key in record]
+        _draw(loss if name == LOSS else metric, selected, (f"val {name}",))
     for axes, name in ((loss, "loss"), (metric, str(summary.get("metric", "metric")))):
         _finish(axes, name, summary.get("best_epoch"))
     figure.suptitle(_title(summary))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from gas_cli.config.metrics import METRICS
+from gas_cli.config.metrics import SELECTABLE, record_key
 from gas_cli.report.recorder import Recorder
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -27,7 +27,8 @@ class ProgressRecorder(Recorder):
         self._last_line = -SECONDS_BETWEEN_LINES
 
     def epoch(self, record: Mapping[str, Any]) -> None:
-        self._shown |= {f"{name} val": record[name]["val"] for name in METRICS if record.get(name) and record[name]["val"] is not None}
+        selected = {name: record.get(record_key(name)) for name in SELECTABLE}
+        self._shown |= {f"{name} val": of["val"] for name, of in selected.items() if of and of["val"] is not None}
         self._shown |= {key: record[key] for key in SHOWN if record.get(key) is not None}
         text = {key: f"{value:.4f}" for key, value in self._shown.items()}
         if self._bar is not None:

@@ -16,7 +16,7 @@ from typing import Any
 from gas_cli.config.compose import load_overrides
 from gas_cli.config.dataset import FOLDER, name_of_path
 from gas_cli.config.jobs import flat_settings
-from gas_cli.config.metrics import METRICS
+from gas_cli.config.metrics import LOSS, METRICS, SELECTABLE
 from gas_cli.errors import UserError
 from gas_cli.files import write_atomically
 from gas_cli.report.plan import PLAN_NAME, STARTED, PlannedJob, read_plan
@@ -62,7 +62,8 @@ class JobRow:
     @property
     def scale(self) -> Any:
         """Jobs whose results can be compared share it."""
-        return self.setting("dataset"), self.setting("dataset.path"), self.chosen_by
+        error = self.setting("trainer.loss") if self.chosen_by == LOSS else None  # squares and absolute values do not compare
+        return self.setting("dataset"), self.setting("dataset.path"), self.chosen_by, error or "mse"
 
     @property
     def chosen_by(self) -> str:
@@ -203,7 +204,7 @@ def _mark_best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         settings = [row for row in measured if row["job"] == "mean" or row["kind"] not in means]
         compared = settings if len(settings) > 1 else [row for row in measured if row["job"] != "mean"]
         for row in compared:
-            better = METRICS.get(row["chosen_by"], METRICS["accuracy"]).better
+            better = SELECTABLE.get(row["chosen_by"], METRICS["accuracy"]).better
             beaten = any(better(_chosen(other), _chosen(row)) for other in compared)
             row["best"] = "best" if not beaten and len(compared) > 1 else ""
     return rows

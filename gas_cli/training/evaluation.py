@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from gas_cli.config.metrics import record_key
+from gas_cli.config.training import MEAN
 from gas_cli.diagnose.drawn import GradientMonitor
 from gas_cli.diagnose.monitor import Monitor, measures_histories
 from gas_cli.method.method import Method
@@ -95,7 +97,9 @@ class Evaluation:
             values = evaluator.measure(scores, split)
             selected = evaluator.selected(scores, split)
             improved = progress.offer(**values, selected=selected, kind=evaluator.chooses)
+            if self.loop.patience_rule == MEAN:
+                progress.remember()
             if improved:
                 progress.best.counts = evaluator.count(scores, split.test)
             measured = {} if live is None else {"live": evaluator.measure(live, split)}
-        return values | ({} if selected is None else {str(evaluator.select): selected}) | measured, improved
+        return values | ({} if selected is None else {record_key(str(evaluator.select)): selected}) | measured, improved

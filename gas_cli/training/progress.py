@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from gas_cli.config.metrics import METRICS, MetricKind, metric_kind
+from gas_cli.config.training import MAX_MEAN
 from gas_cli.errors import UserError
 from gas_cli.passes.class_counts import ClassCounts
 
@@ -38,6 +39,7 @@ class Progress:
 
     `loss_sum` adds the losses of the epoch's `loss_count` batches that had training nodes; `val` is the latest validation
     metric, the one that chooses the best epoch.
+    `past` has that metric of the latest evaluations, where `trainer.patience_rule=mean` compares them; else it is empty.
     `monitor` is this epoch's measurement of histories, once taken: a run that is stopped in the refresh after it cannot take it again.
     """
 
@@ -49,6 +51,7 @@ class Progress:
     filled: bool = False
     val: float = math.nan
     best: Best = field(default_factory=Best)
+    past: list[float] = field(default_factory=list)
     monitor: dict[str, Any] | None = None
 
     @property
@@ -77,6 +80,11 @@ class Progress:
         if better:
             self.best = offered
         return better
+
+    def remember(self) -> None:
+        """Keep the value of the evaluation just noted: enough of them that a continued run may have any patience."""
+        self.past.append(self.val)
+        del self.past[: -MAX_MEAN - 2]
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -111,6 +119,7 @@ class Progress:
             (math.isfinite(self.loss_sum), f"loss {self.loss_sum}", "a finite number"),
             (self.filled or self.step == 0, f"no filled histories at step {self.step}", "filled ones"),
             (0 <= best.epoch < self.epoch, f"the best epoch {best.epoch}", f"0 to {self.epoch - 1}"),
+            (len(self.past) < self.epoch, f"{len(self.past)} evaluations", f"at most {self.epoch - 1}"),
         ]
 
     def _possible(self, metric: str, select: str | None) -> list[tuple[bool, str, str]]:
@@ -122,11 +131,16 @@ class Progress:
         ranges = [(name, values, metric_kind(name)) for name, values in found]
         return [
             (sound, f"metrics {best.selected} that chose the best epoch", f"those of {select}" if select else "none"),
+            (self._past_is_possible(select or metric), "metrics of earlier evaluations", f"numbers that are possible ({select or metric})"),
             *(
                 (all(map(kind.possible, values)), f"metrics {values}", f"numbers from {kind.low:g} to {kind.high:g} ({name})")
                 for name, values, kind in ranges
             ),
         ]
+
+    def _past_is_possible(self, metric: str) -> bool:
+        possible = metric_kind(metric).possible
+        return all(type(value) in (int, float) and possible(value) for value in self.past)
 
 
 def check_best(state: Any) -> None:
@@ -143,12 +157,12 @@ def check_best(state: Any) -> None:
 
 def _check_types(name: str, state: Any, like: Best | Progress) -> None:
     """The fields of `like`, each of its type; a whole number may stand for any number, and earlier versions wrote neither counts nor
-    `selected`."""
+    `selected`, nor `past`."""
     names = [item.name for item in fields(like)]
-    if not isinstance(state, dict) or {*state, *({"counts", "selected"} & {*names})} != set(names):
+    if not isinstance(state, dict) or {*state, *({"counts", "selected", "past"} & {*names})} != set(names):
         raise UserError(f"the checkpoint's {name} is not valid: expected {', '.join(names)}. It is damaged: restore an intact copy.")
     for key in names:
-        value, wanted = state.get(key), type(getattr(like, key))
+        value, wanted = state.get(key, getattr(like, key)), type(getattr(like, key))
         allowed = {float: (int, float), Best: (dict,), type(None): (dict, type(None))}.get(wanted, (wanted,))
         if type(value) not in allowed:
             raise UserError(

@@ -40,6 +40,7 @@ from gas_cli.training.epoch import EpochBatches
 from gas_cli.training.evaluation import Evaluation
 from gas_cli.training.identity import identity_of
 from gas_cli.training.optimizer import Optimizer
+from gas_cli.training.patience import out_of_patience
 from gas_cli.training.progress import Progress
 from gas_cli.training.state import TrainingState
 from gas_cli.training.stop import StopRequest
@@ -79,10 +80,11 @@ class Trainer:
         self.link = self.method.link(self.clock.phase)
         self.epochs = EpochBatches(config.trainer, self.method.loader(self.loader), self.method.units, seed, device, self.clock)
         parts = problem.evaluation_groups(min(config.trainer.parts_per_step, problem.train_parts))
-        self.evaluator = Evaluator(
-            model, problem.graph, self.loader, parts, device, config.precision, self.stop.check, config.evaluation.select
-        )
         self.loss = make_loss(config.trainer, problem.graph, split.train, device)
+        select = config.evaluation.select
+        self.evaluator = Evaluator(
+            model, problem.graph, self.loader, parts, device, config.precision, self.stop.check, select, self.loss.plain
+        )
         self.optimizer = Optimizer(model, config.optimizer, config.trainer.epochs, self.evaluator.chooses)
         batches, window = len(self.epochs.groups(1)), config.trainer.average
         self.updates = Updates(batches, config.trainer.batches_per_update(batches))
@@ -124,7 +126,7 @@ class Trainer:
         with self.stop:
             try:
                 self._fill()
-                while self.progress.epoch <= self.config.trainer.epochs and not self._out_of_patience():
+                while self._goes_on():
                     self.train_epoch()
                     record, improved = self._finish_epoch()
                     recorder.epoch(record)  # before any checkpoint, whose epochs all have their record then
@@ -138,6 +140,10 @@ class Trainer:
             finally:
                 self.epochs.close()
         self._save()
+
+    def _goes_on(self) -> bool:
+        stopped = out_of_patience(self.config.trainer, self.progress, self.evaluator.chooses)
+        return self.progress.epoch <= self.config.trainer.epochs and not stopped
 
     def _fill(self) -> None:
         """Exact histories before the first step, so that no batch ever reads zeros."""
@@ -261,10 +267,6 @@ class Trainer:
         seconds, peaks = self.clock.take(), self.memory.take()
         record |= {"seconds": {**seconds, "total": sum(seconds.values())}, "peak_memory": peaks.get("device", peaks["resident"])}
         return record, improved
-
-    def _out_of_patience(self) -> bool:
-        patience, best = self.config.trainer.patience, self.progress.best.epoch
-        return patience is not None and best > 0 and self.progress.epoch - 1 - best >= patience
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------------------
 

@@ -91,6 +91,7 @@ SETTINGS = {
     "cosine-clipped": ("optimizer.schedule=cosine", "optimizer.grad_norm=0.1", "optimizer.weight_decay=0.01"),
     "max-steps": ("trainer.max_steps=2",),
     "patience": ("trainer.patience=1", "trainer.epochs=12"),
+    "patience-mean": ("evaluation.select=loss", "trainer.patience=2", "trainer.patience_rule=mean", "trainer.epochs=12"),
     "unshuffled": ("trainer.shuffle=false",),
     "no-prefetch": ("trainer.prefetch=0",),
     "sums": ("model.dropout=0",),

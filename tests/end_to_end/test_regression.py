@@ -103,7 +103,7 @@ def test_a_run_that_is_continued_equals_one_that_was_not(folder: Path, tmp_path:
     [
         (["trainer.class_weights=balanced"], "trainer.class_weights is not valid for a regression"),
         (["trainer.label_smoothing=0.1"], "trainer.label_smoothing is not valid for a regression"),
-        (["evaluation.select=accuracy"], "evaluation.select=accuracy does not fit a regression task: expected one of mae, rmse, r2."),
+        (["evaluation.select=accuracy"], "evaluation.select=accuracy does not fit a regression task: expected one of mae, rmse, r2, loss."),
         (["trainer.loss=l2"], "trainer.loss=l2 is not valid: expected null or one of mse, mae, huber"),
     ],
 )

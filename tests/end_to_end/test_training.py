@@ -16,7 +16,7 @@ from gas_cli.config.compose import compose_config, load_config
 from gas_cli.graph.load import load_graph
 from gas_cli.prediction import predict
 from gas_cli.report import classes
-from gas_cli.report.results import results_table
+from gas_cli.report.results import chosen_by, results_table
 from gas_cli.run import run
 from gas_cli.training.checkpoint import load_checkpoint
 from tests.cli.conftest import job_folder
@@ -117,6 +117,22 @@ def test_the_selecting_metric_is_in_log_records_and_summary_and_is_what_a_job_re
     assert together["selected"]["val"] == pytest.approx(np.mean([one["selected"]["val"] for one in together["runs"]]))
     assert "Best epoch by macro_f1 on the validation nodes: " in results_table(together)
     assert_refused(gas_train(f"resume={tmp_path}", "evaluation.select=accuracy"), "evaluation.select=accuracy cannot be changed")
+
+
+def test_the_loss_chooses_the_best_epoch_in_log_records_summary_and_what_a_job_returns(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, gas_train: Command
+) -> None:
+    settings = ["dataset.folds=3", "evaluation.select=loss", "trainer.patience=2", "trainer.patience_rule=mean", "trainer.epochs=5"]
+    with caplog.at_level("INFO"):
+        together = train(tmp_path, *settings)
+    assert "best epoch by loss" in caplog.text and "  loss val " in caplog.text
+    for number, one in enumerate(together["runs"]):
+        values = [line["eval_loss"] for line in lines(tmp_path / "runs" / f"{number:02d}")]
+        assert one["selected"] == min(values, key=lambda found: found["val"]) == values[one["best_epoch"] - 1]
+    mean = np.mean([one["selected"]["val"] for one in together["runs"]])
+    assert together["select"] == "loss" and chosen_by(together) == pytest.approx(mean)
+    assert f"Best epoch by loss on the validation nodes: train {together['selected']['train']:.4f}" in results_table(together)
+    assert_refused(gas_train(f"resume={tmp_path}", "trainer.patience_rule=best"), "trainer.patience_rule=best cannot be changed")
 
 
 def test_several_runs_are_the_single_runs_with_those_seeds(tmp_path: Path) -> None:

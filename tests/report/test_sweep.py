@@ -182,6 +182,15 @@ def test_best_follows_the_metric_that_chose_and_its_direction(tmp_path: Path) ->
     assert "0.6000 (best)" in text and "2.0000 (best)" in text and "selected" in text.splitlines()[1]
 
 
+def test_losses_are_compared_where_they_are_of_the_same_kind_and_the_lowest_is_the_best(tmp_path: Path) -> None:
+    for number, (error, loss) in enumerate((("mse", 0.9), ("null", 0.4), ("mae", 0.2), ("mae", 0.3))):
+        settings = {"evaluation.select": "loss", "trainer.loss": error}
+        values: dict[str, Any] = {"val": 0.5, "metric": "rmse", "selected": {"train": 0.1, "val": loss, "test": 0.1}}
+        job(tmp_path, str(number), f"optimizer.lr=0.{number}", settings, status="finished", **values)
+    assert [row["job"] for row in table(tmp_path) if row["best"]] == ["1", "2"]
+    assert "0.4000 (best)" in report_sweep(tmp_path)
+
+
 def test_the_mean_over_seeds_has_that_of_the_selecting_metric(tmp_path: Path) -> None:
     for seed, chosen in ((0, 0.5), (1, 0.75)):
         values: dict[str, Any] = {"val": 0.5, "selected": {"val": chosen}}

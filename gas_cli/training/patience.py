@@ -1,0 +1,29 @@
+"""When a training stops before its last epoch."""
+
+from __future__ import annotations
+
+from gas_cli.config.metrics import MetricKind
+from gas_cli.config.training import MEAN, TrainerConfig
+from gas_cli.training.progress import Progress
+
+
+def out_of_patience(config: TrainerConfig, progress: Progress, metric: MetricKind) -> bool:
+    """Whether the training stops after the epochs that ended, by the validation values of `metric`."""
+    if config.patience is None:
+        return False
+    if config.patience_rule == MEAN:
+        return worse_than_mean(progress.past, config.patience, metric)
+    best = progress.best.epoch
+    return best > 0 and progress.epoch - 1 - best >= config.patience
+
+
+def worse_than_mean(values: list[float], count: int, metric: MetricKind) -> bool:
+    """Whether the last value is worse than the mean of the `count` values before it.
+
+    The rule of Kipf's GCN and of codes that come from it. As there, one more value has to come before these. NaN is never worse.
+    """
+    if len(values) < count + 2:
+        return False
+    last, before = values[-1], values[-count - 1 : -1]
+    mean = sum(before) / count
+    return last < mean if metric.higher else last > mean
