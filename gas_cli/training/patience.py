@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gas_cli.config.metrics import MetricKind
 from gas_cli.config.training import MEAN, TrainerConfig
 from gas_cli.training.progress import Progress
@@ -17,7 +19,7 @@ def out_of_patience(config: TrainerConfig, progress: Progress, metric: MetricKin
     return best > 0 and progress.epoch - 1 - best >= config.patience
 
 
-def worse_than_mean(values: list[float], count: int, metric: MetricKind) -> bool:
+def worse_than_mean(values: Sequence[float], count: int, metric: MetricKind) -> bool:
     """Whether the last value is worse than the mean of the `count` values before it.
 
     The rule of Kipf's GCN and of codes that come from it. As there, one more value has to come before these. NaN is never worse.

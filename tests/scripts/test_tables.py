@@ -127,22 +127,25 @@ def test_every_run_of_methods_has_a_name_and_settings_of_its_own() -> None:
 def test_vr_gcn_reads_where_patience_stops_a_run() -> None:
     """An epoch that is better just when patience ends still counts; nothing after that end does."""
     late = [0.5] + [0.4] * 9 + [0.6] + [0.6] * 10 + [0.9]  # better after 10 epochs, then not for 11
-    found = vr_gcn.read([(val, epoch / 100) for epoch, val in enumerate(late, start=1)])
-    assert found == {"stopped": (pytest.approx(11), 11), "best": (pytest.approx(22), 22), "last": (pytest.approx(22), 22)}
-    early = vr_gcn.read([(val, 0.5) for val in [0.5] + [0.4] * 10 + [0.6, 0.6, 0.1]])
-    assert {name: epoch for name, (_, epoch) in early.items()} == {"stopped": 1, "best": 12, "last": 14}
+    found = vr_gcn.read([(val, epoch / 100, 1.0) for epoch, val in enumerate(late, start=1)])
+    last = (pytest.approx(22), 22)  # a loss that stands still does not stop the published rule
+    assert found == {"stopped": (pytest.approx(11), 11), "rule": last, "best": last, "last": last}
+    early = vr_gcn.read([(val, 0.5, 2.0 if epoch in (10, 12) else 1.0) for epoch, val in enumerate([0.5] + [0.4] * 10 + [0.6, 0.6, 0.1])])
+    assert {name: epoch for name, (_, epoch) in early.items()} == {"stopped": 1, "rule": 13, "best": 12, "last": 14}
 
 
 @pytest.mark.parametrize("patience", [1, 2, 5])
 def test_vr_gcn_reads_what_a_run_with_patience_gives(tmp_path: Path, patience: int) -> None:
     graph = ["dataset=generated", "dataset.num_nodes=120", "dataset.feature_noise=2", "partitioner.cache=null"]
-    settings = [*graph, "~tuned", "method=vr_gcn", "trainer.epochs=25", "device=cpu"]
-    train(settings, tmp_path / "whole")
-    stopped = train([*settings, f"trainer.patience={patience}"], tmp_path / "stopped")
-    lines = [(line["val"], line["test"]) for line in read_metrics(tmp_path / "whole" / "metrics.jsonl")]
-    found = vr_gcn.read(lines, patience)["stopped"]
-    assert found == (pytest.approx(100 * stopped.summary["test"]), stopped.summary["best_epoch"])
-    assert len(stopped.metrics) < 25
+    settings = [*graph, "~tuned", "method=vr_gcn", "trainer.epochs=25", "device=cpu", "optimizer.lr=0.1", f"trainer.patience={patience}"]
+    train([*settings, "trainer.patience=null", "evaluation.select=loss"], tmp_path / "whole")
+    stopped = train(settings, tmp_path / "stopped")
+    rule = train([*settings, "trainer.patience_rule=mean", "evaluation.select=loss"], tmp_path / "rule")
+    records = read_metrics(tmp_path / "whole" / "metrics.jsonl")
+    found = vr_gcn.read([(line["val"], line["test"], line["eval_loss"]["val"]) for line in records], patience)
+    assert found["stopped"] == (pytest.approx(100 * stopped.summary["test"]), stopped.summary["best_epoch"])
+    assert found["rule"] == (pytest.approx(100 * rule.summary["last"]["test"]), len(rule.metrics))
+    assert len(stopped.metrics) < 25 and len(rule.metrics) < 25
 
 
 def test_vr_gcn_compares_with_the_paper_and_with_full_batch_of_the_same_seed() -> None:
