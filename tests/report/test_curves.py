@@ -34,6 +34,16 @@ def drawn(metrics: Path, summary: dict[str, Any]) -> Any:
     return figure
 
 
+def test_the_loss_that_chooses_is_drawn_next_to_that_of_the_steps(tmp_path: Path) -> None:
+    recorder = JsonlRecorder(tmp_path / "metrics.jsonl")
+    for epoch in (1, 2):
+        recorder.epoch({"epoch": epoch, "loss": 1 / epoch, "val": 0.5, "eval_loss": {"train": 2.0, "val": 3.0 * epoch, "test": 4.0}})
+    recorder.close()
+    left, right = drawn(tmp_path / "metrics.jsonl", {}).axes
+    assert {line.get_label(): list(line.get_ydata()) for line in left.lines} == {"loss": [1.0, 0.5], "val loss": [3.0, 6.0]}
+    assert [line.get_label() for line in right.lines] == ["val"]
+
+
 def test_it_says_what_ran_and_marks_the_best_epoch(metrics: Path) -> None:
     summary = {"dataset": "my_graph", "model": "gcn", "method": "gas", "seed": 7, "metric": "macro_f1", "best_epoch": 3}
     figure = drawn(metrics, summary)
