@@ -61,6 +61,7 @@ class LMC(GAS):
 
     reads_sums = False
     reads_inputs = True
+    before_activation = True
 
     def __init__(self, config: MethodConfig, training: Training) -> None:
         assert isinstance(config, LMCConfig)

@@ -116,16 +116,19 @@ class Method(ABC):
                   read; None for a method that keeps none. It may have further tables, which are its own
     reads_sums    whether its batches hold every edge of their targets in layer 0, so that A x over all edges is what they sum up
     reads_inputs  whether its link reads the inputs of layer 0, so that batches hold features and not A x
+    before_activation  whether its histories hold what layers give before their activation, of models that can move it
     """
 
     histories: Histories | None = None
     reads_sums = True
     reads_inputs = False
+    before_activation = False
 
     def __init__(self, config: MethodConfig, training: Training) -> None:
         """`config` are the method's own settings."""
         self.config, self.training = config, training
         self.problem, self.split, self.model, self.device = training.problem, training.split, training.model, training.device
+        self.model.activates_inputs = self.before_activation and self.model.can_activate_inputs
 
     def loader(self, whole: BatchLoader) -> BatchLoader:
         """Where training batches come from; `whole` gives those that hold every edge of their targets, which exact evaluation reads.
