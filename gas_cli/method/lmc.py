@@ -69,7 +69,8 @@ class LMC(GAS):
         super().__init__(config, training)
         self.alpha, self.score = config.alpha, SCORES[config.score]
         self.gradients = gradient_tables(self.model.widths[1:], training)
-        self.scores = make_histories((self.problem.graph.num_classes,), self.problem.seen_ptr, training.history, self.device)
+        width = self.model.out_width if self.model.activates_inputs else self.problem.graph.num_classes
+        self.scores = make_histories((width,), self.problem.seen_ptr, training.history, self.device)
 
     def link(self, phase: Phase = untimed, through: Through = itself) -> Link:
         return LMCLink(self, phase, through)
@@ -121,6 +122,7 @@ class LMCLink(GASLink):
         self._noise: Noise
         self._beta: Tensor
         self._computed: dict[int, tuple[Tensor, Pending]] = {}  # layer -> h̃_O and V̄_O on its way
+        self._last: Tensor  # what the last layer gave of the targets
         self._written = False
 
     def begin(self, batch: Batch, upcoming: Batch | None) -> None:
@@ -145,6 +147,9 @@ class LMCLink(GASLink):
         self._inputs = Rows(h, torch.lerp(rows.halo, found, self._beta))
         return self._inputs
 
+    def last(self, h: Tensor) -> None:
+        self._last = h.detach()
+
     def loss(self, objective: Objective, scores: Tensor, batch: Batch, num_batches: int) -> Tensor:
         own = objective(scores, batch, num_batches)
         if not self._has_halo:
@@ -153,12 +158,22 @@ class LMCLink(GASLink):
         added = [((1 - self._beta) * gradient.wait() * found).sum() for found, gradient in self._computed.values()]
         if self._halo.train_rows.numel():
             with _fixed(self._model.parameters()):
-                found = self._model.decode(self._outputs(self._model.num_layers - 1), self._halo.block, self._state()).float()
-            mixed = found + ((1 - self._beta) * (old.wait() - found)).detach()
-            added.append(objective(mixed, replace(batch, y=self._halo.y, train_rows=self._halo.train_rows), num_batches))
-        self.scores[1].write(self._batch.ranges, scores.detach().float())
+                found = self._scores(self._outputs(self._model.num_layers - 1), old)
+            added.append(objective(found, replace(batch, y=self._halo.y, train_rows=self._halo.train_rows), num_batches))
+        pushed = self._last if self._model.activates_inputs else scores.detach()
+        self.scores[1].write(self._batch.ranges, pushed.float())
         self._written = True
         return own + sum(term - term.detach() for term in added)
+
+    def _scores(self, outputs: Tensor, old: Pending) -> Tensor:
+        """Those of the halo from the last layer's `outputs` [H, C], which are mixed with `old` before the activation that may follow; of a
+        model that does not move it, the scores are. Their gradient goes on undiminished."""
+        if self._model.activates_inputs:
+            return self._model.decode(self._mixed(outputs.float(), old), self._halo.block, self._state()).float()
+        return self._mixed(self._model.decode(outputs, self._halo.block, self._state()).float(), old)
+
+    def _mixed(self, found: Tensor, old: Pending) -> Tensor:
+        return found + ((1 - self._beta) * (old.wait() - found)).detach()
 
     def end(self, step: int) -> None:
         if self._written:

@@ -32,7 +32,7 @@ class GCNII(Model):
     def __init__(self, config: GCNIIConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         depth, hidden = config.num_layers, config.hidden_channels
-        self.num_layers, self.widths = depth, (hidden,) * depth
+        self.num_layers, self.widths, self.out_width = depth, (hidden,) * depth, hidden
         self.alpha, self.residual = config.alpha, config.residual
         self.reading = Reading(others=config.batch_norm)
         self.betas = [math.log(config.theta / (index + 1) + 1) for index in range(depth)]

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,8 @@ class Model(nn.Module, ABC):
 
     With `activates_inputs`, which a method sets where the class says that it can (`can_activate_inputs`), a layer's activation moves to
     where its output is read: `layer` leaves it out, and the next layer, or `decode`, makes up for it (`inputs`, `activated`). What lies
-    between two layers, histories too, is then before the activation; scores and parameters are the same.
+    between two layers, histories too, is then before the activation; scores and parameters are the same. Such a model says how many
+    channels the last layer puts out (`out_width`). A subclass that overrides `layer` or `decode` has to say again that it can.
     """
 
     num_layers: int
@@ -70,7 +72,14 @@ class Model(nn.Module, ABC):
     joins_outputs = False
     can_activate_inputs = False
     activates_inputs = False
+    out_width: int
     reading = Reading()
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        own = vars(cls).keys()
+        if cls.can_activate_inputs and "can_activate_inputs" not in own and not own.isdisjoint(("layer", "finish", "decode")):
+            cls.can_activate_inputs = False
 
     @classmethod
     def takes_edge_attr(cls, config: ModelConfig) -> bool:

@@ -112,7 +112,6 @@ class PNAJK(PNA):
     """
 
     uses_initial = joins_outputs = True
-    can_activate_inputs = False  # `decode` joins outputs of all layers, after their activations
 
     def __init__(self, config: PNAJKConfig, in_channels: int, out_channels: int) -> None:
         super().__init__(config, in_channels, out_channels)

@@ -45,7 +45,7 @@ class Stack(Model):
         self.num_layers, self.linear, self.residual = depth, config.linear, config.residual
         first, last = (config.hidden_channels, width) if config.linear else (in_channels, out_channels)
         dims = [first] + [width] * (depth - 1) + [last]
-        self.widths = tuple(dims[:-1])
+        self.widths, self.out_width = tuple(dims[:-1]), dims[-1]
         self.activation = ACTIVATIONS[config.activation]
         self.convs = nn.ModuleList(self.make_conv(config, a, b, index) for index, (a, b) in enumerate(pairwise(dims)))
         num_norms = (depth if config.linear else depth - 1) if config.batch_norm else 0
