@@ -64,8 +64,9 @@ class Link(ABC):
         """The inputs of layer `layer` (1..L-1) for its block, from the outputs `h` [B, C] of the layer before for the targets of that one's
         block; autograd follows what is done to them."""
 
-    def last(self, h: Tensor) -> None:
-        """Told what the last layer gives [B, C], before `decode`."""
+    def last(self, h: Tensor) -> Tensor:
+        """What `decode` reads, from what the last layer gives: `h` [B, C], but for a method that changes it."""
+        return h
 
     def loss(self, objective: Objective, scores: Tensor, batch: Batch, num_batches: int) -> Tensor:
         """What the backward pass starts from: a number with the value of the targets' loss, and the gradient that a method wants."""

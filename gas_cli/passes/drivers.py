@@ -37,8 +37,7 @@ def forward(model: Model, batch: Batch, link: Link, noise: Noise, penalty: Penal
             state.outputs.append(h)
         rows, state = link.between(index, h), state.of(block)
         h = penalty.layer(model, index, rows, block, state)
-    link.last(h)
-    return model.decode(h, batch.blocks[-1], state)
+    return model.decode(link.last(h), batch.blocks[-1], state)
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 import torch
 
@@ -20,7 +19,12 @@ from tests.passes.test_exactness import Lab
 OF_SUMS: list[ModelConfig] = [
     kind(num_layers=depth, hidden_channels=6, dropout=0.4, activation=activation, linear=linear, residual=residual)
     for kind in (GCNConfig, SAGEConfig, GINConfig)
-    for depth, activation, linear, residual in [(3, "elu", False, False), (3, "relu", True, True), (2, "elu", True, True), (1, "relu", True, False)]
+    for depth, activation, linear, residual in [
+        (3, "elu", False, False),
+        (3, "relu", True, True),
+        (2, "elu", True, True),
+        (1, "relu", True, False),
+    ]
 ]
 ALL = [*MODELS, *OF_SUMS, GCNIIConfig(num_layers=3, hidden_channels=6, residual=True, shared_weights=False)]
 EACH = pytest.mark.parametrize("model", ALL, ids=lambda config: f"{config.name}-{config.num_layers}")
@@ -100,7 +104,7 @@ def test_between_layers_is_what_comes_before_the_activation() -> None:
 
 def test_who_overrides_a_layer_has_to_say_it_again() -> None:
     class Silent(GCN):
-        def decode(self, h, block, state):  # noqa: ANN001, ANN201
+        def decode(self, h, block, state):
             return h
 
     class Same(GCN):
