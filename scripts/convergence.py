@@ -34,16 +34,18 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "gradient histories": HISTORIES,
     "gradient histories, an update per 2 batches": (*HISTORIES, "trainer.accumulate=2"),
     "gradient histories, an update per epoch": (*HISTORIES, "trainer.accumulate=epoch"),
+    "gradient histories, measured trust, an update per epoch": (*HISTORIES, "method.trust=measured", "trainer.accumulate=epoch"),
     "LMC, α 1 constant": ("method=lmc", "method.alpha=1", "method.score=constant"),
     "LMC, α 0.8 concave": ("method=lmc",),
     "GraphFM-OB, γ 0.1": ("method=graphfm", "trainer.loss_weighting=batch_mean"),
     "Cluster-GCN": ("method=cluster_gcn", "trainer.loss_weighting=batch_mean"),
     "sampling, 10 neighbours": ("method=sampling", "method.neighbours=[10,10,10]"),
 }
+MEASURED = "gradient histories, measured trust, an update per epoch"
 TWO_PER_EPOCH = "gradient histories, an update per 2 batches"
 OF_STEPS: dict[int, tuple[str, ...]] = {
     2: tuple(variant for variant in VARIANTS if variant != TWO_PER_EPOCH),  # with 2 batches, it is an update per epoch
-    8: (FULL, GAS, "gradient histories", TWO_PER_EPOCH, "gradient histories, an update per epoch"),
+    8: (FULL, GAS, "gradient histories", TWO_PER_EPOCH, "gradient histories, an update per epoch", MEASURED),
 }
 """The variants by the number of batches per epoch; full batch has one, and is trained once for all."""
 PUBLISHED = {FULL: None, GAS: (176, 79, 452), "LMC, α 1 constant": (124, 55, 557), "GraphFM-OB, γ 0.1": (152, 115, 460)}

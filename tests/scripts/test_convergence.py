@@ -23,7 +23,7 @@ def figure(*climb: tuple[int, float], best: float = 70.0) -> dict[str, Any]:
 
 def test_every_run_has_a_name_and_settings_of_its_own_and_full_batch_one_for_all_steps() -> None:
     runs = convergence.chosen(EVERY)
-    assert len({run.trial.name for run in runs}) == len({run.trial.settings for run in runs}) == len(runs) == 2 * (10 + 5 - 1)
+    assert len({run.trial.name for run in runs}) == len({run.trial.settings for run in runs}) == len(runs) == 2 * (11 + 6 - 1)
     assert [run.variant for run in runs].count(FULL) == 2 and runs[0].variant == FULL
 
 
