@@ -4,21 +4,25 @@ Forward, the halo O receives the messages from B ∪ O only, and what the target
 
     h̃_O^{l+1} = f_l(ĥ_O^l, A_OO ĥ_O^l + A_OB h_B^l)        ĥ_O = (1-β) h̄_O + β h̃_O        ĥ_O^0 = h_O^0        h̄_B ← h_B
 
-Backward, V = ∂loss/∂h has histories V̄, too, and what the halo sends back to B and O is mixed alike, g̃ being what this step finds:
+Here h is what a layer gives before its activation, which the next layer applies to what it reads (`Model.activates_inputs`), and f_l
+starts with it. Backward, V = ∂loss/∂h has histories V̄, too, and what the halo sends back to B and O is mixed alike, g̃ being what this
+step finds:
 
     V_O = (1-β) V̄_O + β g̃_O        V̄_B ← V_B
 
-The loss covers the halo's training nodes too, by scores mixed with histories of scores. Weights take their gradient from B only, where
-each node is in one batch of an epoch. A node's β is α · score(x), x being the share of its messages that come from B ∪ O. All V have one
-scale: the loss weighs by training nodes (`trainer.loss_weighting=full_batch`), and batches without any run backward too.
+The loss covers the halo's training nodes too, by scores from the last layer's outputs mixed with histories of these. Weights take their
+gradient from B only, where each node is in one batch of an epoch. A node's β is α · score(x), x being the share of its messages that come
+from B ∪ O. All V have one scale: the loss weighs by training nodes (`trainer.loss_weighting=full_batch`), and batches without any run
+backward too.
 
 Both mixtures come from one objective: autograd finds β g̃ through ĥ, and the rest is the gradient of a product whose value is left out,
 
     loss_B + loss_O + Σ_l ⟨(1-β) V̄_O^l, h̃_O^l⟩        l = 1..L-1
 
-With weights that stay as they are and β = 0, each batch's gradient becomes exact where the layers that send gradients to a weight from
-above are linear (APPNP, two layers of GCN). Otherwise it does not: a halo row passes its gradient through the activation of h̃, which has
-not seen all of its messages. With β > 0 it never does.
+With weights that stay as they are and β = 0, each batch's gradient becomes exact, that of layer l (from 1) from epoch 2L-l on: a gradient
+passes the activation of a mixed row, which is exact then. Not so where a layer has an activation of its own, as GIN's perceptron: that
+is of h̃, which has not seen all messages; nor with models that cannot move their activation, whose h is behind it. With β > 0 it never
+does.
 """
 
 from __future__ import annotations
@@ -61,6 +65,7 @@ class LMC(GAS):
 
     reads_sums = False
     reads_inputs = True
+    before_activation = True
 
     def __init__(self, config: MethodConfig, training: Training) -> None:
         assert isinstance(config, LMCConfig)
@@ -68,7 +73,8 @@ class LMC(GAS):
         super().__init__(config, training)
         self.alpha, self.score = config.alpha, SCORES[config.score]
         self.gradients = gradient_tables(self.model.widths[1:], training)
-        self.scores = make_histories((self.problem.graph.num_classes,), self.problem.seen_ptr, training.history, self.device)
+        width = self.model.out_width if self.model.activates_inputs else self.problem.graph.num_classes
+        self.scores = make_histories((width,), self.problem.seen_ptr, training.history, self.device)
 
     def link(self, phase: Phase = untimed, through: Through = itself) -> Link:
         return LMCLink(self, phase, through)
@@ -120,6 +126,7 @@ class LMCLink(GASLink):
         self._noise: Noise
         self._beta: Tensor
         self._computed: dict[int, tuple[Tensor, Pending]] = {}  # layer -> h̃_O and V̄_O on its way
+        self._last: Tensor  # what the last layer gave of the targets
         self._written = False
 
     def begin(self, batch: Batch, upcoming: Batch | None) -> None:
@@ -144,6 +151,10 @@ class LMCLink(GASLink):
         self._inputs = Rows(h, torch.lerp(rows.halo, found, self._beta))
         return self._inputs
 
+    def last(self, h: Tensor) -> Tensor:
+        self._last = h.detach()
+        return h
+
     def loss(self, objective: Objective, scores: Tensor, batch: Batch, num_batches: int) -> Tensor:
         own = objective(scores, batch, num_batches)
         if not self._has_halo:
@@ -152,12 +163,23 @@ class LMCLink(GASLink):
         added = [((1 - self._beta) * gradient.wait() * found).sum() for found, gradient in self._computed.values()]
         if self._halo.train_rows.numel():
             with _fixed(self._model.parameters()):
-                found = self._model.decode(self._outputs(self._model.num_layers - 1), self._halo.block, self._state()).float()
-            mixed = found + ((1 - self._beta) * (old.wait() - found)).detach()
-            added.append(objective(mixed, replace(batch, y=self._halo.y, train_rows=self._halo.train_rows), num_batches))
-        self.scores[1].write(self._batch.ranges, scores.detach().float())
+                found = self._scores(self._outputs(self._model.num_layers - 1), old)
+            added.append(objective(found, replace(batch, y=self._halo.y, train_rows=self._halo.train_rows), num_batches))
+        pushed = self._last if self._model.activates_inputs else scores.detach()
+        self.scores[1].write(self._batch.ranges, pushed.float())
+        del self._last  # its memory goes to the backward pass
         self._written = True
         return own + sum(term - term.detach() for term in added)
+
+    def _scores(self, outputs: Tensor, old: Pending) -> Tensor:
+        """Those of the halo from the last layer's `outputs` [H, C], which are mixed with `old` before the activation that may follow; of a
+        model that does not move it, the scores are. Their gradient goes on undiminished."""
+        if self._model.activates_inputs:
+            return self._model.decode(self._mixed(outputs.float(), old), self._halo.block, self._state()).float()
+        return self._mixed(self._model.decode(outputs, self._halo.block, self._state()).float(), old)
+
+    def _mixed(self, found: Tensor, old: Pending) -> Tensor:
+        return found + ((1 - self._beta) * (old.wait() - found)).detach()
 
     def end(self, step: int) -> None:
         if self._written:

@@ -64,6 +64,10 @@ class Link(ABC):
         """The inputs of layer `layer` (1..L-1) for its block, from the outputs `h` [B, C] of the layer before for the targets of that one's
         block; autograd follows what is done to them."""
 
+    def last(self, h: Tensor) -> Tensor:
+        """What `decode` reads, from what the last layer gives: `h` [B, C], but for a method that changes it."""
+        return h
+
     def loss(self, objective: Objective, scores: Tensor, batch: Batch, num_batches: int) -> Tensor:
         """What the backward pass starts from: a number with the value of the targets' loss, and the gradient that a method wants."""
         return objective(scores, batch, num_batches)
@@ -116,16 +120,19 @@ class Method(ABC):
                   read; None for a method that keeps none. It may have further tables, which are its own
     reads_sums    whether its batches hold every edge of their targets in layer 0, so that A x over all edges is what they sum up
     reads_inputs  whether its link reads the inputs of layer 0, so that batches hold features and not A x
+    before_activation  whether its histories hold what layers give before their activation, of models that can move it
     """
 
     histories: Histories | None = None
     reads_sums = True
     reads_inputs = False
+    before_activation = False
 
     def __init__(self, config: MethodConfig, training: Training) -> None:
         """`config` are the method's own settings."""
         self.config, self.training = config, training
         self.problem, self.split, self.model, self.device = training.problem, training.split, training.model, training.device
+        self.model.activates_inputs = self.before_activation and self.model.can_activate_inputs
 
     def loader(self, whole: BatchLoader) -> BatchLoader:
         """Where training batches come from; `whole` gives those that hold every edge of their targets, which exact evaluation reads.

@@ -27,12 +27,12 @@ class GCNII(Model):
     Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, hidden_channels] for layers 1..L-1.
     """
 
-    uses_initial = True
+    uses_initial = can_activate_inputs = True
 
     def __init__(self, config: GCNIIConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         depth, hidden = config.num_layers, config.hidden_channels
-        self.num_layers, self.widths = depth, (hidden,) * depth
+        self.num_layers, self.widths, self.out_width = depth, (hidden,) * depth, hidden
         self.alpha, self.residual = config.alpha, config.residual
         self.reading = Reading(others=config.batch_norm)
         self.betas = [math.log(config.theta / (index + 1) + 1) for index in range(depth)]
@@ -53,6 +53,7 @@ class GCNII(Model):
         return transform(x, self.lin_in.weight.t()).add_(self.lin_in.bias).relu_()
 
     def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
+        rows = self.inputs(index, rows)
         assert isinstance(state.initial, Tensor) and isinstance(rows.target, Tensor)
         beta, keep = self.betas[index], 1 - self.alpha
         masks = self.drops[index].masks(block, state.noise)
@@ -62,19 +63,26 @@ class GCNII(Model):
             out = torch.lerp(mixed.add(state.initial, alpha=self.alpha), mapped.to(mixed.dtype), beta)
         else:
             mixed = propagate(rows, block, masks, keep, state.initial, self.alpha)
-            if not (len(self.norms) or self.residual):
+            if not (len(self.norms) or self.residual or self.activates_inputs):
                 return identity_map_relu(mixed, self.weights[index], beta)
             out = identity_map(mixed, self.weights[index], beta)
         residual = None
         if self.residual:
             residual = rows.target if masks is None else masked(rows.target, masks[0])
-        if not len(self.norms):
-            return (out if residual is None else out.add_(residual)).relu_()
-        norm = self.norms[index]
-        assert isinstance(norm, BatchNorm)
-        return norm.relu(out, residual)
+        if len(self.norms):
+            norm = self.norms[index]
+            assert isinstance(norm, BatchNorm)
+            if not self.activates_inputs:
+                return norm.relu(out, residual)
+            out = norm(out)
+        out = out if residual is None else out.add_(residual)
+        return out if self.activates_inputs else out.relu_()
+
+    def activated(self, index: int, out: Tensor) -> Tensor:
+        return out.relu() if self.activates_inputs else out
 
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
+        h = self.activated(self.num_layers - 1, h)
         return self.lin_out(self.drops[self.num_layers](h, block.target_ids, state.noise))  # type: ignore[no-any-return]
 
     def gain(self, index: int) -> Gain | None:

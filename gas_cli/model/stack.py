@@ -34,6 +34,7 @@ class Stack(Model):
     Shapes: x [n, in_channels] → scores [n, out_channels]; histories [N, width] for layers 1..L-1.
     """
 
+    can_activate_inputs = True
     convolution_reads = Reading(others=False)
 
     def __init__(self, config: StackConfig, in_channels: int, out_channels: int, width: int, edge_dim: int = 0) -> None:
@@ -44,7 +45,7 @@ class Stack(Model):
         self.num_layers, self.linear, self.residual = depth, config.linear, config.residual
         first, last = (config.hidden_channels, width) if config.linear else (in_channels, out_channels)
         dims = [first] + [width] * (depth - 1) + [last]
-        self.widths = tuple(dims[:-1])
+        self.widths, self.out_width = tuple(dims[:-1]), dims[-1]
         self.activation = ACTIVATIONS[config.activation]
         self.convs = nn.ModuleList(self.make_conv(config, a, b, index) for index, (a, b) in enumerate(pairwise(dims)))
         num_norms = (depth if config.linear else depth - 1) if config.batch_norm else 0
@@ -79,29 +80,33 @@ class Stack(Model):
         return self.activation(transform(x, self.lin_in.weight.t()).add_(self.lin_in.bias))
 
     def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
-        dropped = self.drops[index].rows(rows, block, state.noise)
+        dropped = self.drops[index].rows(self.inputs(index, rows), block, state.noise)
         return self.finish(index, self.convolve(index, dropped, block, state), dropped)
 
+    def activated(self, index: int, out: Tensor) -> Tensor:
+        return self.activation(out.clone()) if self.activates_inputs and not self.is_last(index) else out
+
     def finish(self, index: int, out: Tensor, dropped: Rows) -> Tensor:
-        """What follows convolution `index`: norm, residual and activation, in place on `out`."""
+        """What follows convolution `index`: norm, residual and (where it is not moved) activation, in place on `out`."""
         if self.is_last(index):
             return out
         # In place where autograd does not need the value before: a fresh table per operation costs more than the operation.
         residual = None
         if self.residual and not isinstance(dropped.target, CSR) and dropped.target.shape == out.shape:
             residual = dropped.target
-        if not len(self.norms):
-            return self.activation(out if residual is None else out.add_(residual))
-        norm = self.norms[index]
-        assert isinstance(norm, BatchNorm)
-        if self.activation is F.relu_:
-            return norm.relu(out, residual)
-        out = norm(out)
-        return self.activation(out if residual is None else out.add_(residual))
+        if len(self.norms):
+            norm = self.norms[index]
+            assert isinstance(norm, BatchNorm)
+            if self.activation is F.relu_ and not self.activates_inputs:
+                return norm.relu(out, residual)
+            out = norm(out)
+        out = out if residual is None else out.add_(residual)
+        return out if self.activates_inputs else self.activation(out)
 
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
         if self.lin_out is None:
             return h
+        h = self.activated(self.num_layers - 1, h)
         return self.lin_out(self.drops[self.num_layers](h, block.target_ids, state.noise))  # type: ignore[no-any-return]
 
     def convolution_gain(self, index: int) -> Gain | None:

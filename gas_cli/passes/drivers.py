@@ -37,7 +37,7 @@ def forward(model: Model, batch: Batch, link: Link, noise: Noise, penalty: Penal
             state.outputs.append(h)
         rows, state = link.between(index, h), state.of(block)
         h = penalty.layer(model, index, rows, block, state)
-    return model.decode(h, batch.blocks[-1], state)
+    return model.decode(link.last(h), batch.blocks[-1], state)
 
 
 @torch.no_grad()
@@ -90,6 +90,8 @@ def layerwise(
             h = model.layer(index, rows, block, state)
             if last and layer is None:
                 h = model.decode(h, block, state)
+            elif index + 1 == layer:
+                h = model.activated(index, h)
             outputs.write(batch.ranges, h.float())
             if history is not None and outputs is not history and batch.ranges[-1][1] <= history.num_rows:
                 history.write(batch.ranges, h)

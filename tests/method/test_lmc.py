@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,38 +11,44 @@ from typing import Any
 import pytest
 import torch
 
+from gas_cli.batch.batch import Batch
+from gas_cli.batch.builder import BatchBuilder
 from gas_cli.config.method import SCORES, FullBatchConfig, LMCConfig
 from gas_cli.config.model import APPNPConfig, GATConfig, GCNConfig, GCNIIConfig, GINConfig, ModelConfig, PNAConfig, SAGEConfig
 from gas_cli.diagnose.gradient import gradients, parameters
 from gas_cli.errors import UserError
 from gas_cli.graph.graph import Graph
 from gas_cli.method.lmc import LMC
+from gas_cli.method.method import Alone
+from gas_cli.model.model import State
 from gas_cli.ops.dropout import Noise
 from gas_cli.ops.twins import slow_twins
-from gas_cli.passes.drivers import forward
+from gas_cli.passes.drivers import forward, start
+from gas_cli.prediction import embed, predict
 from gas_cli.report.recorder import Recorders
-from gas_cli.run import run
+from gas_cli.run import prepare, run
+from gas_cli.training.assemble import make_trainer
 from gas_cli.training.checkpoint import load_checkpoint
 from gas_cli.training.trainer import Trainer
-from tests.builders import rows_of
+from tests.builders import make_problem, rows_of
 from tests.method.test_gradients import EACH, EXACT, config_of, epochs, error, full_batch, graph_of, nth, trainer_by
 from tests.tables.kinds import histories
 from tests.training.stopping import stopped_and_resumed
 from tests.training.test_trainer import assert_same
 
-LINEAR: dict[str, ModelConfig] = {
-    "gcn": GCNConfig(num_layers=2, hidden_channels=8, dropout=0.0),
-    "gcn-wider": GCNConfig(num_layers=2, hidden_channels=3, dropout=0.0),
-    "sage": SAGEConfig(num_layers=2, hidden_channels=6, dropout=0.0),
+SUMS: dict[str, ModelConfig] = {
+    "gcn2": GCNConfig(num_layers=2, hidden_channels=8, dropout=0.0),
+    "gcn2-wider": GCNConfig(num_layers=2, hidden_channels=3, dropout=0.0),
+    "gcn": GCNConfig(num_layers=3, hidden_channels=8, dropout=0.0),
+    "gcn-elu-linear-res": GCNConfig(num_layers=3, hidden_channels=6, dropout=0.0, activation="elu", linear=True, residual=True),
+    "sage": SAGEConfig(num_layers=3, hidden_channels=6, dropout=0.0),
+    "gcnii": GCNIIConfig(num_layers=4, hidden_channels=6, dropout=0.0),
+    "gcnii-star-res": GCNIIConfig(num_layers=3, hidden_channels=6, dropout=0.0, shared_weights=False, residual=True),
     "appnp": APPNPConfig(num_layers=5, hidden_channels=6, dropout=0.0),
 }
-"""Models in which no gradient passes an activation of the halo."""
-DEEP: dict[str, ModelConfig] = {
-    "gcn": GCNConfig(num_layers=3, hidden_channels=8, dropout=0.0),
-    "sage": SAGEConfig(num_layers=3, hidden_channels=6, dropout=0.0),
-    "gin": GINConfig(num_layers=3, hidden_channels=6, dropout=0.0),
-    "gcnii": GCNIIConfig(num_layers=4, hidden_channels=6, dropout=0.0),
-}
+"""Models in which nothing but the activation is between two sums and not linear."""
+GIN = GINConfig(num_layers=3, hidden_channels=6, dropout=0.0)
+EVERY = pytest.mark.parametrize("model", SUMS.values(), ids=SUMS)
 WRONG = 1e-3
 """What is larger is not round-off."""
 
@@ -51,23 +59,99 @@ def lmc(
     return trainer_by(LMCConfig(alpha=alpha, score=score), folder, graph or graph_of(), model, **others)
 
 
-@pytest.mark.parametrize("model", LINEAR.values(), ids=LINEAR)
-def test_without_activations_between_histories_make_the_gradient_exact(tmp_path: Path, model: ModelConfig) -> None:
-    """β = 0 and frozen weights, after 2L epochs."""
+@EVERY
+@pytest.mark.parametrize("filled", [False, True], ids=["from-zeros", "filled"])
+def test_with_frozen_weights_the_gradient_of_each_batch_becomes_exact(tmp_path: Path, model: ModelConfig, filled: bool) -> None:
+    """β = 0: that of the weights of layer l (from 1) from epoch 2L-l on, and L-1 epochs before where histories start exact."""
     graph = graph_of()
     trainer = lmc(tmp_path, model, graph)
-    assert error(nth(epochs(trainer), 2 * model.num_layers), full_batch(trainer, graph)) < EXACT
+    names, layers = list(parameters(trainer.model)), model.num_layers
+    shares, found = Shares(trainer, graph), [[0.0]]  # by epoch, from 1
+    if filled:
+        trainer._fill()
+    for _ in range(2 * layers + 1):
+        errors = [[apart(*pair) for pair in zip(one, shares.of(batch), strict=True)] for batch, one in batch_gradients(trainer)]
+        found.append([max(column) for column in zip(*errors, strict=True)])
+    for index, name in enumerate(names):
+        layer = layer_of(name, model)
+        since = 2 * layers - layer - (layers - 1 if filled else 0)
+        assert all(each[index] < EXACT for each in found[since:]), name
+        assert found[1][index] > WRONG or (filled and layer == layers), name
 
 
-@pytest.mark.parametrize("model", DEEP.values(), ids=DEEP)
-def test_with_activations_between_it_stays_wrong(tmp_path: Path, model: ModelConfig) -> None:
+def layer_of(name: str, model: ModelConfig) -> int:
+    """Whose weight it is: a layer's from 1, with what comes behind the last one; 0 for what encodes the features."""
+    number = re.search(r"\.(\d+)", name)
+    if number:
+        return int(number[1]) + 1
+    return model.num_layers if name.startswith("lin_out") and not isinstance(model, APPNPConfig) else 0
+
+
+def batch_gradients(trainer: Trainer) -> Iterator[tuple[Batch, list[torch.Tensor]]]:
+    """One epoch's batches, each with its gradient divided by their number."""
+    weights, groups = list(parameters(trainer.model).values()), trainer.epochs.all_groups(1)
+    trainer.model.train()
+    for batch in trainer.epochs.loader.batches(groups, keep=False):
+        trainer.link.begin(batch, None)
+        scores = forward(trainer.model, batch, trainer.link, Noise.off())
+        found = gradients(trainer.link.loss(trainer.loss, scores, batch, len(groups)), weights)
+        trainer.link.end(0)
+        yield batch, [each / len(groups) for each in found]
+
+
+def apart(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Of the largest entry, or of a thousandth where there is none: the rows of a batch may give nothing to a weight."""
+    return float((found - expected).abs().max()) / max(float(expected.abs().max()), 1e-3)
+
+
+class Shares:
+    """What the targets of a batch give to the gradient of the whole graph: layer by layer from exact inputs and exact ∂loss/∂z."""
+
+    def __init__(self, trainer: Trainer, graph: Graph) -> None:
+        self.model, config = trainer.model, trainer.config.model
+        whole = make_problem(graph, 1, config)
+        builder = BatchBuilder(whole.graph, whole.adj, whole.partition, whole.graph.splits[0], self.model.num_layers)
+        self.batch = builder.build([0])
+        rows, state = start(self.model, self.batch, Noise.off())
+        first = rows.target.detach().requires_grad_()
+        self.state, outputs = State(state.noise, first), [first]
+        for index in range(self.model.num_layers):
+            outputs.append(self._layer(index, outputs[-1], self.state))
+        scores = self.model.decode(outputs[-1], self.batch.blocks[-1], self.state)
+        self.by = torch.autograd.grad(trainer.loss(scores, self.batch, 1), [*outputs, scores])
+        self.outputs = [each.detach() for each in outputs]
+
+    def of(self, batch: Batch) -> list[torch.Tensor]:
+        here = torch.isin(self.batch.blocks[0].target_ids, batch.blocks[0].target_ids).unsqueeze(1)
+        state = State(self.state.noise, self.outputs[0])
+        given = [start(self.model, self.batch, Noise.off())[0].target]
+        given += [self._layer(index, self.outputs[index], state) for index in range(self.model.num_layers)]
+        given.append(self.model.decode(self.outputs[-1], self.batch.blocks[-1], state))
+        total = sum((each * by * here).sum() for each, by in zip(given, self.by, strict=True))
+        return gradients(total, list(parameters(self.model).values()))
+
+    def _layer(self, index: int, h: torch.Tensor, state: State) -> torch.Tensor:
+        return self.model.layer(index, Alone().between(index, h), self.batch.blocks[index], state)
+
+
+@pytest.mark.parametrize("model", [SUMS[name] for name in ("gcn", "gcn-elu-linear-res", "sage", "gcnii", "gcnii-star-res")])
+def test_with_histories_behind_the_activation_it_stays_wrong(tmp_path: Path, model: ModelConfig, monkeypatch: Any) -> None:
+    monkeypatch.setattr(LMC, "before_activation", False)
     graph = graph_of()
     trainer = lmc(tmp_path, model, graph)
-    found = error(nth(epochs(trainer), 3 * model.num_layers), full_batch(trainer, graph))
-    assert WRONG < found < 0.5
+    assert not trainer.model.activates_inputs
+    assert WRONG < error(nth(epochs(trainer), 3 * model.num_layers), full_batch(trainer, graph)) < 0.5
 
 
-@pytest.mark.parametrize("model", LINEAR.values(), ids=LINEAR)
+def test_so_it_does_with_a_perceptron_in_the_layer(tmp_path: Path) -> None:
+    """Between the sum and the activation: its own activation reads what the halo has not seen all of."""
+    graph = graph_of()
+    trainer = lmc(tmp_path, GIN, graph)
+    assert trainer.model.activates_inputs
+    assert WRONG < error(nth(epochs(trainer), 3 * GIN.num_layers), full_batch(trainer, graph)) < 0.5
+
+
+@EVERY
 def test_with_what_the_step_finds_it_stays_wrong(tmp_path: Path, model: ModelConfig) -> None:
     """The more of it, the more."""
     graph = graph_of()
@@ -78,11 +162,12 @@ def test_with_what_the_step_finds_it_stays_wrong(tmp_path: Path, model: ModelCon
     assert WRONG < found[0] < found[1] < 1
 
 
-def test_dropout_masks_both_ways(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["gcn2", "gcn-elu-linear-res"])
+def test_dropout_masks_both_ways(tmp_path: Path, name: str) -> None:
     """With one mask for all epochs, which no partition changes, the gradient is exact too."""
-    graph, model, noise = graph_of(), replace(LINEAR["gcn"], dropout=0.4), Noise(3, 4)
+    graph, model, noise = graph_of(), replace(SUMS[name], dropout=0.4), Noise(3, 4)
     trainer = lmc(tmp_path, model, graph)
-    assert error(nth(epochs(trainer, lambda step: noise), 4), full_batch(trainer, graph, noise)) < EXACT
+    assert error(nth(epochs(trainer, lambda step: noise), 2 * model.num_layers), full_batch(trainer, graph, noise)) < EXACT
 
 
 @EACH
@@ -96,7 +181,7 @@ def test_the_slow_twin_gives_the_same(tmp_path: Path, model: ModelConfig) -> Non
 @pytest.mark.parametrize("score", SCORES)
 def test_a_step_is_that_of_a_twin_on_whole_tensors(tmp_path: Path, score: str) -> None:
     """GCN of three layers, by hand on the dense adjacency, its backward pass too: each batch's gradient, epoch after epoch."""
-    trainer = lmc(tmp_path, DEEP["gcn"], alpha=0.7, score=score, trainer__batch_parts=1)
+    trainer = lmc(tmp_path, SUMS["gcn"], alpha=0.7, score=score, trainer__batch_parts=1)
     twin = Twin(trainer, 0.7)
     trainer._fill()
     twin.h = [None, *(rows.clone() for rows in rows_of(trainer.method.histories))]
@@ -115,7 +200,7 @@ def test_a_step_is_that_of_a_twin_on_whole_tensors(tmp_path: Path, score: str) -
 
 
 class Twin:
-    """h̄, V̄ and the scores of all nodes, and one step in which every sum is written down."""
+    """z̄, V̄ = ∂loss/∂z and the scores of all nodes, and one step in which every sum is written down."""
 
     def __init__(self, trainer: Trainer, alpha: float) -> None:
         assert isinstance(trainer.method, LMC)
@@ -144,26 +229,25 @@ class Twin:
         beta = (self.alpha * self.score(share)).unsqueeze(1)
         a = self.a * block * block.unsqueeze(1)
         ws, bs = [conv.weight for conv in self.model.convs], [conv.bias for conv in self.model.convs]
-        inputs, masks, h = [], [], self.problem.graph.x * block.unsqueeze(1)
+        inputs, masks, z = [], [], self.problem.graph.x * block.unsqueeze(1)
         for layer, (w, b) in enumerate(zip(ws, bs, strict=True)):
-            inputs.append(h)
-            out = a @ h @ w + b
-            masks.append(out > 0 if layer < 2 else torch.ones_like(out, dtype=torch.bool))
-            out = out * masks[-1]
+            masks.append(z > 0 if layer else torch.ones_like(z, dtype=torch.bool))
+            inputs.append(z * masks[-1])
+            out = a @ inputs[-1] @ w + b
             old = self.scores if layer == 2 else self.h[layer + 1]
-            h = torch.where(inside.unsqueeze(1), out, (1 - beta) * old + beta * out) * block.unsqueeze(1)
+            z = torch.where(inside.unsqueeze(1), out, (1 - beta) * old + beta * out) * block.unsqueeze(1)
             old[inside] = out[inside]
         split = self.problem.graph.splits[0]
         train = split.train & block
-        v = torch.zeros_like(h)
-        v[train] = (h[train].softmax(1) - torch.nn.functional.one_hot(self.problem.graph.y[train], h.shape[1])) * 4 / split.train.sum()
+        v = torch.zeros_like(z)
+        v[train] = (z[train].softmax(1) - torch.nn.functional.one_hot(self.problem.graph.y[train], z.shape[1])) * 4 / split.train.sum()
         result: list[torch.Tensor] = []
         for layer in (2, 1, 0):
-            into = v * masks[layer] * block.unsqueeze(1)
+            into = v * block.unsqueeze(1)
             own = into * inside.unsqueeze(1)
             result = [(a @ inputs[layer]).t() @ own, own.sum(0), *result]
             if layer > 0:
-                g = a.t() @ (into @ ws[layer].t())
+                g = a.t() @ (into @ ws[layer].t()) * masks[layer]
                 v = torch.where(inside.unsqueeze(1), g, (1 - beta) * self.v[layer] + beta * g)
                 self.v[layer][inside] = g[inside]
         return result
@@ -181,7 +265,7 @@ def test_one_part_is_full_batch_bit_for_bit(tmp_path: Path, model: ModelConfig) 
     assert not any(table.any() for table in rows_of(one.method.gradients)), "nobody would read them"
 
 
-@pytest.mark.parametrize("model", [LINEAR["appnp"], GCNConfig(num_layers=2, hidden_channels=6, linear=True)], ids=["appnp", "gcn-linear"])
+@pytest.mark.parametrize("model", [SUMS["appnp"], GCNConfig(num_layers=2, hidden_channels=6, linear=True)], ids=["appnp", "gcn-linear"])
 def test_weights_take_no_gradient_from_the_halo(tmp_path: Path, model: ModelConfig) -> None:
     """Features of the halo that blow up change no gradient of a step whose messages all have the weight 0, biases' included."""
     found = []
@@ -227,6 +311,28 @@ def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[
     stopped = stopped_and_resumed(config_of(*settings), tmp_path / "stopped", 7)
     assert_same(*({name: state[name] for name in ("model", "optimizer", "method")} for state in (whole, stopped)))
     assert all(rows.any() for kind in ("histories", "gradients", "scores") for rows in whole["method"][kind]["tables"])
+
+
+def test_predictions_by_histories_read_them_before_the_activation(tmp_path: Path) -> None:
+    """They are those of the run's own evaluation, and embeddings those of the same weights under another method."""
+    settings = ["method=lmc", "evaluation.mode=history", "model.linear=true"]
+    run(config_of(*settings), tmp_path / "run")
+    state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert any(bool((rows < 0).any()) for rows in state["method"]["histories"]["tables"])
+    config = config_of(*settings)
+    trainer = make_trainer(config, prepare(config), tmp_path / "again")
+    trainer.restore(state)
+    position = trainer.problem.partition.node_perm.argsort()
+    scores = trainer.evaluator.from_history(trainer.method.histories)[position]
+    found = predict(tmp_path / "run", mode="history", checkpoint="last").probabilities
+    torch.testing.assert_close(torch.from_numpy(found), scores.softmax(1), rtol=0, atol=1e-7)
+    gas = config_of("method=gas", "model.linear=true")
+    other = make_trainer(gas, prepare(gas), tmp_path / "gas")
+    other.model.load_state_dict(state["model"])
+    for layer in (1, 2, 3):
+        mine = torch.from_numpy(embed(tmp_path / "run", layer=layer, checkpoint="last").values)
+        assert torch.equal(trainer.evaluator.embeddings(layer)[position], mine)
+        assert torch.equal(other.evaluator.embeddings(layer)[position], mine)
 
 
 def test_the_monitor_changes_nothing(tmp_path: Path) -> None:
