@@ -39,6 +39,7 @@ from gas_cli.training.assemble import make_trainer, pick_device
 from gas_cli.training.checkpoint import load_checkpoint, naming
 from gas_cli.training.identity import check_same_run
 from gas_cli.training.parts import with_parts
+from gas_cli.training.patience import stop_line
 from gas_cli.training.progress import Best, Progress, check_best
 from gas_cli.training.stop import termination_as_ctrl_c
 from gas_cli.training.trainer import Trainer
@@ -126,6 +127,8 @@ def train_once(config: Config, problem: Problem, folder: Path, seed: int) -> dic
         ) as recorder:
             save_config(replace(config, runs=1, seed=seed), folder / "config.yaml")  # a continued run may have new settings
             trainer.fit(recorder, lambda: journal.recorded().state_dict())
+    if trainer.progress.epoch <= config.trainer.epochs:
+        log.info("%s", stop_line(config.trainer, trainer.progress))
     log.info("%s", memory_line(summary["memory"]))
     _plot(metrics, folder / "curves.png")
     return summary

@@ -19,6 +19,16 @@ def out_of_patience(config: TrainerConfig, progress: Progress, metric: MetricKin
     return best > 0 and progress.epoch - 1 - best >= config.patience
 
 
+def stop_line(config: TrainerConfig, progress: Progress) -> str:
+    """Of a training that patience has ended, for the log."""
+    why = f"trainer.patience={config.patience}"
+    if config.patience_rule == MEAN:
+        why += f", which compared the last value with the mean of the {config.patience} before it"
+    else:
+        why += f": no better epoch since {progress.best.epoch}"
+    return f"Stopped after epoch {progress.epoch - 1} of {config.epochs} by {why}."
+
+
 def worse_than_mean(values: Sequence[float], count: int, metric: MetricKind) -> bool:
     """Whether the last value is worse than the mean of the `count` values before it.
 

@@ -135,6 +135,23 @@ def test_the_loss_chooses_the_best_epoch_in_log_records_summary_and_what_a_job_r
     assert_refused(gas_train(f"resume={tmp_path}", "trainer.patience_rule=best"), "trainer.patience_rule=best cannot be changed")
 
 
+@pytest.mark.parametrize(("patience", "rule", "why"), [(3, "best", "no better epoch since "), (1, "mean", "the mean of the 1 before it")])
+def test_the_log_says_when_patience_has_ended_a_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, patience: int, rule: str, why: str
+) -> None:
+    with caplog.at_level("INFO"):
+        train(tmp_path, "trainer.epochs=100", f"trainer.patience={patience}", f"trainer.patience_rule={rule}")
+    epochs = len(lines(tmp_path))
+    found = [line for line in caplog.messages if line.startswith(f"Stopped after epoch {epochs} of 100 by trainer.patience={patience}")]
+    assert epochs < 100 and len(found) == 1 and why in found[0]
+
+
+def test_a_run_of_all_epochs_says_nothing_of_patience(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        train(tmp_path, "trainer.epochs=3", "trainer.patience=3")
+    assert "Stopped after" not in caplog.text
+
+
 def test_several_runs_are_the_single_runs_with_those_seeds(tmp_path: Path) -> None:
     together = train(tmp_path / "together", "runs=3", "seed=4")
     for number, seed in enumerate((4, 5, 6)):
