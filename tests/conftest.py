@@ -1,11 +1,10 @@
 """Tests marked `gpu` need a CUDA device and say so where there is none; no test leaves its logging to the next one.
 
 What makes the suite quick, measured in docs/log.md: processes side by side share the cores and begin with the longest files; a collection
-of garbage passes over what earlier tests have imported; coverage looks at the first case of a parametrised test and the first tests of a
-file only, and neither into Hydra and OmegaConf nor into processes that a test starts.
+of garbage passes over what earlier tests have imported; coverage looks at the first case of a parametrised test only, and neither into
+Hydra and OmegaConf nor into processes that a test starts.
 """
 
-import contextlib
 import functools
 import gc
 import json
@@ -13,7 +12,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -40,8 +38,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 COVERED = 1
 """Cases of a parametrised test that coverage follows; the others run the same lines. What is not followed only lowers the percentage."""
-COVERED_SECONDS = 0.5
-"""Processor seconds of a file's tests that coverage follows, likewise: it makes them slower by a third."""
 UNFOLLOWED = pytest.StashKey[bool]()
 SECONDS = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "check-time.json"
 """Of every test file, from an earlier run of all tests."""
@@ -105,49 +101,21 @@ def longest_first(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -seconds.get(item.nodeid.partition("::")[0], float("inf")))
 
 
-class Following:
-    """Coverage, stopped for tests that it does not follow, with their fixtures. It goes on only where the next test needs it, because
-    both take time."""
-
-    def __init__(self) -> None:
-        self._seconds: Counter[Path] = Counter()
-        self._stopped = False
-
-    @contextlib.contextmanager
-    def of(self, item: pytest.Item) -> Iterator[None]:
-        """While the test runs."""
-        follows = not item.stash[UNFOLLOWED] and self._seconds[item.path] < COVERED_SECONDS
-        self.switch(item.config, on=follows)
-        begun = time.process_time()
-        yield
-        if follows:
-            self._seconds[item.path] += time.process_time() - begun
-
-    def switch(self, config: pytest.Config, on: bool) -> None:
-        plugin = config.pluginmanager.getplugin("_cov")
-        if plugin is None or plugin.cov_controller is None or self._stopped != on:
-            return
-        self._stopped = not on
-        (plugin.cov_controller.resume if on else plugin.cov_controller.pause)()
-
-
-following = Following()
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Follow some tests; afterwards spare the garbage collection what is left of them."""
+    """Stop coverage for a test that it does not follow, with its fixtures; afterwards spare the garbage collection what is left of it."""
+    plugin = item.config.pluginmanager.getplugin("_cov")
+    controller = plugin.cov_controller if plugin is not None and item.stash[UNFOLLOWED] else None
     passes = full_collections()
-    with following.of(item):
-        result = yield
-    if full_collections() > passes:
-        freeze()
-    return result
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    following.switch(session.config, on=True)  # pytest-cov ends what goes on
+    if controller is not None:
+        controller.pause()
+    try:
+        return (yield)
+    finally:
+        if controller is not None:
+            controller.resume()
+        if full_collections() > passes:
+            freeze()
 
 
 def full_collections() -> int:
