@@ -174,7 +174,7 @@ def _of_resumed() -> list[Case]:
         Case("stopped-plateau", (*GCN, *plateau, "model.batch_norm=true"), stop_after=8),
         Case("stopped-cluster_gcn", (*GCN, "method=cluster_gcn"), stop_after=5),
         Case("stopped-full_batch", (*GCN, "method=full_batch"), stop_after=2),
-        Case("stopped-accumulate", (*GCN, "trainer.accumulate=epoch"), stop_after=5),
+        Case("stopped-accumulate", (*GCN, "trainer.accumulate=epoch"), stop_after=2),
         Case("stopped-vr_gcn", (*GRAPH, *SHORT, *MODELS["gcn"], *VR_GCN), stop_after=5),
         Case("stopped-graphfm_ib", (*GRAPH, *SHORT, *MODELS["gcn"], *GRAPHFM_IB), stop_after=5),
         Case("stopped-runs-2", (*GCN, "runs=2"), stop_after=13),
