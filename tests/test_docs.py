@@ -241,9 +241,13 @@ def shown_settings() -> list[str]:
     return [f"{key}={'7' if value == 'N' else value}" for key, values in pairs for value in values.split("|")]
 
 
+NEEDS = {"partitioner=file": "partitioner.file=parts.npy", "trainer.patience_rule=mean": "trainer.patience=10"}
+"""What a choice is nothing without."""
+
+
 @pytest.mark.parametrize("setting", shown_settings())
 def test_every_listed_choice_composes(setting: str) -> None:
-    compose_config([setting, "partitioner.file=parts.npy"] if setting == "partitioner=file" else [setting])
+    compose_config([setting, *([NEEDS[setting]] if setting in NEEDS else [])])
 
 
 def test_configs_of_ones_own_do_what_the_page_says(tmp_path: Path) -> None:
