@@ -16,14 +16,15 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scripts.lib.command_line import STUDY, add_choices, make_parser, run_script
+from scripts.lib.grown import add, kept
 from scripts.lib.report import read, write_report
 from scripts.lib.spread import with_deviation
-from scripts.lib.study import Trial, records, run_trials
+from scripts.lib.study import Trial
 
 FULL, GAS = "full batch", "GAS"
 HISTORIES = ("method=gas", "method.gradients=history")
@@ -134,10 +135,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runs, wanted = kept(arguments), chosen(arguments)
     for run in wanted:
-        name = run.trial.name
-        for found in records(arguments, run_trials([run.trial], arguments)).values():
-            if "figures" not in found:
-                runs[name] = found | {"run": asdict(run), "figures": figures(arguments.work / name)}
+        add(runs, [run], arguments, figures)
         report(arguments, runs)
     report(arguments, runs, with_costs=True)
 
@@ -152,15 +150,6 @@ def chosen(arguments: argparse.Namespace) -> list[Run]:
         if variant in arguments.variants
     ]
     return list(dict.fromkeys(every))
-
-
-def kept(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """What the report in --out holds of its runs."""
-    try:
-        found: dict[str, dict[str, Any]] = read(arguments.name, arguments.out).get("trials", {})
-    except OSError:  # no report yet
-        return {}
-    return found
 
 
 def figures(folder: Path) -> dict[str, Any]:

@@ -16,15 +16,16 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from scripts.lib.command_line import STUDY, add_choices, make_parser, run_script
-from scripts.lib.report import read, write_report
+from scripts.lib.grown import add, kept
+from scripts.lib.report import write_report
 from scripts.lib.spread import with_deviation, with_error
-from scripts.lib.study import Trial, at_hand, records, run_trials
+from scripts.lib.study import Trial, at_hand
 
 FULL = "full batch"
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -122,11 +123,7 @@ def main() -> None:
         for rate in arguments.rates:
             # Seed by seed, so that a cell stopped halfway has about as many runs of every variant.
             wanted = [Run(cell, rate, variant, seed) for seed in range(arguments.runs) for variant in arguments.variants]
-            found = records(arguments, run_trials([run.trial for run in wanted], arguments))
-            for run in wanted:
-                name = run.trial.name
-                if name in found and "figures" not in found[name]:
-                    runs[name] = found[name] | {"run": asdict(run), "figures": figures(arguments.work / name)}
+            add(runs, wanted, arguments, figures)
             report(arguments, runs)
 
 
@@ -140,15 +137,6 @@ def learning_rate_and_epochs(published: tuple[str, ...]) -> tuple[float, int]:
 
     config = compose_config(published)
     return config.optimizer.lr, config.trainer.epochs
-
-
-def kept(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """What the report in --out holds of its runs."""
-    try:
-        found: dict[str, dict[str, Any]] = read(arguments.name, arguments.out).get("trials", {})
-    except OSError:  # no report yet
-        return {}
-    return found
 
 
 def figures(folder: Path) -> dict[str, Any]:

@@ -17,15 +17,15 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scripts.lib.command_line import STUDY, add_choices, make_parser, run_script
+from scripts.lib.grown import add, kept
 from scripts.lib.report import write_report
 from scripts.lib.spread import with_deviation, with_error
-from scripts.lib.study import Trial, at_hand, records, run_trials
-from scripts.methods import kept
+from scripts.lib.study import Trial, at_hand
 
 FULL = "full batch"
 SAMPLED = ("method=vr_gcn", "method.neighbours=2", "method.batch_size=1000")
@@ -82,11 +82,7 @@ def main() -> None:
     for dataset in there:
         # Seed by seed, so that a study stopped halfway has about as many runs of every variant.
         wanted = [Run(dataset, variant, seed) for seed in range(arguments.runs) for variant in arguments.variants]
-        found = records(arguments, run_trials([run.trial for run in wanted], arguments))
-        for run in wanted:
-            name = run.trial.name
-            if name in found and "figures" not in found[name]:
-                runs[name] = found[name] | {"run": asdict(run), "figures": figures(arguments.work / name)}
+        add(runs, wanted, arguments, figures)
         report(arguments, runs)
 
 
