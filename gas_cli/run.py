@@ -39,7 +39,7 @@ from gas_cli.training.assemble import make_trainer, pick_device
 from gas_cli.training.checkpoint import load_checkpoint, naming
 from gas_cli.training.identity import check_same_run
 from gas_cli.training.parts import with_parts
-from gas_cli.training.patience import stop_line
+from gas_cli.training.patience import check_patience, stop_line
 from gas_cli.training.progress import Best, Progress, check_best
 from gas_cli.training.stop import termination_as_ctrl_c
 from gas_cli.training.trainer import Trainer
@@ -57,6 +57,7 @@ def run(config: Config, folder: Path, graph: Graph | None = None) -> dict[str, A
     seed for all. Raises UserError, Interrupted; the summary on the disk then says `failed` or `interrupted` and why. Raises NotStarted
     where another process trains in `folder`.
     """
+    check_patience(config.trainer, config.evaluation.every)
     with claimed(folder):
         if has_checkpoint(folder):
             raise NotStarted(f"{folder} already holds a run: continue it with resume(folder, config), or choose another folder.")

@@ -153,8 +153,6 @@ class TrainerConfig:
         require_count_or_null("trainer.max_steps", self.max_steps)
         require_count_or_null("trainer.patience", self.patience)
         require(self.patience_rule in PATIENCE_RULES, "trainer.patience_rule", self.patience_rule, "one of " + ", ".join(PATIENCE_RULES))
-        compares = self.patience is not None or self.patience_rule == BEST
-        require(compares, "trainer.patience_rule", self.patience_rule, f"{BEST} with trainer.patience=null; or type trainer.patience=10")
         few = self.patience is None or self.patience <= MAX_MEAN or self.patience_rule == BEST
         require(few, "trainer.patience", self.patience, f"at most {MAX_MEAN:,} with trainer.patience_rule={MEAN}")
         require(0 <= self.edge_dropout < 1, "trainer.edge_dropout", self.edge_dropout, "at least 0 and less than 1")

@@ -76,7 +76,7 @@ class Monitor:
             found, batches = self._batches(exact, scores, layers, groups)
             full = full_gradient(self.model, lambda inputs: self.evaluator.batches_of(self._seen, inputs), exact, self.loss)
             training = self._in_training(step, groups, exact) if has_dropout(self.method) else {}
-        known = Bound(self.model).known
+        known = self._bound() is not None
         return {
             "ages": {"up_to": ages.up_to, "nodes": ages.sizes},
             "degrees": {"up_to": self._degrees.up_to, "nodes": self._degrees.sizes},
@@ -85,6 +85,11 @@ class Monitor:
             "scores": self._closeness(layers[-1], known),
             "gradient": {**bias(found, full, list(parameters(self.model))), **training, **self.method.figures()},
         }
+
+    def _bound(self) -> Bound | None:
+        """None where no cap is known: of models without gains, and where a step changes what it reads of histories."""
+        bound = Bound(self.model)
+        return bound if bound.known and self.method.reads_as_stored else None
 
     # -- measuring -----------------------------------------------------------------------------------------------------------------
 
@@ -102,7 +107,7 @@ class Monitor:
         self, exact: Histories, scores: Tensor, layers: list[_Layer], groups: list[list[int]]
     ) -> tuple[list[Tensor], dict[str, Any]]:
         """Every batch as a step would compute it now: fills closeness, staleness and cap of `layers`; the summed gradient, and figures."""
-        weights, bound = list(parameters(self.model).values()), Bound(self.model)
+        weights, bound = list(parameters(self.model).values()), self._bound()
         total = [torch.zeros_like(weight) for weight in weights]
         figures: list[tuple[float, float, float]] = []
         complete = self.method.completion(self.device)
@@ -110,7 +115,7 @@ class Monitor:
             step = probe(self.model, batch, self.method, self.loss, len(groups), weights)
             add(total, step.gradient)
             self._compare(batch, step, exact, scores, layers)
-            if bound.known:
+            if bound is not None:
                 errors = [layer.history[batch.blocks[-1].halo.cpu()].to(self.device) for layer in layers[:-1]]
                 for layer, cap in zip(layers, bound.caps(batch.blocks[-1], errors), strict=True):
                     layer.cap[_positions(batch)] = cap.cpu()

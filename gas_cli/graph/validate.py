@@ -91,6 +91,9 @@ def _check_labels(graph: Graph) -> None:
     if graph.y.dim() == 2:
         columns = int(graph.y.shape[1])
         _check(graph, columns == graph.num_classes, f"has {columns} label columns", f"{graph.num_classes} columns")
+        bad = _in_a_split(graph) & ~((graph.y == 0) | (graph.y == 1)).all(1)
+        found = "has a label that is neither 0 nor 1 at node {}, which is in a split"
+        _check(graph, not bool(bad.any()), found.format(_first(bad)), "0 or 1 for every class")
         return
     bad = _in_a_split(graph) & ((graph.y < 0) | (graph.y >= graph.num_classes))
     if bool(bad.any()):

@@ -41,6 +41,7 @@ class GraphFM(GAS):
     def __init__(self, config: MethodConfig, training: Training) -> None:
         assert isinstance(config, GraphFMConfig)
         self.momentum = config.momentum
+        self.reads_as_stored = config.momentum == 0
         sums_of(training, "method=graphfm", "method=gas", ": a part of the messages is no part of the output")
         super().__init__(config, training)
 

@@ -72,9 +72,10 @@ class LMC(GAS):
         _check(training)
         super().__init__(config, training)
         self.alpha, self.score = config.alpha, SCORES[config.score]
+        self.reads_as_stored = config.alpha == 0
         self.gradients = gradient_tables(self.model.widths[1:], training)
-        width = self.model.out_width if self.model.activates_inputs else self.problem.graph.num_classes
-        self.scores = make_histories((width,), self.problem.seen_ptr, training.history, self.device)
+        width = _out_width(training) if self.model.activates_inputs else self.problem.graph.num_classes
+        self.outputs = make_histories((width,), self.problem.seen_ptr, training.history, self.device)
 
     def link(self, phase: Phase = untimed, through: Through = itself) -> Link:
         return LMCLink(self, phase, through)
@@ -97,7 +98,7 @@ class LMC(GAS):
 
     @property
     def tables(self) -> dict[str, Histories]:
-        return {**super().tables, "gradients": self.gradients, "scores": self.scores}
+        return {**super().tables, "gradients": self.gradients, "outputs": self.outputs}
 
     def state_dict(self) -> dict[str, Any]:
         return {name: tables.state_dict() for name, tables in self.tables.items()}
@@ -120,7 +121,7 @@ class LMCLink(GASLink):
         assert method.histories is not None
         super().__init__(method.histories.map(through), phase)
         self._method, self._model = method, method.model
-        self.gradients, self.scores = method.gradients.map(through), method.scores.map(through)
+        self.gradients, self.outputs = method.gradients.map(through), method.outputs.map(through)
         self._inputs: Rows  # of the layer before; the halo's send no gradient to weights
         self._initial: Features  # h_0 of the halo
         self._noise: Noise
@@ -152,21 +153,25 @@ class LMCLink(GASLink):
         return self._inputs
 
     def last(self, h: Tensor) -> Tensor:
-        self._last = h.detach()
+        width = self.outputs.widths[0]
+        if self._model.activates_inputs and h.shape[1] != width:
+            raise UserError(f"The last layer puts out {h.shape[1]} channels: expected {width}, the model's out_width (docs/own-layer.md).")
+        if self._has_halo:
+            self._last = h.detach()
         return h
 
     def loss(self, objective: Objective, scores: Tensor, batch: Batch, num_batches: int) -> Tensor:
         own = objective(scores, batch, num_batches)
         if not self._has_halo:
             return own
-        old = self.scores[1].read(self._positions, self._batch.ready)
+        old = self.outputs[1].read(self._positions, self._batch.ready)
         added = [((1 - self._beta) * gradient.wait() * found).sum() for found, gradient in self._computed.values()]
         if self._halo.train_rows.numel():
             with _fixed(self._model.parameters()):
                 found = self._scores(self._outputs(self._model.num_layers - 1), old)
             added.append(objective(found, replace(batch, y=self._halo.y, train_rows=self._halo.train_rows), num_batches))
         pushed = self._last if self._model.activates_inputs else scores.detach()
-        self.scores[1].write(self._batch.ranges, pushed.float())
+        self.outputs[1].write(self._batch.ranges, pushed.float())
         del self._last  # its memory goes to the backward pass
         self._written = True
         return own + sum(term - term.detach() for term in added)
@@ -183,7 +188,7 @@ class LMCLink(GASLink):
 
     def end(self, step: int) -> None:
         if self._written:
-            for tables in (self.gradients, self.scores):
+            for tables in (self.gradients, self.outputs):
                 tables.ages.mark(self._batch.parts, step)
         self._computed = {}
         super().end(step)
@@ -191,7 +196,7 @@ class LMCLink(GASLink):
     def flush(self) -> None:
         super().flush()
         self.gradients.flush()
-        self.scores.flush()
+        self.outputs.flush()
 
     @property
     def _halo(self) -> HaloTargets:
@@ -230,6 +235,17 @@ def _fixed(weights: Iterable[nn.Parameter]) -> Iterator[None]:
     finally:
         for weight in trained:
             weight.requires_grad_(True)
+
+
+def _out_width(training: Training) -> int:
+    """Channels of the last layer's output, of a model that can move its activation."""
+    width = getattr(training.model, "out_width", None)
+    if not isinstance(width, int) or width < 1:
+        raise UserError(
+            f"model={training.layers.name}: out_width={width} is not valid: a model with can_activate_inputs says how many channels its "
+            "last layer puts out (docs/own-layer.md)."
+        )
+    return width
 
 
 def _check(training: Training) -> None:

@@ -121,12 +121,14 @@ class Method(ABC):
     reads_sums    whether its batches hold every edge of their targets in layer 0, so that A x over all edges is what they sum up
     reads_inputs  whether its link reads the inputs of layer 0, so that batches hold features and not A x
     before_activation  whether its histories hold what layers give before their activation, of models that can move it
+    reads_as_stored  whether its steps read the halo's rows as the histories have them, so that their errors say all (`diagnose.bound`)
     """
 
     histories: Histories | None = None
     reads_sums = True
     reads_inputs = False
     before_activation = False
+    reads_as_stored = True
 
     def __init__(self, config: MethodConfig, training: Training) -> None:
         """`config` are the method's own settings."""

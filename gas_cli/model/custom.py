@@ -139,7 +139,9 @@ def _checked(out: Any, rows: int, columns: int | None, method: Any) -> Tensor:
 def custom_class(config: CustomConfig) -> type[Model]:
     """The user's class with checks around it where it is a `Model`, else the stack that runs it."""
     chosen = user_class(config)
-    return type(chosen.__name__, (Checked, chosen), {"module": config.module}) if issubclass(chosen, Model) else Custom
+    # It promises what `chosen` does: `Checked` overrides methods, but only to look at what they give.
+    members = {"module": config.module, "can_activate_inputs": getattr(chosen, "can_activate_inputs", False)}
+    return type(chosen.__name__, (Checked, chosen), members) if issubclass(chosen, Model) else Custom
 
 
 def user_class(config: CustomConfig) -> type[Any]:

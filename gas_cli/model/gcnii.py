@@ -53,7 +53,7 @@ class GCNII(Model):
         return transform(x, self.lin_in.weight.t()).add_(self.lin_in.bias).relu_()
 
     def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
-        rows = self.inputs(index, rows)
+        rows = self.active_inputs(index, rows)
         assert isinstance(state.initial, Tensor) and isinstance(rows.target, Tensor)
         beta, keep = self.betas[index], 1 - self.alpha
         masks = self.drops[index].masks(block, state.noise)
@@ -78,11 +78,11 @@ class GCNII(Model):
         out = out if residual is None else out.add_(residual)
         return out if self.activates_inputs else out.relu_()
 
-    def activated(self, index: int, out: Tensor) -> Tensor:
+    def active_output(self, index: int, out: Tensor) -> Tensor:
         return out.relu() if self.activates_inputs else out
 
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
-        h = self.activated(self.num_layers - 1, h)
+        h = self.active_output(self.num_layers - 1, h)
         return self.lin_out(self.drops[self.num_layers](h, block.target_ids, state.noise))  # type: ignore[no-any-return]
 
     def gain(self, index: int) -> Gain | None:

@@ -73,7 +73,7 @@ class GIN(Stack):
 
     def layer_and_shift(self, index: int, rows: Rows, block: Block, state: State, perturb: Perturb) -> tuple[Tensor, Tensor]:
         """The noise falls on the aggregated input z of the perceptron, as in the authors' released example; f is the perceptron."""
-        dropped, conv = self.drops[index].rows(self.inputs(index, rows), block, state.noise), self._conv(index)
+        dropped, conv = self.drops[index].rows(self.active_inputs(index, rows), block, state.noise), self._conv(index)
         z = self._aggregate(index, dropped, block)
         out = conv(z)
         with held_statistics(conv):

@@ -61,9 +61,9 @@ class Model(nn.Module, ABC):
     `reading` promises what layer 0 and the last layer do not read, so that batches can do without.
 
     With `activates_inputs`, which a method sets where the class says that it can (`can_activate_inputs`), a layer's activation moves to
-    where its output is read: `layer` leaves it out, and the next layer, or `decode`, makes up for it (`inputs`, `activated`). What lies
-    between two layers, histories too, is then before the activation; scores and parameters are the same. Such a model says how many
-    channels the last layer puts out (`out_width`). A subclass that overrides `layer` or `decode` has to say again that it can.
+    where its output is read: `layer` leaves it out, and the next layer, or `decode`, makes up for it (`active_inputs`, `active_output`).
+    What lies between two layers, histories too, is then before the activation; scores and parameters are the same. Such a model says how
+    many channels the last layer puts out (`out_width`). A subclass that overrides `layer` or `decode` has to say again that it can.
     """
 
     num_layers: int
@@ -77,8 +77,9 @@ class Model(nn.Module, ABC):
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        own = vars(cls).keys()
-        if cls.can_activate_inputs and "can_activate_inputs" not in own and not own.isdisjoint(("layer", "finish", "decode")):
+        promise = next(kind for kind in cls.__mro__ if "can_activate_inputs" in vars(kind))
+        names = [name for name in ("layer", "finish", "decode") if hasattr(promise, name)]
+        if any(getattr(cls, name) is not getattr(promise, name) for name in names):
             cls.can_activate_inputs = False
 
     @classmethod
@@ -122,16 +123,16 @@ class Model(nn.Module, ABC):
     def regularized(self) -> list[nn.Parameter]:
         """The parameters of the `reg_weight_decay` group; all others are in the `weight_decay` group."""
 
-    def activated(self, index: int, out: Tensor) -> Tensor:
+    def active_output(self, index: int, out: Tensor) -> Tensor:
         """What layer `index` gives without `activates_inputs`, of its output `out` [n, C]; a new tensor where that differs."""
         return out
 
-    def inputs(self, index: int, rows: Rows) -> Rows:
+    def active_inputs(self, index: int, rows: Rows) -> Rows:
         """The inputs of layer `index` with the activation that the layer before left out. `rows` may be a table's, and stay as they are."""
         if index == 0 or not self.activates_inputs:
             return rows
         assert isinstance(rows.target, Tensor) and isinstance(rows.halo, Tensor), "only layer 0 reads raw features"
-        return replace(rows, target=self.activated(index - 1, rows.target), halo=self.activated(index - 1, rows.halo))
+        return replace(rows, target=self.active_output(index - 1, rows.target), halo=self.active_output(index - 1, rows.halo))
 
     @property
     def sum_widths(self) -> tuple[int, ...] | None:

@@ -80,10 +80,10 @@ class Stack(Model):
         return self.activation(transform(x, self.lin_in.weight.t()).add_(self.lin_in.bias))
 
     def layer(self, index: int, rows: Rows, block: Block, state: State) -> Tensor:
-        dropped = self.drops[index].rows(self.inputs(index, rows), block, state.noise)
+        dropped = self.drops[index].rows(self.active_inputs(index, rows), block, state.noise)
         return self.finish(index, self.convolve(index, dropped, block, state), dropped)
 
-    def activated(self, index: int, out: Tensor) -> Tensor:
+    def active_output(self, index: int, out: Tensor) -> Tensor:
         return self.activation(out.clone()) if self.activates_inputs and not self.is_last(index) else out
 
     def finish(self, index: int, out: Tensor, dropped: Rows) -> Tensor:
@@ -106,7 +106,7 @@ class Stack(Model):
     def decode(self, h: Tensor, block: Block, state: State) -> Tensor:
         if self.lin_out is None:
             return h
-        h = self.activated(self.num_layers - 1, h)
+        h = self.active_output(self.num_layers - 1, h)
         return self.lin_out(self.drops[self.num_layers](h, block.target_ids, state.noise))  # type: ignore[no-any-return]
 
     def convolution_gain(self, index: int) -> Gain | None:

@@ -74,7 +74,7 @@ def with_feedback(h: Tensor, feedback: Feedback | None, change: Callable[[Tensor
     if feedback is None or not h.requires_grad:
         return h
     h = h.view_as(h)  # whoever else reads these rows must not add it again
-    h.register_hook(lambda gradient: gradient + change(row_sums([feedback.pull()])))  # type: ignore[no-untyped-call]
+    h.register_hook(lambda gradient: gradient + change(row_sums([feedback.pull()])).to(gradient.dtype))  # type: ignore[no-untyped-call]
     return h
 
 

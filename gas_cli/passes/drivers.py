@@ -91,7 +91,7 @@ def layerwise(
             if last and layer is None:
                 h = model.decode(h, block, state)
             elif index + 1 == layer:
-                h = model.activated(index, h)
+                h = model.active_output(index, h)
             outputs.write(batch.ranges, h.float())
             if history is not None and outputs is not history and batch.ranges[-1][1] <= history.num_rows:
                 history.write(batch.ranges, h)

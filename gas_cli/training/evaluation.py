@@ -70,8 +70,8 @@ class Evaluation:
         One exact pass serves a refresh and an evaluation alike, unless the weights are averaged: a refresh is of the live ones. It comes
         last then, as a run that is stopped in the evaluation shall find the histories, and their ages, as the steps left them.
         """
-        every, refresh_every = self.config.every, self.history.refresh
-        evaluate = epoch == self.loop.epochs or (every is not None and epoch % every == 0)
+        refresh_every = self.history.refresh
+        evaluate = epoch == self.loop.epochs or self._due(epoch)
         averaged = None
         if evaluate and self.average is not None:
             with self.average.applied():
@@ -82,6 +82,10 @@ class Evaluation:
         if not evaluate or self.average is None:
             return live if evaluate else None, None
         return averaged, live if self.config.live else None
+
+    def _due(self, epoch: int) -> bool:
+        """Whether `evaluation.every` asks for an evaluation after this epoch."""
+        return self.config.every is not None and epoch % self.config.every == 0
 
     def _evaluated(self) -> Tensor:
         """Scores [N, C] by the weights that the model has now."""
@@ -97,7 +101,7 @@ class Evaluation:
             values = evaluator.measure(scores, split)
             selected = evaluator.selected(scores, split)
             improved = progress.offer(**values, selected=selected, kind=evaluator.chooses)
-            if self.loop.patience_rule == MEAN:
+            if self.loop.patience_rule == MEAN and self._due(progress.epoch):  # that of the last epoch is not, and a run may go on
                 progress.remember()
             if improved:
                 progress.best.counts = evaluator.count(scores, split.test)

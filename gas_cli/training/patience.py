@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gas_cli.config.checks import require
 from gas_cli.config.metrics import MetricKind
-from gas_cli.config.training import MEAN, TrainerConfig
+from gas_cli.config.training import BEST, MEAN, TrainerConfig
 from gas_cli.training.progress import Progress
+
+
+def check_patience(config: TrainerConfig, every: int | None) -> None:
+    """Raise UserError for a new run with settings that play no part; `every` is `evaluation.every`. A continued one may have no patience
+    any more."""
+    ruled = config.patience is not None or config.patience_rule == BEST
+    require(ruled, "trainer.patience_rule", config.patience_rule, f"{BEST} with trainer.patience=null; or type trainer.patience=10")
+    compares = config.patience is None or every is not None
+    require(compares, "evaluation.every", every, f"a number with trainer.patience={config.patience}, which compares evaluations")
 
 
 def out_of_patience(config: TrainerConfig, progress: Progress, metric: MetricKind) -> bool:

@@ -194,7 +194,9 @@ class Trainer:
             with torch.set_grad_enabled(learns), self._precision():
                 scores = forward(self.model, batch, self.link, noise, penalty)
             if learns:
-                self._learn(penalty.onto(self.link.loss(self.loss, scores, batch, num_batches)))
+                with self._precision():  # a link may run layers for its loss
+                    loss = self.link.loss(self.loss, scores, batch, num_batches)
+                self._learn(penalty.onto(loss))
             self._update()
             self.link.end(self.progress.step)
             self.progress.step += 1

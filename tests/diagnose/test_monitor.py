@@ -59,6 +59,15 @@ def test_a_record_is_json_and_has_every_layer(tmp_path, model):
     assert all(part["cap"]["exceeded"] == 0 for part in capped if "cap" in part)
 
 
+@pytest.mark.parametrize(("method", "setting"), [("lmc", "method__alpha"), ("graphfm", "method__momentum")])
+@pytest.mark.parametrize("share", [0.0, 0.8])
+def test_there_is_a_cap_only_where_a_step_reads_histories_as_they_are(tmp_path, method, setting, share):
+    settings = {"method": method, setting: share, "epochs": 2, "evaluation__monitor": 1, "optimizer__lr": 0.1}
+    record = fitted(trainer(tmp_path, replace(GCN, batch_norm=False), **settings))[1]["monitor"]
+    for part in (*record["layers"], record["scores"]):
+        assert ("cap" in part) == (share == 0) and part.get("cap", {}).get("exceeded", 0) == 0
+
+
 def test_one_part_has_no_error_but_the_age_of_its_histories(tmp_path):
     record = fitted(trainer(tmp_path, replace(GCN, dropout=0.0), num_parts=1, epochs=2, batch_parts=1, evaluation__monitor=1))[1]["monitor"]
     for part in (*record["layers"], record["scores"]):

@@ -25,7 +25,6 @@ BEFORE_ANYTHING = [
     (["trainer.patience_rule=median"], "trainer.patience_rule=median is not valid: expected one of best, mean"),
     (["trainer.patience_rule=null"], "trainer.patience_rule"),
     (["trainer.patience=10001", "trainer.patience_rule=mean"], "expected at most 10,000 with trainer.patience_rule=mean"),
-    (["trainer.patience_rule=mean"], "expected best with trainer.patience=null; or type trainer.patience=10"),
     (["evaluation.select=val_loss"], "evaluation.select=val_loss is not valid: expected null or one of accuracy"),
     (["seed=-1"], "a whole number from 0 to"),
     (["optimizer.lr=nan"], "optimizer.lr=nan"),

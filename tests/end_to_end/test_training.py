@@ -146,6 +146,25 @@ def test_the_log_says_when_patience_has_ended_a_run(
     assert epochs < 100 and len(found) == 1 and why in found[0]
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["trainer.patience_rule=mean"], "expected best with trainer.patience=null; or type trainer.patience=10"),
+        (["trainer.patience=3", "evaluation.every=null"], "evaluation.every=None is not valid: expected a number with trainer.patience=3"),
+    ],
+)
+def test_a_new_run_has_something_to_be_patient_with(tmp_path: Path, gas_train: Command, settings: list[str], words: str) -> None:
+    assert_refused(gas_train(*SMALL, f"hydra.run.dir={tmp_path / 'run'}", *settings), words)
+
+
+def test_patience_can_be_ended_where_a_run_goes_on(tmp_path: Path, gas_train: Command) -> None:
+    train(tmp_path, "trainer.epochs=100", "trainer.patience=1", "trainer.patience_rule=mean")
+    stopped = len(lines(tmp_path))
+    assert gas_train(f"resume={tmp_path}", "trainer.patience=null", f"trainer.epochs={stopped + 3}").code == 0
+    assert len(lines(tmp_path)) == stopped + 3
+    assert load_config(tmp_path / "config.yaml").trainer.patience is None
+
+
 def test_a_run_of_all_epochs_says_nothing_of_patience(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         train(tmp_path, "trainer.epochs=3", "trainer.patience=3")

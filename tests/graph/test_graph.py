@@ -48,3 +48,18 @@ def test_the_fingerprint_covers_attributes_and_where_they_belong() -> None:
     assert len({graph.fingerprint() for graph in (GRAPH, plain, other, swapped)}) == 4
     assert replace(GRAPH, adj=GRAPH.adjacency()).fingerprint() == GRAPH.fingerprint()
     assert isinstance(GRAPH.adj, CSR) and GRAPH.adj.attr_row is None and plain.adjacency() is plain.adj
+
+
+@pytest.mark.parametrize("value", [float("nan"), 0.5, 2.0, -1.0])
+def test_labels_of_several_classes_are_zeros_and_ones_where_a_split_reads_them(value: float) -> None:
+    graph = make_graph(random_adjacency(20, 3, 0))
+    y, split = torch.zeros(20, 3), graph.splits[0]
+    inside, outside = int(split.val.nonzero()[0]), int(split.test.nonzero()[0])
+    y[:, 1] = 1
+    without = replace(split, test=split.test & (torch.arange(20) != outside))
+    several = replace(graph, y=y, num_classes=3, metric="micro_f1", splits=(without,))
+    y[outside, 0] = value
+    several.validate()
+    y[inside, 2] = value
+    with pytest.raises(UserError, match=f"has a label that is neither 0 nor 1 at node {inside}, which is in a split: expected 0 or 1"):
+        several.validate()

@@ -310,7 +310,7 @@ def test_stopped_anywhere_it_resumes_bit_for_bit(tmp_path: Path, settings: list[
     whole = load_checkpoint(tmp_path / "whole" / "checkpoints" / "last.pt")
     stopped = stopped_and_resumed(config_of(*settings), tmp_path / "stopped", 7)
     assert_same(*({name: state[name] for name in ("model", "optimizer", "method")} for state in (whole, stopped)))
-    assert all(rows.any() for kind in ("histories", "gradients", "scores") for rows in whole["method"][kind]["tables"])
+    assert all(rows.any() for kind in ("histories", "gradients", "outputs") for rows in whole["method"][kind]["tables"])
 
 
 def test_predictions_by_histories_read_them_before_the_activation(tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_the_monitor_changes_nothing(tmp_path: Path) -> None:
     one, other = (load_checkpoint(tmp_path / name / "checkpoints" / "last.pt") for name in ("one", "other"))
     assert_same(one["method"], other["method"])
     assert_same(one["model"], other["model"])
-    assert data["histories"] == data["gradients"] == 240 * (8 + 8) * 4 and data["scores"] == 240 * 6 * 4
+    assert data["histories"] == data["gradients"] == 240 * (8 + 8) * 4 and data["outputs"] == 240 * 6 * 4
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
+import gas_cli.passes.evaluator
+import gas_cli.training.trainer
 from gas_cli.config.model import GCNConfig
 from gas_cli.config.schemas import METHOD_SCHEMAS
 from tests.training.test_trainer import fitted, trainer
@@ -54,6 +57,22 @@ def test_streams_of_their_own_change_no_bit_of_a_method(tmp_path, case, pipeline
     """Pinned tables give what tables on the device do."""
     on_device = losses(tmp_path / "device", case, device="cuda", history__placement="device")
     assert losses(tmp_path / "pinned", case, device="cuda", history__placement="pinned", history__pipeline=pipeline) == on_device
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", CASES)
+def test_products_in_bfloat16_stay_close_on_a_gpu(tmp_path, case):
+    expected = losses(tmp_path / "float32", case, device="cuda")
+    assert losses(tmp_path / "bfloat16", case, device="cuda", precision="bfloat16") == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_with_autocast_every_method_trains_and_stays_close(tmp_path, case, monkeypatch):
+    """What `precision=bfloat16` is on a GPU, tried on the CPU: there rows come out of layers in bfloat16."""
+    expected = losses(tmp_path / "float32", case)
+    for module in (gas_cli.training.trainer, gas_cli.passes.evaluator):
+        monkeypatch.setattr(module, "low_precision", lambda device, enabled: torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled))
+    assert losses(tmp_path / "bfloat16", case, precision="bfloat16") == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize("case", CASES)

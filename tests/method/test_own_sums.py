@@ -15,6 +15,7 @@ from gas_cli.errors import UserError
 from gas_cli.model.model import Model
 from gas_cli.model.registry import build_model, model_class
 from gas_cli.ops.dropout import Noise
+from gas_cli.report.recorder import Recorders
 from gas_cli.training.trainer import Trainer
 from tests.builders import make_graph, random_adjacency
 from tests.method.test_gradients import EXACT, WRONG, epochs, error, full_batch, graph_of, nth, trainer_by, trainer_of
@@ -217,6 +218,36 @@ def test_own_code_without_sums_is_refused_with_the_way_out(text: str, layer: str
     model = CustomConfig(num_layers=2, hidden_channels=6, module=write(text), layer=layer)
     with pytest.raises(UserError, match=message):
         trainer_of(tmp_path, graph_of(), model)
+
+
+PROMISES = """
+from gas_cli.model.gcn import GCN
+class Mine(GCN):
+    can_activate_inputs = True
+    def __init__(self, config, in_channels, out_channels):
+        super().__init__(GCNConfig(num_layers=2, hidden_channels=6), in_channels, out_channels)
+        WIDTH
+from gas_cli.config.model import GCNConfig
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("pass", None),
+        ("del self.out_width", r"model=custom: out_width=None is not valid: a model with can_activate_inputs says how many channels"),
+        ("self.out_width += 1", r"The last layer puts out \d channels: expected \d, the model's out_width"),
+    ],
+)
+def test_who_moves_the_activation_says_how_wide_the_last_output_is(line: str, message: str | None, write: Write, tmp_path: Path) -> None:
+    config = CustomConfig(num_layers=2, hidden_channels=6, module=write(PROMISES.replace("WIDTH", line)))
+    if message is None:
+        trainer = trainer_by(LMCConfig(), tmp_path, graph_of(), config)
+        trainer.fit(Recorders([]))
+        assert trainer.model.activates_inputs
+        return
+    with pytest.raises(UserError, match=message):
+        trainer_by(LMCConfig(), tmp_path, graph_of(), config).fit(Recorders([]))
 
 
 def test_attention_is_refused_as_before(tmp_path: Path) -> None:

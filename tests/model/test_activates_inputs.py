@@ -113,5 +113,12 @@ def test_who_overrides_a_layer_has_to_say_it_again() -> None:
     class Says(Silent):
         can_activate_inputs = True
 
-    assert [kind.can_activate_inputs for kind in (GCN, Same, Silent, Says)] == [True, True, False, True]
+    class Layer:
+        def layer(self, index, rows, block, state):
+            return rows.target
+
+    class Mixed(Layer, GCN):
+        """Overrides by another base class."""
+
+    assert [kind.can_activate_inputs for kind in (GCN, Same, Silent, Says, Mixed)] == [True, True, False, True, False]
     assert not build_model(PNAJKConfig(), 5, 3, seed=0).can_activate_inputs

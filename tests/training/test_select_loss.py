@@ -180,6 +180,19 @@ def test_a_run_resumed_with_more_patience_stops_as_one_that_always_had_it(tmp_pa
     assert_same(whole.state_dict(), resumed.state_dict())
 
 
+@pytest.mark.parametrize("first", [4, 6, 7, 11])
+def test_the_evaluation_after_the_last_epoch_is_not_compared_when_a_run_goes_on(tmp_path, first):
+    shared: dict[str, Any] = {"optimizer__lr": 0.05, "trainer__patience": 2, "trainer__patience_rule": "mean", "evaluation__every": 3}
+    whole = trainer(tmp_path / "whole", epochs=200, **shared)
+    expected = len(fitted(whole))
+    begun = trainer(tmp_path / "begun", epochs=first, **shared)
+    assert len(fitted(begun)) == first < expected < 200
+    resumed = trainer(tmp_path / "resumed", epochs=200, **shared)
+    resumed.restore(load_checkpoint(begun.checkpoints.last))
+    assert first + len(fitted(resumed)) == expected
+    assert resumed.progress.past == whole.progress.past
+
+
 def test_a_checkpoint_holds_values_only_for_the_mean_rule_and_they_are_checked(tmp_path):
     plain = trainer(tmp_path / "plain", trainer__patience=4)
     fitted(plain)
