@@ -15,19 +15,21 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from scripts.lib.command_line import STUDY, add_choices, make_parser, run_script
+from scripts.lib.gap_figure import draw_gaps
 from scripts.lib.grown import add, kept
 from scripts.lib.report import write_report
 from scripts.lib.spread import with_deviation, with_error
 from scripts.lib.study import Trial, at_hand
 
 FULL = "full batch"
+RULE = "gradient histories, measured trust, one update per epoch"
 VARIANTS: dict[str, tuple[str, ...]] = {
     FULL: ("method=full_batch",),
     "GAS": ("method=gas",),
@@ -36,12 +38,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "gradient histories, measured trust": ("method=gas", "method.gradients=history", "method.trust=measured"),
     "GAS, one update per epoch": ("method=gas", "trainer.loss_weighting=full_batch", "trainer.accumulate=epoch"),
     "gradient histories, one update per epoch": ("method=gas", "method.gradients=history", "trainer.accumulate=epoch"),
-    "gradient histories, measured trust, one update per epoch": (
-        "method=gas",
-        "method.gradients=history",
-        "method.trust=measured",
-        "trainer.accumulate=epoch",
-    ),
+    RULE: ("method=gas", "method.gradients=history", "method.trust=measured", "trainer.accumulate=epoch"),
     "Cluster-GCN": ("method=cluster_gcn",),
     "VR-GCN, 2 neighbours": ("method=vr_gcn",),
     "LMC": ("method=lmc",),
@@ -55,6 +52,8 @@ CHOOSING = ("citeseer-appnp", "amazon-photo-appnp", "cora-gcn")
 WINDOW = 2.5
 """Epochs over which weights are averaged."""
 READINGS = ("live", "averaged")
+MIB = 1 << 20
+MANY = 6
 COLUMNS = (
     "cell",
     "rate",
@@ -66,9 +65,14 @@ COLUMNS = (
     "swing",
     "epochs to full batch",
     "s per epoch",
+    "s to full batch",
+    "tables, MiB",
     "bias",
+    "bias by weight",
     "runs",
 )
+DRAWN = {"GAS": ("GAS", "live"), "the rule": (RULE, "live"), "the rule, averaged weights": (RULE, "averaged")}
+"""What the figure shows, by its name there: variant and weights."""
 
 
 SUMMARY = ("rate", "method", "weights", "cells", "second half", "worst cell", "best epoch", "swing")
@@ -140,19 +144,32 @@ def learning_rate_and_epochs(published: tuple[str, ...]) -> tuple[float, int]:
 
 
 def figures(folder: Path) -> dict[str, Any]:
-    """Of one run, in %, with live and with averaged weights; seconds of the steps of an epoch; the gradient's bias."""
+    """Of one run, in %, with live and with averaged weights; seconds of the steps of an epoch; bytes of the method's tables; the gradient's
+    bias, of all and of each weight matrix."""
     from gas_cli.report.recorder import read_metrics
+    from gas_cli.report.summary import read_summary
 
     lines = [line for line in read_metrics(folder / "metrics.jsonl") if "test" in line]
-    bias = [line["monitor"]["gradient"]["total"] for line in lines if "monitor" in line]
+    gradients = [line["monitor"]["gradient"] for line in lines if "monitor" in line]
+    bias = [gradient["total"] for gradient in gradients]
+    data = read_summary(folder / "summary.json")["memory"]["data"]
     steps = [sum(line["seconds"].get(phase, 0.0) for phase in ("batch", "pull", "compute", "push")) for line in lines]
     return {
         "epochs": len(lines),
         "live": curve([line["live"] for line in lines]),
         "averaged": curve(lines),
         "seconds": statistics.median(steps),
+        "tables": sum(size for name, size in data.items() if name not in ("graph", "features")),
         "bias": statistics.fmean(bias) if bias and None not in bias else None,
+        "bias_by_weight": by_weight([gradient["weights"] for gradient in gradients]),
     }
+
+
+def by_weight(measured: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
+    """The mean bias of each weight matrix, in the order of the layers; of those whose gradient never vanished."""
+    names = [name for name in (measured[0] if measured else {}) if "bias" not in name.rpartition(".")[2]]
+    found = {name: [one[name] for one in measured] for name in names}
+    return {name: statistics.fmean(values) for name, values in found.items() if None not in values}
 
 
 def curve(lines: list[dict[str, Any]]) -> dict[str, Any]:
@@ -178,11 +195,15 @@ def report(arguments: argparse.Namespace, runs: Mapping[str, dict[str, Any]]) ->
         f"{WINDOW} epochs, which is scored only. `second half`: mean over the second half of the epochs; `to full batch`: its "
         "difference to full batch with live weights for equal seeds, with the standard error; `swing`: standard deviation over these "
         "epochs within a run, averaged over the runs. `epochs to full batch`: median of the epoch at which a run first has the validation "
-        "accuracy that full batch (live, the same seed) has at its best epoch, less 1. `bias` of an epoch's gradient, relative, in "
-        "evaluation mode.",
+        "accuracy that full batch (live, the same seed) has at its best epoch, less 1; `s to full batch`: times the seconds of the steps "
+        "of an epoch, on one core of a machine with other work. `tables`: histories and what else a method keeps of nodes. `bias` of an "
+        "epoch's gradient, relative, in evaluation mode, mean over four epochs: of the whole, and of each matrix of weights from the first "
+        "layer to the last. Earlier runs lack tables and the last of these.",
         f"Code: {', '.join(sorted({run['code'] for run in runs.values()}))}.",
     ]
     write_report(arguments.out, arguments.name, "Methods on small graphs", COLUMNS, rows, notes, trials=dict(runs))
+    drawn = {name: gaps(1, *of, figures) for name, of in DRAWN.items()}
+    draw_gaps(drawn, "second half of the epochs, test accuracy less full batch's, points", arguments.out / f"{arguments.name}.png")
     short = [row for rate in rates for reading in READINGS for variant in VARIANTS if (row := summary(rate, variant, reading, figures))]
     write_report(arguments.out, f"{arguments.name}-summary", "Methods on small graphs, over all cells", SUMMARY, short, [SUMMARY_NOTE])
 
@@ -201,6 +222,9 @@ def describe(cell: str, rate: float, variant: str, reading: str, figures: Mappin
     gaps = [curve["mean"] - whole["mean"] for curve, whole in pairs]
     reached = [first_epoch(curve["climb"], whole["climb"][-1][1] - 0.01) for curve, whole in pairs]
     bias = [figure["bias"] for figure in mine.values() if figure["bias"] is not None]
+    epochs = statistics.median(e for e in reached if e is not None) if reached and None not in reached else None
+    seconds = statistics.median(figure["seconds"] for figure in mine.values())
+    tables = [figure["tables"] for figure in mine.values() if "tables" in figure]
     return {
         "cell": cell,
         "rate": f"{rate:g}",
@@ -210,11 +234,33 @@ def describe(cell: str, rate: float, variant: str, reading: str, figures: Mappin
         "second half": with_deviation([c["mean"] for c in curves.values()]),
         "to full batch": with_error(gaps) if gaps and (variant, reading) != (FULL, "live") else "",
         "swing": f"{statistics.fmean(c['swing'] for c in curves.values()):.2f}",
-        "epochs to full batch": f"{statistics.median(e for e in reached if e is not None):g}" if reached and None not in reached else "",
-        "s per epoch": f"{statistics.median(figure['seconds'] for figure in mine.values()):.4f}",
+        "epochs to full batch": "" if epochs is None else f"{epochs:g}",
+        "s per epoch": f"{seconds:.4f}",
+        "s to full batch": "" if epochs is None else f"{epochs * seconds:.1f}",
+        "tables, MiB": f"{statistics.fmean(tables) / MIB:.1f}" if tables else "",
         "bias": f"{statistics.fmean(bias):.3f}" if bias else "",
+        "bias by weight": shown([figure["bias_by_weight"] for figure in mine.values() if figure.get("bias_by_weight")]),
         "runs": len(mine),
     }
+
+
+def shown(biases: Sequence[Mapping[str, float]]) -> str:
+    """Their means by weight, first to last; of many the first two and the last two."""
+    if not biases:
+        return ""
+    means = [f"{statistics.fmean(of[name] for of in biases if name in of):.2f}" for name in biases[0]]
+    return ", ".join(means if len(means) <= MANY else [*means[:2], "…", *means[-2:]])
+
+
+def gaps(rate: float, variant: str, reading: str, figures: Mapping[Run, dict[str, Any]]) -> dict[str, list[float]]:
+    """By cell, in the order of `CELLS`: the second half less that of full batch with live weights, of equal seeds."""
+    found: dict[str, list[float]] = {}
+    for cell in CELLS:
+        for run, of in figures.items():
+            partner = replace(run, variant=FULL)
+            if (run.cell, run.rate, run.variant) == (cell, rate, variant) and partner in figures:
+                found.setdefault(cell, []).append(of[reading]["mean"] - figures[partner]["live"]["mean"])
+    return found
 
 
 def summary(rate: float, variant: str, reading: str, figures: Mapping[Run, dict[str, Any]]) -> dict[str, Any] | None:

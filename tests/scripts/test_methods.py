@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.methods import FULL, Run, describe, summary
+from scripts.lib.gap_figure import draw_gaps
+from scripts.methods import FULL, Run, by_weight, describe, gaps, shown, summary
 
 
 def figures(live: float, averaged: float, swing: float = 1.0, best: float = 80.0) -> dict[str, Any]:
@@ -55,3 +57,24 @@ def test_a_cell_has_all_runs_and_its_difference_those_with_a_partner():
     row = describe("cora-gcn", 1, "GAS", "live", RUNS)
     assert row is not None and row["runs"] == 3
     assert row["to full batch"] == "-1.50 ± 0.50"
+
+
+def test_what_is_drawn_are_the_differences_of_equal_seeds(tmp_path: Path) -> None:
+    drawn = gaps(1, "GAS", "live", RUNS)
+    assert drawn == {"cora-gcn": [-1, -2], "citeseer-gcn": [-3]}
+    assert draw_gaps({"GAS": drawn}, "points", tmp_path / "gaps.png") and (tmp_path / "gaps.png").read_bytes().startswith(b"\x89PNG")
+    assert not draw_gaps({"GAS": {}}, "points", tmp_path / "none.png") and not (tmp_path / "none.png").exists()
+
+
+def test_the_bias_by_weight_is_of_matrices_first_to_last() -> None:
+    measured: list[dict[str, float | None]] = [{"convs.0.weight": 0.1, "convs.0.bias": 9, "convs.1.weight": 0.3, "lin.weight": None}]
+    measured.append({"convs.0.weight": 0.3, "convs.0.bias": 9, "convs.1.weight": 0.5, "lin.weight": 1})
+    found = by_weight(measured)
+    assert found == pytest.approx({"convs.0.weight": 0.2, "convs.1.weight": 0.4}) and by_weight([]) == {}
+    assert shown([found, {"convs.0.weight": 0.4, "convs.1.weight": 0.6}]) == "0.30, 0.50"
+    assert shown([{str(layer): layer / 10 for layer in range(9)}]) == "0.00, 0.10, …, 0.70, 0.80"
+
+
+def test_seconds_to_full_batch_are_epochs_times_seconds() -> None:
+    row = describe("cora-gcn", 1, "GAS", "live", {run: of | {"seconds": 0.25, "tables": 3 << 20} for run, of in RUNS.items()})
+    assert row is not None and (row["epochs to full batch"], row["s to full batch"], row["tables, MiB"]) == ("1", "0.2", "3.0")
