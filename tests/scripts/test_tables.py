@@ -95,13 +95,17 @@ def test_methods_reads_both_kinds_of_weights_of_a_run(tmp_path: Path) -> None:
     lines = [
         {
             "epoch": epoch, "val": val, "test": averaged, "live": {"val": val, "test": live},
-            "seconds": {"compute": 0.25, "pull": 0.25, "evaluate": 7.0}, "monitor": {"gradient": {"total": 0.2}},
+            "seconds": {"compute": 0.25, "pull": 0.25, "evaluate": 7.0},
+            "monitor": {"gradient": {"total": 0.2, "weights": {"convs.0.weight": 0.1 * epoch, "convs.0.bias": 9.0}}},
         }
         for epoch, (val, live, averaged) in enumerate(accuracies, start=1)
     ]  # fmt: skip
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = {"graph": 1000, "features": 1000, "histories": 30, "gradients": 12}
+    (tmp_path / "summary.json").write_text(json.dumps({"memory": {"data": data}}))
     figures = methods.figures(tmp_path)
-    assert (figures["epochs"], figures["seconds"], figures["bias"]) == (4, 0.5, pytest.approx(0.2))
+    assert (figures["epochs"], figures["seconds"], figures["bias"], figures["tables"]) == (4, 0.5, pytest.approx(0.2), 42)
+    assert figures["bias_by_weight"] == pytest.approx({"convs.0.weight": 0.25})
     assert figures["live"]["climb"] == [(1, 0.2), (2, 0.5), (4, 0.6)]
     assert (figures["live"]["best"], figures["live"]["mean"]) == pytest.approx((90.0, 85.0))
     assert (figures["averaged"]["best"], figures["averaged"]["mean"]) == pytest.approx((90.0, 80.0))
