@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gas_cli.config.checks import require
 from gas_cli.config.metrics import MetricKind
+from gas_cli.config.setting import as_typed
 from gas_cli.config.training import BEST, MEAN, TrainerConfig
 from gas_cli.training.progress import Progress
 
@@ -16,7 +17,7 @@ def check_patience(config: TrainerConfig, every: int | None) -> None:
     ruled = config.patience is not None or config.patience_rule == BEST
     require(ruled, "trainer.patience_rule", config.patience_rule, f"{BEST} with trainer.patience=null; or type trainer.patience=10")
     compares = config.patience is None or every is not None
-    require(compares, "evaluation.every", every, f"a number with trainer.patience={config.patience}, which compares evaluations")
+    require(compares, "evaluation.every", as_typed(every), f"a number with trainer.patience={config.patience}, which compares evaluations")
 
 
 def out_of_patience(config: TrainerConfig, progress: Progress, metric: MetricKind) -> bool:

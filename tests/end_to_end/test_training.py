@@ -150,7 +150,7 @@ def test_the_log_says_when_patience_has_ended_a_run(
     ("settings", "words"),
     [
         (["trainer.patience_rule=mean"], "expected best with trainer.patience=null; or type trainer.patience=10"),
-        (["trainer.patience=3", "evaluation.every=null"], "evaluation.every=None is not valid: expected a number with trainer.patience=3"),
+        (["trainer.patience=3", "evaluation.every=null"], "evaluation.every=null is not valid: expected a number with trainer.patience=3"),
     ],
 )
 def test_a_new_run_has_something_to_be_patient_with(tmp_path: Path, gas_train: Command, settings: list[str], words: str) -> None:
