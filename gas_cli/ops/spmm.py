@@ -83,6 +83,8 @@ def _row_sums_cuda(terms: Sequence[Term], scale: float, anchor: Tensor | None, w
 def _row_sums_compiled(terms: Sequence[Term], scale: float, anchor: Tensor | None, weight: float, mask: Mask | None) -> Tensor:
     (a, x), *others = [term for term in terms if term[0].nnz] or terms[:1]
     out = x.new_empty(a.num_rows, x.shape[1])
+    if out.numel() == 0:  # a kernel writes at least one number per row
+        return out
     second = (*others[0][0].arrays, array(others[0][1])) if others else NO_MATRIX
     kernel: Any = row_kernels.aggregate if mask is None else row_kernels.aggregate_dropped
     kept = 1.0 if mask is None else 1 - mask.p

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gas_cli.ops import threads
 from gas_cli.ops.csr import CSR
 from gas_cli.ops.dropout import Mask, apply_mask
+from gas_cli.ops.kernels import row_kernels
 from gas_cli.ops.spmm import block_spmm, row_sums, spmm, spmm_reference
 from tests.builders import adjacencies, random_adjacency
 
@@ -180,3 +181,19 @@ def test_cuda_sums_rows_as_the_cpu_does(both, end, channels):
 def test_cuda_reads_rows_that_do_not_begin_at_whole_vectors():
     a, x = weighted().to("cuda"), torch.randn(41 * 8 + 1, device="cuda")[1:].view(41, 8)[:40]
     torch.testing.assert_close(row_sums([(a, x)]).cpu(), row_sums([(weighted(), x.cpu())]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_rows_without_columns_never_reach_a_kernel(monkeypatch: pytest.MonkeyPatch, masked: bool) -> None:
+    """A kernel writes at least one number per row, which would lie behind an empty table: memory of somebody else."""
+
+    def written(*arguments: object) -> None:
+        raise AssertionError("a kernel was called")
+
+    for name in ("aggregate", "aggregate_dropped"):
+        monkeypatch.setattr(row_kernels, name, written)
+    a = CSR.from_scipy(random_adjacency(20, 4, 0))
+    mask = Mask(0.5, (1, 2), torch.arange(20)) if masked else None
+    assert row_sums([(a, torch.empty(20, 0)), (a, torch.empty(20, 0))], mask=mask).shape == (20, 0)
+    with pytest.raises(AssertionError, match="a kernel was called"):
+        row_sums([(a, torch.empty(20, 1))], mask=mask)
