@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 DATASETS = ("cora", "citeseer", "pubmed", "coauthor-cs", "coauthor-physics", "amazon-computers", "amazon-photo")
 CELLS = (*(f"{dataset}-{model}" for model in ("gcn", "appnp", "sage") for dataset in DATASETS), "cora-gcnii", "amazon-photo-gcnii")
+GCN_CELLS = tuple(f"{dataset}-gcn" for dataset in DATASETS)
+"""Which all methods have."""
 CHOOSING = ("citeseer-appnp", "amazon-photo-appnp", "cora-gcn")
 WINDOW = 2.5
 """Epochs over which weights are averaged."""
@@ -204,22 +206,23 @@ def report(arguments: argparse.Namespace, runs: Mapping[str, dict[str, Any]]) ->
     write_report(arguments.out, arguments.name, "Methods on small graphs", COLUMNS, rows, notes, trials=dict(runs))
     drawn = {name: gaps(1, *of, figures) for name, of in DRAWN.items()}
     draw_gaps(drawn, "second half of the epochs, test accuracy less full batch's, points", arguments.out / f"{arguments.name}.png")
-    short = [row for rate in rates for reading in READINGS for variant in VARIANTS if (row := summary(rate, variant, reading, figures))]
+    rows_of = [(rate, reading, variant) for rate in rates for reading in READINGS for variant in VARIANTS]
+    short = [row for rate, reading, variant in rows_of if (row := summary(rate, variant, reading, figures))]
     write_report(arguments.out, f"{arguments.name}-summary", "Methods on small graphs, over all cells", SUMMARY, short, [SUMMARY_NOTE])
+    alike = [row for rate, reading, variant in rows_of if rate == 1 and (row := summary(rate, variant, reading, figures, GCN_CELLS))]
+    every = [row for row in alike if row["cells"] == len(GCN_CELLS)]
+    write_report(arguments.out, f"{arguments.name}-gcn", "Methods with GCN, on the same seven graphs", SUMMARY, every, [SUMMARY_NOTE])
 
 
 def describe(cell: str, rate: float, variant: str, reading: str, figures: Mapping[Run, dict[str, Any]]) -> dict[str, Any] | None:
     """A row from the finished runs; None without any."""
 
-    def by_seed(variant: str) -> dict[int, dict[str, Any]]:
-        return {run.seed: figure for run, figure in figures.items() if (run.cell, run.rate, run.variant) == (cell, rate, variant)}
-
-    mine, full = by_seed(variant), {seed: figure["live"] for seed, figure in by_seed(FULL).items()}
+    mine = {run.seed: figure for run, figure in figures.items() if (run.cell, run.rate, run.variant) == (cell, rate, variant)}
     if not mine:
         return None
-    curves = {seed: figure[reading] for seed, figure in mine.items()}
-    pairs = [(curve, full[seed]) for seed, curve in curves.items() if seed in full]
-    gaps = [curve["mean"] - whole["mean"] for curve, whole in pairs]
+    curves = [figure[reading] for figure in mine.values()]
+    pairs = pairs_of(cell, rate, variant, reading, figures)
+    differences = [curve["mean"] - whole["mean"] for curve, whole in pairs]
     reached = [first_epoch(curve["climb"], whole["climb"][-1][1] - 0.01) for curve, whole in pairs]
     bias = [figure["bias"] for figure in mine.values() if figure["bias"] is not None]
     epochs = statistics.median(e for e in reached if e is not None) if reached and None not in reached else None
@@ -230,10 +233,10 @@ def describe(cell: str, rate: float, variant: str, reading: str, figures: Mappin
         "rate": f"{rate:g}",
         "method": variant,
         "weights": reading,
-        "best epoch": with_deviation([c["best"] for c in curves.values()]),
-        "second half": with_deviation([c["mean"] for c in curves.values()]),
-        "to full batch": with_error(gaps) if gaps and (variant, reading) != (FULL, "live") else "",
-        "swing": f"{statistics.fmean(c['swing'] for c in curves.values()):.2f}",
+        "best epoch": with_deviation([c["best"] for c in curves]),
+        "second half": with_deviation([c["mean"] for c in curves]),
+        "to full batch": with_error(differences) if differences and (variant, reading) != (FULL, "live") else "",
+        "swing": f"{statistics.fmean(c['swing'] for c in curves):.2f}",
         "epochs to full batch": "" if epochs is None else f"{epochs:g}",
         "s per epoch": f"{seconds:.4f}",
         "s to full batch": "" if epochs is None else f"{epochs * seconds:.1f}",
@@ -252,26 +255,30 @@ def shown(biases: Sequence[Mapping[str, float]]) -> str:
     return ", ".join(means if len(means) <= MANY else [*means[:2], "…", *means[-2:]])
 
 
+def pairs_of(
+    cell: str, rate: float, variant: str, reading: str, figures: Mapping[Run, dict[str, Any]]
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The curves of the variant's runs, each with that of full batch with live weights and the same seed."""
+    mine, full = (
+        {run.seed: figure for run, figure in figures.items() if (run.cell, run.rate, run.variant) == (cell, rate, name)}
+        for name in (variant, FULL)
+    )
+    return [(mine[seed][reading], full[seed]["live"]) for seed in sorted(mine.keys() & full.keys())]
+
+
 def gaps(rate: float, variant: str, reading: str, figures: Mapping[Run, dict[str, Any]]) -> dict[str, list[float]]:
-    """By cell, in the order of `CELLS`: the second half less that of full batch with live weights, of equal seeds."""
-    found: dict[str, list[float]] = {}
-    for cell in CELLS:
-        for run, of in figures.items():
-            partner = replace(run, variant=FULL)
-            if (run.cell, run.rate, run.variant) == (cell, rate, variant) and partner in figures:
-                found.setdefault(cell, []).append(of[reading]["mean"] - figures[partner]["live"]["mean"])
-    return found
+    """By cell, in the order of `CELLS`: the second half less that of full batch."""
+    pairs = {cell: pairs_of(cell, rate, variant, reading, figures) for cell in CELLS}
+    return {cell: [one["mean"] - other["mean"] for one, other in of] for cell, of in pairs.items() if of}
 
 
-def summary(rate: float, variant: str, reading: str, figures: Mapping[Run, dict[str, Any]]) -> dict[str, Any] | None:
-    """A row over all cells that have runs of the variant and of full batch with equal seeds; None without any."""
+def summary(
+    rate: float, variant: str, reading: str, figures: Mapping[Run, dict[str, Any]], cells: Sequence[str] = CELLS
+) -> dict[str, Any] | None:
+    """A row over those of the `cells` that have runs of the variant and of full batch with equal seeds; None without any."""
     second, best, swings, whole_swings = {}, [], [], []
-    for cell in CELLS:
-        mine, full = (
-            {run.seed: figure for run, figure in figures.items() if (run.cell, run.rate, run.variant) == (cell, rate, name)}
-            for name in (variant, FULL)
-        )
-        pairs = [(mine[seed][reading], full[seed]["live"]) for seed in sorted(mine.keys() & full.keys())]
+    for cell in cells:
+        pairs = pairs_of(cell, rate, variant, reading, figures)
         if pairs:
             second[cell] = [one["mean"] - other["mean"] for one, other in pairs]
             best.append(statistics.fmean(one["best"] - other["best"] for one, other in pairs))
@@ -285,7 +292,7 @@ def summary(rate: float, variant: str, reading: str, figures: Mapping[Run, dict[
         "method": variant,
         "weights": reading,
         "cells": len(second),
-        "second half": with_error([statistics.fmean(gaps) for gaps in second.values()]),
+        "second half": with_error([statistics.fmean(of) for of in second.values()]),
         "worst cell": f"{with_error(second[worst])} ({worst})",
         "best epoch": with_error(best),
         "swing": f"{statistics.fmean(swings) / max(statistics.fmean(whole_swings), 1e-9):.2f}x",

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scripts.lib.spread import standard_error
+
 MARKS = ("o", "s", "D", "^")
 
 
@@ -26,7 +28,7 @@ def draw_gaps(gaps: Mapping[str, Mapping[str, Sequence[float]]], label: str, pat
     for number, (variant, of) in enumerate(gaps.items()):
         rows = [cells.index(cell) + 0.16 * (number - (len(gaps) - 1) / 2) for cell in of]
         means = [statistics.fmean(values) for values in of.values()]
-        errors = [statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0 for values in of.values()]
+        errors = [standard_error(values) for values in of.values()]
         axes.errorbar(means, rows, xerr=errors, fmt=MARKS[number % len(MARKS)], markersize=5, linewidth=1.2, label=variant)
     axes.set_yticks(range(len(cells)), cells)
     axes.invert_yaxis()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 
 def with_deviation(values: list[float]) -> str:
@@ -10,5 +11,9 @@ def with_deviation(values: list[float]) -> str:
 
 
 def with_error(gaps: list[float]) -> str:
-    error = statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
-    return f"{statistics.fmean(gaps):+.2f} ± {error:.2f}"
+    return f"{statistics.fmean(gaps):+.2f} ± {standard_error(gaps):.2f}"
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean; 0 of a single value."""
+    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0

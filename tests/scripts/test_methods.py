@@ -41,6 +41,12 @@ def test_a_summary_is_over_cells_and_pairs_equal_seeds():
     assert row["swing"] == "0.67x"  # (1 + 3) / (2 + 4)
 
 
+def test_a_summary_may_be_of_some_cells() -> None:
+    row = summary(1, "GAS", "live", RUNS, ["cora-gcn"])
+    assert row is not None and (row["cells"], row["second half"]) == (1, "-1.50 ± 0.00")
+    assert summary(1, "GAS", "live", RUNS, ["pubmed-gcn"]) is None
+
+
 def test_averaged_weights_are_compared_with_the_live_ones_of_full_batch():
     row = summary(1, "GAS", "averaged", RUNS)
     assert row is not None and row["second half"] == "+1.25 ± 0.25"
